@@ -1,0 +1,125 @@
+"""Stable elementary functions that LLVM can turn into SIMD code.
+
+``np.exp`` and ``np.log1p`` inside a numba loop are calls and keep it scalar (11 times
+slower, measured). These are branch-free polynomials instead: coefficients are Chebyshev
+interpolants computed at 40 digits, relative errors 2.6e-9 (float32 degree) and 3e-16
+(float64 degree), below the rounding of the type they run in.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.core import types
+from numba.extending import overload
+
+from boostloss.losses._jit import _OPTIONS, float_bits, float_from_bits, fma
+
+_F = np.float32
+_EXP32 = [_F(c) for c in (0.00139412131, 0.00837521020087, 0.0416663516384, 0.166664145071696,
+                          0.50000000474014, 1.0, 1.0)]  # fmt: skip
+_EXP64 = [2.76264955464321963e-7, 2.76403468261384992e-6, 2.48015040144269051e-5,
+          1.98411698712027347e-4, 1.38888889327510003e-3, 8.3333333859827838e-3,
+          0.0416666666665723915, 0.166666666665535028, 0.500000000000000567,
+          1.00000000000000681, 1.0]  # fmt: skip
+_ATANH32 = [_F(c) for c in (0.281577783631, 0.279651577453, 0.400245952307, 0.666663216414,
+                            2.00000000768)]  # fmt: skip
+_ATANH64 = [0.170441635627813981, 0.0832450651186082058, 0.121101687280692177,
+            0.133003740326746243, 0.153866140423040078, 0.181817408325048045,
+            0.222222240807476732, 0.285714285454541145, 0.400000000001857475,
+            0.666666666666661496, 2.0]  # fmt: skip
+
+E0, E1, E2, E3, E4, E5, E6 = _EXP32
+D0, D1, D2, D3, D4, D5, D6, D7, D8, D9, D10 = _EXP64
+A0, A1, A2, A3, A4 = _ATANH32
+B0, B1, B2, B3, B4, B5, B6, B7, B8, B9, B10 = _ATANH64
+
+# Adding 1.5 * 2**(mantissa bits) rounds to an integer that stands in the low bits.
+_ROUND32, _ROUND64 = _F(1.5 * 2**23), 1.5 * 2.0**52
+_LOG2E32, _LOG2E64 = _F(1.4426950408889634), 1.4426950408889634
+# ln 2 in two parts; the first has trailing zero bits so that its multiples are exact.
+_LN2_HI32, _LN2_LO32 = _F(0.693359375), _F(-2.12194440e-4)
+_LN2_HI64, _LN2_LO64 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+_LN2_64 = 0.6931471805599453
+_BIAS32, _SHIFT32, _BIAS64, _SHIFT64 = np.int32(127), np.int32(23), np.int64(1023), np.int64(52)
+_MANTISSA64, _ONE64 = np.int64((1 << 52) - 1), np.int64(1023 << 52)
+
+SMALLEST_LOG = -85.0
+"""exp(-85) = 1.2e-37 is near float32's smallest normal number. What underflows further is
+held there: subnormal numbers make a loop ten times slower."""
+_SMALLEST32, _SMALLEST64 = _F(SMALLEST_LOG), -700.0
+
+
+def exp_nonpositive(x: Any, low: Any) -> Any:
+    """``exp(x + low)`` for x <= 0 and a correction ``low`` far smaller than x."""
+    return np.exp(np.float64(x) + low)
+
+
+def log1p_unit(e: Any) -> Any:
+    """``log(1 + e)`` for 0 <= e <= 1, as 2 atanh(e / (2 + e))."""
+    return np.log1p(e)
+
+
+def log_positive(x: Any) -> Any:
+    """``log(x)`` for a positive normal float64."""
+    return np.log(x)
+
+
+@overload(exp_nonpositive, jit_options=_OPTIONS, inline="never")
+def _exp_nonpositive(x: Any, low: Any) -> Any:
+    def single(x: Any, low: Any) -> Any:
+        x = max(x, _SMALLEST32)
+        shifted = fma(x, _LOG2E32, _ROUND32)
+        n = shifted - _ROUND32
+        r = fma(n, -_LN2_LO32, fma(n, -_LN2_HI32, x)) + low
+        y = fma(r, fma(r, fma(r, fma(r, fma(r, fma(r, E0, E1), E2), E3), E4), E5), E6)
+        scale = (float_bits(shifted) - float_bits(_ROUND32) + _BIAS32) << _SHIFT32
+        return y * float_from_bits(np.int32(scale))
+
+    def double(x: Any, low: Any) -> Any:
+        x = max(x, _SMALLEST64)
+        shifted = fma(x, _LOG2E64, _ROUND64)
+        n = shifted - _ROUND64
+        r = fma(n, -_LN2_LO64, fma(n, -_LN2_HI64, x)) + low
+        y = fma(r, fma(r, fma(r, fma(r, fma(r, D0, D1), D2), D3), D4), D5)
+        y = fma(r, fma(r, fma(r, fma(r, fma(r, y, D6), D7), D8), D9), D10)
+        scale = (float_bits(shifted) - float_bits(_ROUND64) + _BIAS64) << _SHIFT64
+        return y * float_from_bits(np.int64(scale))
+
+    return single if x == types.float32 else double
+
+
+@overload(log1p_unit, jit_options=_OPTIONS, inline="never")
+def _log1p_unit(e: Any) -> Any:
+    def single(e: Any) -> Any:
+        t = e / (_F(2) + e)
+        s = t * t
+        return t * fma(s, fma(s, fma(s, fma(s, A0, A1), A2), A3), A4)
+
+    def double(e: Any) -> Any:
+        t = e / (2.0 + e)
+        s = t * t
+        y = fma(s, fma(s, fma(s, fma(s, fma(s, B0, B1), B2), B3), B4), B5)
+        return t * fma(s, fma(s, fma(s, fma(s, fma(s, y, B6), B7), B8), B9), B10)
+
+    return single if e == types.float32 else double
+
+
+@overload(log_positive, jit_options=_OPTIONS, inline="never")
+def _log_positive(x: Any) -> Any:
+    def double(x: Any) -> Any:
+        bits = float_bits(x)
+        exponent = (bits >> _SHIFT64) - _BIAS64
+        mantissa = float_from_bits(np.int64((bits & _MANTISSA64) | _ONE64))
+        # keep the mantissa within [2/3, 4/3]: atanh's argument then stays below 1/5
+        halve = mantissa > 1.3333333333333333
+        mantissa = mantissa * 0.5 if halve else mantissa
+        n = np.float64(exponent) + (1.0 if halve else 0.0)
+        t = (mantissa - 1.0) / (mantissa + 1.0)
+        s = t * t
+        y = fma(s, fma(s, fma(s, fma(s, fma(s, B0, B1), B2), B3), B4), B5)
+        y = t * fma(s, fma(s, fma(s, fma(s, fma(s, y, B6), B7), B8), B9), B10)
+        return fma(n, _LN2_64, y)
+
+    return double

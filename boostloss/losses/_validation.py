@@ -1,0 +1,115 @@
+"""Checks of arguments: what is wrong is said at once, by name, with what is allowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+
+def check_number(
+    name: str, given: Any, low: float, high: float = np.inf, *, open_end: bool = False
+) -> float:
+    """A finite real number within [low, high], or [low, high) with ``open_end``."""
+    allowed = f"a number in [{low:g}, {high:g}{')' if open_end or high == np.inf else ']'}"
+    if isinstance(given, bool | np.bool_) or not isinstance(given, int | float | np.number):
+        raise TypeError(f"{name} must be {allowed}, got {given!r}")
+    if not np.isfinite(given) or given < low or given > high or (open_end and given >= high):
+        raise ValueError(f"{name} must be {allowed}, got {given!r}")
+    return float(given)
+
+
+def check_choice(name: str, given: Any, allowed: tuple[str, ...]) -> str:
+    """One of a few strings."""
+    if given not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {given!r}")
+    return str(given)
+
+
+def check_integer(name: str, given: Any, low: int) -> int:
+    """A whole number of at least ``low``."""
+    if isinstance(given, bool | np.bool_) or not isinstance(given, int | np.integer):
+        raise TypeError(f"{name} must be a whole number, at least {low}, got {given!r}")
+    if given < low:
+        raise ValueError(f"{name} must be a whole number, at least {low}, got {given!r}")
+    return int(given)
+
+
+def _numeric(name: str, given: ArrayLike) -> Array:
+    array = np.asarray(given)
+    if array.dtype == object or array.dtype.kind not in "biuf":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}") from error
+    return array
+
+
+def check_raw(raw: ArrayLike) -> Array:
+    """Raw scores: finite, shape (n,) or (n, K) with K >= 2; float32 stays, else float64."""
+    array = _numeric("raw", raw)
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] < 2):
+        raise ValueError(
+            f"raw must have shape (n,) for binary or (n, K) with K >= 2 classes, got {array.shape}"
+        )
+    dtype = np.float32 if array.dtype == np.float32 else np.float64
+    array = np.ascontiguousarray(array, dtype=dtype) if array.ndim == 1 else array.astype(
+        dtype, copy=False)  # fmt: skip
+    if not np.isfinite(array).all():
+        raise ValueError("raw must be finite, got NaN or infinity")
+    return array
+
+
+def check_labels(y: ArrayLike, n_classes: int, n_rows: int | None = None) -> Array:
+    """Class labels 0..n_classes-1 as contiguous float32 (what both engines hand out)."""
+    array = _numeric("y", y)
+    if array.ndim != 1:
+        raise ValueError(f"y must have shape (n,), got {array.shape}")
+    if n_rows is not None and len(array) != n_rows:
+        raise ValueError(f"y must have one label for each of raw's {n_rows} rows, got {len(array)}")
+    labels = np.ascontiguousarray(array, dtype=np.float32)
+    allowed = "0 or 1" if n_classes == 2 else f"whole numbers from 0 to {n_classes - 1}"
+    if np.isnan(labels).any():
+        raise ValueError(f"y must hold {allowed}, got NaN")
+    wrong = (labels < 0) | (labels > n_classes - 1) | (labels != np.floor(labels))
+    if wrong.any():
+        raise ValueError(f"y must hold {allowed}, got {array[wrong][0]!r}")
+    return labels
+
+
+def check_sample_weight(sample_weight: ArrayLike | None, n_rows: int) -> Array | None:
+    """Row weights: finite, not negative, not all zero; contiguous float32 or float64."""
+    if sample_weight is None:
+        return None
+    array = _numeric("sample_weight", sample_weight)
+    if array.shape != (n_rows,):
+        raise ValueError(f"sample_weight must have shape ({n_rows},), got {array.shape}")
+    dtype = np.float32 if array.dtype == np.float32 else np.float64
+    array = np.ascontiguousarray(array, dtype=dtype)
+    if not np.isfinite(array).all():
+        raise ValueError("sample_weight must be finite, got NaN or infinity")
+    if (array < 0).any():
+        raise ValueError(f"sample_weight must not be negative, got {array.min()}")
+    if n_rows and not array.any():
+        raise ValueError("sample_weight must not be all zero")
+    return array
+
+
+def class_counts(y: Array, sample_weight: Array | None, n_classes: int) -> Array:
+    """Sum of the sample weights (or number of rows) of each class."""
+    return np.bincount(y.astype(np.intp), weights=sample_weight, minlength=n_classes).astype(
+        np.float64
+    )
+
+
+def check_present(counts: Array) -> None:
+    """Every class has rows with weight, and there are at least two."""
+    absent = np.flatnonzero(counts <= 0)
+    if len(absent):
+        raise ValueError(
+            f"y must hold every class from 0 to {len(counts) - 1}, "
+            f"got no row (with weight) of class {', '.join(map(str, absent))}"
+        )
