@@ -1,0 +1,361 @@
+"""What all losses share: cross-entropy with a weight on each row.
+
+With s = 2y - 1, margin m = s z, p = sigma(m), q = 1 - p and u = -log p, a loss is given by
+its slope magnitude ``w q`` in one row; then
+
+    d loss / dz = -s w q,        curvature = w p q.
+
+For softmax with true class t, d loss / dz_k = w (p_k - [k = t]) and the curvature is
+w c p_k (1 - p_k), c being the engine's own factor.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+from scipy.special import log_expit, log_softmax, logsumexp
+from sklearn.base import BaseEstimator
+
+from boostloss.losses import _class_weight
+from boostloss.losses._elementary import SMALLEST_LOG
+from boostloss.losses._kernels import Kernels
+from boostloss.losses._validation import (
+    Array,
+    check_labels,
+    check_number,
+    check_present,
+    check_raw,
+    check_sample_weight,
+    class_counts,
+)
+
+Memory = dict[str, Any]
+"""What one training run remembers between rounds: resolved class weights, GHM's density."""
+
+
+class Loss(BaseEstimator):
+    """Base of the losses; parameters behave as in any scikit-learn estimator.
+
+    A new loss subclasses this, sets ``_kernels`` (its scalar slope, curvature and value,
+    compiled by :func:`boostloss.losses._kernels.compile_loss`) and defines ``_log_weight``.
+    """
+
+    _kernels: ClassVar[Kernels]
+    name: ClassVar[str]
+    class_weight: Any
+    beta: float
+
+    # -- what a loss defines ------------------------------------------------------------
+
+    def _check_params(self) -> None:
+        """Raise if a parameter is out of its range; subclasses extend it."""
+        _class_weight.check_class_weight(self.class_weight)
+        check_number("beta", self.beta, 0.0, 1.0, open_end=True)
+
+    def _shape(self, n_classes: int) -> Array:
+        """One shape parameter for each class (focal's gamma); zeros where there is none."""
+        return np.zeros(n_classes)
+
+    @abstractmethod
+    def _log_weight(self, log_p: Array, log_q: Array, shape: Array) -> Array:
+        """``log w`` at probability p = exp(log_p), class weight left out; float64."""
+
+    def _class_weight(self, y: Array, sample_weight: Array | None, n_classes: int) -> Array:
+        counts = None
+        if _class_weight.needs_counts(self.class_weight):
+            counts = class_counts(y, sample_weight, n_classes)
+        return _class_weight.resolve(self.class_weight, self.beta, n_classes, counts)
+
+    def _static_class_weight(self, n_classes: int) -> Array:
+        if _class_weight.needs_counts(self.class_weight):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} depends on the training labels: "
+                "call resolve(y, sample_weight) first and use the loss it returns"
+            )
+        return self._class_weight(np.empty(0), None, n_classes)
+
+    # -- what a user calls --------------------------------------------------------------
+
+    def value(
+        self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Array:
+        """Loss of each row, in nats.
+
+        Parameters
+        ----------
+        y : array of shape (n,)
+            Labels, 0 or 1 for binary, 0..K-1 for multiclass.
+        raw : array of shape (n,) or (n, K)
+            Raw scores (log-odds), finite. (n, K) means softmax over K classes.
+        sample_weight : array of shape (n,), optional
+            Not negative, not all zero; multiplies each row's loss.
+
+        Returns
+        -------
+        array of shape (n,), of raw's float type
+
+        Raises
+        ------
+        ValueError, TypeError
+            For labels, scores, weights, shapes or parameters that are not allowed.
+        """
+        y, raw, weight = self._check(y, raw, sample_weight)
+        return self._value(y, raw, weight)
+
+    def gradient_hessian(
+        self,
+        y: ArrayLike,
+        raw: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        factor: float = 2.0,
+        memory: Memory | None = None,
+    ) -> tuple[Array, Array]:
+        """First and second derivative with respect to the raw score.
+
+        Parameters
+        ----------
+        y, raw, sample_weight
+            As in :meth:`value`.
+        factor : float, default=2.0
+            The engine's constant c in the softmax Hessian ``c w p_k (1 - p_k)``: 2 in
+            XGBoost, K/(K-1) in LightGBM. 1 is the derivative itself. Unused for binary.
+        memory : dict, optional
+            Carries state (resolved class weights, GHM's moving average) between the rounds
+            of one training run. Give the same dict in each round, a new one to each run.
+
+        Returns
+        -------
+        gradient, hessian : float32 arrays of raw's shape
+        """
+        y, raw, weight = self._check(y, raw, sample_weight)
+        return self._gradient_hessian(y, raw, weight, factor, {} if memory is None else memory)
+
+    def posterior(self, raw: ArrayLike) -> Array:
+        """Calibrated class probabilities; undoes the weights.
+
+        At the minimiser of the conditional risk sum_k P_k w_k l_k the gradient
+        ``sum_j P_j w_j (p_k - [j = k])`` is zero, so p_k is proportional to P_k w_k(p_k),
+        hence ``P_k = p_k / w_k(p_k)`` up to normalisation.
+
+        Parameters
+        ----------
+        raw : array of shape (n,) or (n, K)
+
+        Returns
+        -------
+        array of shape (n,): probability of class 1; or (n, K), rows summing to 1
+        """
+        self._check_params()
+        raw = check_raw(raw)
+        n_classes = raw.shape[1] if raw.ndim == 2 else 2
+        return self._posterior(raw, self._static_class_weight(n_classes))
+
+    def base_score(
+        self,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        n_classes: int | None = None,
+    ) -> float | Array:
+        """Constant raw score at which the loss over the rows is smallest.
+
+        It is the score whose :meth:`posterior` equals the class shares.
+
+        Parameters
+        ----------
+        y : array of shape (n,)
+        sample_weight : array of shape (n,), optional
+        n_classes : int, optional
+            Found from y if left out: two labels give a float (the sigmoid's raw score), more
+            an array of shape (K,) (softmax, mean 0). ``n_classes=2`` asks for the array.
+
+        Returns
+        -------
+        float or array of shape (K,)
+        """
+        self._check_params()
+        y, weight, found = self._check_target(y, sample_weight, n_classes)
+        counts = class_counts(y, weight, found)
+        check_present(counts)
+        binary = found == 2 and n_classes is None
+        return self._base_score(y, weight, counts, binary)
+
+    def resolve(self, y: ArrayLike, sample_weight: ArrayLike | None = None, *,
+                n_classes: int | None = None) -> Self:  # fmt: skip
+        """Equal loss with class weights as numbers, counted on ``y`` once for all.
+
+        Use it where a loss must not depend on the rows at hand: metrics on a validation set,
+        :meth:`posterior`. Losses with fixed class weights come back unchanged.
+        """
+        self._check_params()
+        y, weight, n_classes = self._check_target(y, sample_weight, n_classes)
+        if not _class_weight.needs_counts(self.class_weight):
+            return self
+        fixed = self._class_weight(y, weight, n_classes)
+        params = {**self.get_params(deep=False), "class_weight": fixed.tolist()}
+        return type(self)(**params)
+
+    def __eq__(self, other: object) -> bool:
+        """Same type and same parameters."""
+        if type(self) is not type(other):
+            return NotImplemented
+        mine, others = self.get_params(), other.get_params()  # type: ignore[attr-defined]
+        return all(_same(mine[name], others[name]) for name in mine)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # -- inside -------------------------------------------------------------------------
+
+    def _check(
+        self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[Array, Array, Array | None]:
+        self._check_params()
+        raw = check_raw(raw)
+        n_classes = raw.shape[1] if raw.ndim == 2 else 2
+        y = check_labels(y, n_classes, len(raw))
+        return y, raw, check_sample_weight(sample_weight, len(raw))
+
+    def _check_target(
+        self, y: ArrayLike, sample_weight: ArrayLike | None, n_classes: int | None
+    ) -> tuple[Array, Array | None, int]:
+        labels = check_labels(y, 2**24)
+        if not len(labels):
+            raise ValueError("y must hold at least one row of each class, got no rows")
+        found = max(2, int(labels.max()) + 1) if n_classes is None else n_classes
+        labels = check_labels(labels, found)
+        return labels, check_sample_weight(sample_weight, len(labels)), found
+
+    def _arguments(
+        self, y: Array, raw: Array, weight: Array | None, class_weight: Array
+    ) -> tuple[Any, ...]:
+        """Arguments of a kernel; numbers take the type in which it computes."""
+        n_classes = raw.shape[1] if raw.ndim == 2 else 2
+        dtype = np.float64 if raw.ndim == 2 or self._in_double() else raw.dtype
+        shape = self._shape(n_classes)
+        # w q falls as q**(1 + shape): beyond this margin it underflows float32
+        limit = -SMALLEST_LOG / (1.0 + shape)
+        if raw.ndim == 1:
+            raw = raw.astype(dtype, copy=False)
+            weight = None if weight is None else weight.astype(dtype, copy=False)
+        return (raw, y, weight, *(a.astype(dtype) for a in (class_weight, shape, limit)))
+
+    def _in_double(self) -> bool:
+        """Whether float32 scores too must be computed in float64."""
+        return False
+
+    def _value(self, y: Array, raw: Array, weight: Array | None) -> Array:
+        n_classes = raw.shape[1] if raw.ndim == 2 else 2
+        arguments = self._arguments(y, raw, weight, self._class_weight(y, weight, n_classes))
+        out = np.empty(len(raw), dtype=raw.dtype)
+        kernels = self._kernels
+        (kernels.binary_value if raw.ndim == 1 else kernels.softmax_value)(*arguments, out)
+        return out
+
+    def _gradient_hessian(
+        self, y: Array, raw: Array, weight: Array | None, factor: float, memory: Memory
+    ) -> tuple[Array, Array]:
+        n_classes = raw.shape[1] if raw.ndim == 2 else 2
+        if "class_weight" not in memory:
+            memory["class_weight"] = self._class_weight(y, weight, n_classes)
+        arguments = self._arguments(y, raw, weight, memory["class_weight"])
+        if raw.ndim == 1:
+            gradient, hessian = np.empty((2, len(raw)), dtype=np.float32)
+            self._kernels.binary_gradient(*arguments, gradient, hessian)
+        else:
+            # the engine's own memory order: LightGBM hands out columns, XGBoost rows
+            gradient = np.empty_like(raw, dtype=np.float32)
+            hessian = np.empty_like(gradient)
+            self._kernels.softmax_gradient(*arguments, float(factor), gradient, hessian)
+        return gradient, hessian
+
+    def _posterior(self, raw: Array, class_weight: Array) -> Array:
+        log_odds = self._log_posterior(raw, np.log(class_weight))
+        if raw.ndim == 2:
+            return np.exp(log_softmax(log_odds, axis=1))
+        return np.exp(log_expit(log_odds))
+
+    def _log_posterior(self, raw: Array, log_class_weight: Array) -> Array:
+        """Log-odds (n,) or unnormalised log-probabilities (n, K) of the posterior."""
+        raw = raw.astype(np.float64)
+        if raw.ndim == 1:
+            shape = self._shape(2)
+            log_p, log_q = log_expit(raw), log_expit(-raw)
+            weight_1 = self._log_weight(log_p, log_q, shape[1]) + log_class_weight[1]
+            weight_0 = self._log_weight(log_q, log_p, shape[0]) + log_class_weight[0]
+            log_odds: Array = raw - weight_1 + weight_0
+            return log_odds
+        shape = self._shape(raw.shape[1])
+        log_p = log_softmax(raw, axis=1)
+        return log_p - self._log_weight(log_p, _log_complement(log_p), shape) - log_class_weight
+
+    def _base_score(
+        self, y: Array, weight: Array | None, counts: Array, binary: bool
+    ) -> float | Array:
+        log_class_weight = np.log(self._class_weight(y, weight, len(counts)))
+        log_share = np.log(counts) - np.log(counts.sum())
+        if binary:
+            target = log_share[1] - log_share[0]
+            return _increasing_root(
+                lambda z: float(self._log_posterior(np.array([z]), log_class_weight)[0]) - target
+            )
+        return self._softmax_base_score(log_share + log_class_weight)
+
+    def _softmax_base_score(self, log_target: Array) -> Array:
+        """Probabilities with ``log p_k - log w_k(p_k) = log_target_k + c``, c so that they add up.
+
+        Both steps are monotone: p_k in c, and the sum of the p_k in c.
+        """
+        shape = self._shape(len(log_target))
+
+        def logits(c: float) -> list[float]:
+            return [
+                _increasing_root(
+                    lambda a, k=k: float(
+                        log_expit(a)
+                        - self._log_weight(log_expit(a), log_expit(-a), shape[k])
+                        - log_target[k]
+                        - c
+                    )
+                )
+                for k in range(len(log_target))
+            ]
+
+        c = _increasing_root(lambda c: float(logsumexp(log_expit(np.array(logits(c))))))
+        score = log_expit(np.array(logits(c)))
+        centred: Array = score - score.mean()
+        return centred
+
+
+def _increasing_root(function: Any) -> float:
+    """Root of an increasing function, its bracket widened until it holds one."""
+    low, high = -8.0, 8.0
+    while function(low) > 0:
+        low *= 2.0
+    while function(high) < 0:
+        high *= 2.0
+    return float(brentq(function, low, high, xtol=1e-14, rtol=1e-15, maxiter=300))
+
+
+def _log_complement(log_p: Array) -> Array:
+    """``log(1 - p_k)`` along rows; for the largest class summed from the others."""
+    with np.errstate(divide="ignore"):
+        log_q = np.log(-np.expm1(log_p))
+    rows, top = np.arange(len(log_p)), log_p.argmax(axis=1)
+    others = log_p.copy()
+    others[rows, top] = -np.inf
+    log_q[rows, top] = logsumexp(others, axis=1)
+    return log_q
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(a, b)
+    return bool(a == b)
+
+
+__all__ = ["Loss", "Memory"]

@@ -1,0 +1,96 @@
+"""A weight for each class: given, balanced, or by the effective number of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from boostloss.losses._validation import Array, check_number, check_present
+
+ClassWeight = None | str | float | Mapping[int, float] | Sequence[float]
+
+ALLOWED = (
+    "None, 'balanced', 'effective', a number (weight of the positives, binary only), "
+    "or a dict or sequence with one positive number for each class"
+)
+
+
+def balanced(counts: Array) -> Array:
+    """``n / (K n_k)``, as in scikit-learn: every class gets the same total weight."""
+    check_present(counts)
+    weights: Array = counts.sum() / (len(counts) * counts)
+    return weights
+
+
+def effective(counts: Array, beta: float) -> Array:
+    """``1 / E_k`` with ``E_k = (1 - beta**n_k) / (1 - beta)``, scaled to mean row weight 1.
+
+    E_k is the expected volume covered by n_k samples when each new one overlaps the earlier
+    ones with probability beta [1]_. beta = 0 gives equal weights; beta -> 1 gives "balanced".
+
+    References
+    ----------
+    .. [1] Cui et al., "Class-Balanced Loss Based on Effective Number of Samples",
+       CVPR 2019, equations 2 and 3.
+    """
+    check_present(counts)
+    # the factor 1 - beta cancels in the normalisation; expm1 keeps beta near 1 exact
+    inverse = 1.0 / -np.expm1(counts * np.log(beta)) if beta > 0 else np.ones(len(counts))
+    weights: Array = inverse * counts.sum() / (inverse @ counts)
+    return weights
+
+
+def check_class_weight(given: Any) -> None:
+    """Raise unless ``given`` can be a class weight for some number of classes."""
+    if isinstance(given, str) and given not in ("balanced", "effective"):
+        raise ValueError(f"class_weight must be {ALLOWED}, got {given!r}")
+    if isinstance(given, bool) or not (
+        given is None or isinstance(given, str | int | float | np.number | Mapping | Sequence | np.ndarray)
+    ):  # fmt: skip
+        raise TypeError(f"class_weight must be {ALLOWED}, got {given!r}")
+    if isinstance(given, int | float | np.number):
+        check_number("class_weight", given, np.nextafter(0, 1))
+    elif isinstance(given, Mapping):
+        _check_each(list(given.values()))
+    elif given is not None and not isinstance(given, str):
+        _check_each(list(given))
+
+
+def _check_each(values: list[Any]) -> None:
+    for value in values:
+        check_number("class_weight of each class", value, np.nextafter(0, 1))
+
+
+def needs_counts(given: Any) -> bool:
+    """Whether the weights depend on the labels."""
+    return isinstance(given, str)
+
+
+def resolve(given: Any, beta: float, n_classes: int, counts: Array | None) -> Array:
+    """The weight of each class as a float64 array of length ``n_classes``."""
+    check_class_weight(given)
+    if given is None:
+        return np.ones(n_classes)
+    if isinstance(given, str):
+        assert counts is not None
+        return balanced(counts) if given == "balanced" else effective(counts, beta)
+    if isinstance(given, int | float | np.number):
+        if n_classes != 2:
+            raise ValueError(
+                f"class_weight as a number is the weight of the positives in a binary problem, "
+                f"got {given!r} with {n_classes} classes; give one number for each class"
+            )
+        return np.array([1.0, float(given)])
+    if isinstance(given, Mapping):
+        if set(given) != set(range(n_classes)):
+            raise ValueError(
+                f"class_weight must have the keys 0 to {n_classes - 1}, got {list(given)}"
+            )
+        return np.array([float(given[k]) for k in range(n_classes)])
+    if len(given) != n_classes:
+        raise ValueError(
+            f"class_weight must have one number for each of {n_classes} classes, got {len(given)}"
+        )
+    return np.asarray(given, dtype=np.float64)

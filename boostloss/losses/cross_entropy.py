@@ -1,0 +1,75 @@
+"""Cross-entropy, plain or with a constant weight for each class (balanced cross-entropy)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from boostloss.losses._base import Loss
+from boostloss.losses._jit import inlined
+from boostloss.losses._kernels import compile_loss
+from boostloss.losses._validation import Array
+
+
+@inlined
+def _slope(theta: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any) -> Any:
+    return q
+
+
+@inlined
+def _curvature(
+    theta: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any, slope: Any
+) -> Any:
+    return p * q
+
+
+@inlined
+def _value(theta: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any) -> Any:
+    return loss_p
+
+
+class CrossEntropy(Loss):
+    r"""Cross-entropy ``w_y u`` with ``u = -log p``; class weights make it balanced.
+
+    p is the probability given to the true class: ``sigma((2y-1) z)`` or softmax's p_t. Since
+    ``dp/dz = p (1-p)`` at the true class, with q = 1 - p
+
+        value = w_y u,   slope = -(2y-1) w_y q,   curvature = w_y p q.
+
+    A majority of easy rows (small q each, but many) still sums to most of the loss; a class
+    weight rescales each class's sum but treats easy and hard rows of a class alike.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced", "effective", float, dict or sequence, default=None
+        Weight w_y of each class. "balanced": ``n / (K n_k)``. "effective": ``1 / E_k`` with
+        ``E_k = (1 - beta**n_k) / (1 - beta)`` [1]_, scaled to mean row weight 1. A float is
+        the weight of the positives with negatives at 1, as ``scale_pos_weight`` (binary
+        only). Counts are sums of sample weights.
+    beta : float in [0, 1), default=0.9999
+        Overlap of samples, used by "effective" only.
+
+    References
+    ----------
+    .. [1] Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019.
+
+    Examples
+    --------
+    >>> from boostloss import CrossEntropy
+    >>> loss = CrossEntropy(class_weight="balanced")
+    >>> gradient, hessian = loss.gradient_hessian([0, 0, 0, 1], [0.0, 0.0, 0.0, 0.0])
+    >>> print(gradient.round(3))
+    [ 0.333  0.333  0.333 -1.   ]
+    """
+
+    _kernels = compile_loss(_slope, _curvature, _value)
+    name = "cross_entropy"
+
+    def __init__(self, *, class_weight: Any = None, beta: float = 0.9999) -> None:
+        self.class_weight = class_weight
+        self.beta = beta
+        self._check_params()
+
+    def _log_weight(self, log_p: Array, log_q: Array, shape: Array) -> Array:
+        return np.zeros_like(log_p)
