@@ -39,7 +39,7 @@ class Kernels(NamedTuple):
 @inlined
 def row_terms(margin: Any) -> Any:
     """p, q, -log p and -log q (in two parts, large and small) of a binary row."""
-    zero = margin * 0
+    zero = margin - margin  # a literal 0 would widen float32 to float64
     e = exp_nonpositive(-abs(margin), zero)
     one = zero + np.float32(1)
     larger = one / (one + e)

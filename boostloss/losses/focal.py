@@ -17,11 +17,15 @@ from boostloss.losses._validation import Array, check_choice, check_number
 def _power(gamma: Any, large: Any, small: Any) -> Any:
     """``q**gamma = exp(-gamma (large + small))``, any gamma >= 0.
 
-    ``large`` reaches 69 where the result is still 1e-30: rounding gamma*large alone would
-    cost 4e-6 in float32, so the product's rounding error is carried along.
+    The exponent reaches 69 where the result is still 1e-30: rounding it to float32 alone
+    would cost 4e-6, so the rounding errors of product and sum are carried along.
     """
     product = -gamma * large
-    return exp_nonpositive(product, fma(-gamma, large, -product) - gamma * small)
+    product_error = fma(-gamma, large, -product)
+    smaller = -gamma * small
+    exponent = product + smaller
+    sum_error = smaller - (exponent - product)
+    return exp_nonpositive(exponent, product_error + sum_error)
 
 
 @inlined
@@ -38,8 +42,7 @@ def _reweighted(
 
 @inlined
 def _exact(gamma: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any, slope: Any) -> Any:
-    one = gamma * 0 + 1
-    inner = q * (one + 2 * gamma) + gamma * loss_p * (gamma * p - q)
+    inner = q + gamma * (q + q + loss_p * (gamma * p - q))
     return max(_power(gamma, large, small) * p * inner, FLOOR)
 
 
