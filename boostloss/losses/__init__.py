@@ -1,0 +1,8 @@
+"""The mathematics: losses with values, derivatives, intercepts and posteriors. No engine."""
+
+from boostloss.losses._base import Loss
+from boostloss.losses.cross_entropy import CrossEntropy
+from boostloss.losses.focal import FocalLoss
+from boostloss.losses.ghm import GHMLoss, GradientWeights
+
+__all__ = ["CrossEntropy", "FocalLoss", "GHMLoss", "GradientWeights", "Loss"]

@@ -332,12 +332,16 @@ class Loss(BaseEstimator):
 
 
 def _increasing_root(function: Any) -> float:
-    """Root of an increasing function, its bracket widened until it holds one."""
+    """Root of an increasing function; the nearer end of [-512, 512] where it has none there."""
     low, high = -8.0, 8.0
     while function(low) > 0:
         low *= 2.0
+        if low < -512.0:
+            return -512.0
     while function(high) < 0:
         high *= 2.0
+        if high > 512.0:
+            return 512.0
     return float(brentq(function, low, high, xtol=1e-14, rtol=1e-15, maxiter=300))
 
 

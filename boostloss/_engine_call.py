@@ -1,0 +1,66 @@
+"""Who is calling: the engine, its data set and the booster, told apart without importing any.
+
+An engine calls ``f(raw, data_set)``; its scikit-learn wrapper ``f(y, raw[, weight])``.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+
+ENGINES = ("xgboost", "lightgbm")
+
+
+class Call(NamedTuple):
+    """Arguments of a callable in one order, whoever called."""
+
+    y: Any
+    raw: Any
+    sample_weight: Any
+    data_set: Any
+
+
+def read(first: Any, second: Any, sample_weight: Any) -> Call:
+    """Sort the arguments that an engine or its scikit-learn wrapper gave."""
+    if not hasattr(second, "get_label"):
+        return Call(first, second, sample_weight, None)
+    label, weight = second.get_label(), second.get_weight()
+    if label is None or np.size(label) == 0:
+        raise ValueError("y must be given: the data set has no labels")
+    if weight is not None and np.size(weight) == 0:  # XGBoost's way to say "none"
+        weight = None
+    return Call(label, first, weight, second)
+
+
+def engine_of(thing: Any) -> str | None:
+    """Name of the engine that an object's class comes from."""
+    for base in type(thing).__mro__:
+        root = base.__module__.partition(".")[0]
+        if root in ENGINES:
+            return root
+    return None
+
+
+def calling_booster() -> Any:
+    """The Booster whose ``update`` is on the stack, or None.
+
+    It is what identifies a training run: the same callable serves all folds of a ``cv`` and
+    several trainings, on the same data set even, and an engine tells a callable nothing more.
+    """
+    frame = sys._getframe(2)
+    for _ in range(8):
+        if frame.f_code.co_name == "update":
+            owner = frame.f_locals.get("self")
+            if owner is not None and engine_of(owner) and hasattr(owner, "set_attr"):
+                return owner
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return None
+
+
+def hessian_factor(engine: str | None, n_classes: int) -> float:
+    """Constant in front of each engine's softmax Hessian ``p_k (1 - p_k)``."""
+    return n_classes / (n_classes - 1.0) if engine == "lightgbm" else 2.0

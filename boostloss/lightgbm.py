@@ -1,0 +1,240 @@
+"""LightGBM: its train and cv with ``loss=``; intercept and link end up in the model itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from boostloss._optional import require
+from boostloss.losses import Loss
+from boostloss.losses._validation import Array, check_labels
+from boostloss.metrics import posterior_log_loss
+from boostloss.objectives import check_two_classes, objective
+
+lgb = require("lightgbm", "lightgbm")
+
+Params = dict[str, Any]
+
+_OBJECTIVE_ALIASES = ("objective", "objective_type", "app", "application", "loss")
+_METRIC_ALIASES = ("metric", "metrics", "metric_types")
+_LINEAR_ALIASES = ("linear_tree", "linear_trees")
+_CLASS_ALIASES = ("num_class", "num_classes")
+
+
+def train(
+    params: Params,
+    train_set: Any,
+    num_boost_round: int = 100,
+    *,
+    loss: Loss,
+    valid_sets: list[Any] | None = None,
+    feval: Any = None,
+    init_model: Any = None,
+    **keywords: Any,
+) -> Any:
+    """``lightgbm.train`` with a loss.
+
+    Training starts from the loss's exact intercept (an ``init_score`` of your own is kept
+    instead). Afterwards the intercept is added to the first tree's leaves and the link is
+    written into the model: ``predict`` gives sigma or softmax of the raw score, SHAP values
+    add up to it, and the saved file needs LightGBM alone. Calibrated probabilities are
+    ``loss.posterior(booster.predict(X, raw_score=True))``.
+
+    Parameters
+    ----------
+    params : dict
+        LightGBM's parameters, without an objective. ``num_class`` is found from the labels.
+    train_set : lightgbm.Dataset
+        With labels 0..K-1.
+    num_boost_round : int
+        Number of rounds.
+    loss : Loss
+        For example ``FocalLoss(gamma=2)``.
+    valid_sets : list of lightgbm.Dataset, optional
+        Sets to evaluate.
+    feval : callable or list of callables, optional
+        Default, where ``params`` has no ``metric``: :func:`boostloss.posterior_log_loss`.
+        LightGBM's own log losses see raw scores during training and are wrong there.
+    init_model, **keywords
+        As in ``lightgbm.train``.
+
+    Returns
+    -------
+    lightgbm.Booster
+
+    Raises
+    ------
+    ValueError
+        For labels, weights or parameters that do not fit; for ``linear_tree``, whose leaves
+        hold a linear model into which no intercept can be written.
+    """
+    y, weight = _target(train_set)
+    native, resolved, n_classes = _native_params(params, loss, y, weight)
+    sets = list(dict.fromkeys([train_set, *(valid_sets or [])]))
+    intercept = None
+    if init_model is None and train_set.get_init_score() is None:
+        intercept = _intercept(resolved, y, weight, n_classes)
+    with _starting_from(intercept, sets):
+        booster = lgb.train(
+            native,
+            train_set,
+            num_boost_round,
+            valid_sets=valid_sets,
+            feval=_default_metric(native, resolved, feval),
+            init_model=init_model,
+            **keywords,
+        )
+    return _make_native(booster, intercept, n_classes)
+
+
+def cv(
+    params: Params,
+    train_set: Any,
+    num_boost_round: int = 100,
+    *,
+    loss: Loss,
+    feval: Any = None,
+    fpreproc: Callable[..., Any] | None = None,
+    **keywords: Any,
+) -> dict[str, Any]:
+    """``lightgbm.cv`` with a loss; each fold starts from the intercept of its own rows.
+
+    Parameters are those of :func:`train` and ``lightgbm.cv``; boosters returned with
+    ``return_cvbooster=True`` are native too. Class weights that depend on the labels are
+    counted on all of ``train_set``.
+    """
+    y, weight = _target(train_set)
+    native, resolved, n_classes = _native_params(params, loss, y, weight)
+    intercepts: list[Array | None] = []
+
+    def with_intercept(fold_train: Any, fold_test: Any, fold_params: Params) -> Any:
+        if fpreproc is not None:
+            fold_train, fold_test, fold_params = fpreproc(fold_train, fold_test, fold_params)
+        fold_train.construct()
+        intercept = None
+        if fold_train.get_init_score() is None:
+            intercept = _intercept(resolved, *_target(fold_train), n_classes)
+            for data in (fold_train, fold_test.construct()):
+                data.set_init_score(_repeated(intercept, data.num_data()))
+        intercepts.append(intercept)
+        return fold_train, fold_test, fold_params
+
+    keywords.setdefault("stratified", True)
+    result: dict[str, Any] = lgb.cv(
+        native,
+        train_set,
+        num_boost_round,
+        feval=_default_metric(native, resolved, feval),
+        fpreproc=with_intercept,
+        **keywords,
+    )
+    if "cvbooster" in result:
+        for booster, intercept in zip(result["cvbooster"].boosters, intercepts, strict=True):
+            _make_native(booster, intercept, n_classes)
+    return result
+
+
+def _target(data: Any) -> tuple[Array, Array | None]:
+    if data.get_label() is None:
+        data.construct()  # the data stand in a file
+    label = data.get_label()
+    if label is None:
+        raise ValueError("train_set must have labels, got none")
+    y = np.asarray(label, dtype=np.float32).ravel()
+    check_two_classes(y)
+    weight = data.get_weight()
+    return y, None if weight is None else np.asarray(weight, dtype=np.float64).ravel()
+
+
+def _given(params: Params, aliases: tuple[str, ...]) -> Any:
+    return next((params[name] for name in aliases if params.get(name) is not None), None)
+
+
+def _native_params(
+    params: Params, loss: Loss, y: Array, weight: Array | None
+) -> tuple[Params, Loss, int | None]:
+    """Parameters with our objective, the loss with fixed weights, K (None for binary)."""
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
+    given = _given(params, _CLASS_ALIASES)
+    n_classes = max(2, int(check_labels(y, 2**24).max()) + 1)
+    softmax = n_classes > 2 or (given is not None and int(given) > 1)
+    n_classes = int(given) if given is not None and int(given) > 1 else n_classes
+    stated = _given(params, _OBJECTIVE_ALIASES)
+    if stated not in (None, "multiclass" if softmax else "binary"):
+        raise ValueError(
+            f"params['objective'] must be left out with loss=, got {stated!r}"
+        )
+    if str(_given(params, _LINEAR_ALIASES)).lower() in ("true", "1"):
+        raise ValueError(
+            "params['linear_tree'] must be False with loss=: the intercept cannot be written "
+            "into leaves that hold a linear model, got True"
+        )
+    skip = (*_OBJECTIVE_ALIASES, *_CLASS_ALIASES)
+    native = {name: value for name, value in params.items() if name not in skip}
+    resolved = loss.resolve(y, weight, n_classes=n_classes)
+    native["objective"] = objective(resolved)
+    if softmax:
+        native["num_class"] = n_classes
+    return native, resolved, n_classes if softmax else None
+
+
+def _default_metric(native: Params, loss: Loss, feval: Any) -> Any:
+    if feval is None and _given(native, _METRIC_ALIASES) is None:
+        return posterior_log_loss(loss)
+    return feval
+
+
+def _intercept(loss: Loss, y: Array, weight: Array | None, n_classes: int | None) -> Array:
+    return np.atleast_1d(np.asarray(loss.base_score(y, weight, n_classes=n_classes)))
+
+
+def _repeated(intercept: Array, n_rows: int) -> Array:
+    """Init score of every row; LightGBM wants class after class."""
+    return np.repeat(intercept, n_rows)
+
+
+@contextmanager
+def _starting_from(intercept: Array | None, sets: list[Any]) -> Iterator[None]:
+    """Give the data sets an init score for the length of one training."""
+    if intercept is None:
+        yield
+        return
+    try:
+        for data in sets:
+            data.set_init_score(_repeated(intercept, _n_rows(data)))
+        yield
+    finally:
+        for data in sets:
+            data.set_init_score(None)
+
+
+def _n_rows(data: Any) -> int:
+    label = data.get_label()
+    return len(label) if label is not None else int(data.construct().num_data())
+
+
+def _make_native(booster: Any, intercept: Array | None, n_classes: int | None) -> Any:
+    """Add the intercept to the first tree of each class and write the link into the model."""
+    if intercept is not None:
+        leaves = _leaf_counts(booster, len(intercept))
+        for tree, n_leaves in enumerate(leaves):
+            for leaf in range(n_leaves):
+                value = booster.get_leaf_output(tree, leaf) + intercept[tree]
+                booster.set_leaf_output(tree, leaf, value)
+    link = "binary sigmoid:1" if n_classes is None else f"multiclass num_class:{n_classes}"
+    model = booster.model_to_string(num_iteration=-1)
+    if "\nobjective=" not in model:
+        model = model.replace("\nfeature_names=", f"\nobjective={link}\nfeature_names=", 1)
+    best = booster.best_iteration, booster.best_score
+    booster.model_from_string(model)
+    booster.best_iteration, booster.best_score = best
+    return booster
+
+
+def _leaf_counts(booster: Any, n_trees: int) -> list[int]:
+    trees = booster.dump_model(num_iteration=1)["tree_info"][:n_trees]
+    return [int(tree["num_leaves"]) for tree in trees]

@@ -1,0 +1,140 @@
+"""Metrics: a loss's mean, or the log loss of its calibrated posterior, for either engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy.special import logit
+
+from boostloss import _engine_call
+from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
+from boostloss.losses._validation import Array, check_choice, check_labels, check_sample_weight
+
+
+class MetricValue(float):
+    """A float that also unpacks to ``(name, value, higher_is_better)``.
+
+    XGBoost's and LightGBM's scikit-learn wrappers call a metric in the same way but expect
+    a float and a tuple.
+    """
+
+    name: str
+
+    def __new__(cls, value: float, name: str) -> MetricValue:
+        """Value and the metric's name."""
+        result = super().__new__(cls, value)
+        result.name = name
+        return result
+
+    def __getnewargs__(self) -> tuple[float, str]:  # type: ignore[override]
+        return float(self), self.name
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.name, float(self), False))
+
+
+class Metric:
+    """Weighted mean of a loss over a data set, in nats; smaller is better.
+
+    Works as ``custom_metric=`` of ``xgb.train`` and ``xgb.cv``, ``feval=`` of ``lgb.train``
+    and ``lgb.cv`` and ``eval_metric`` of ``XGBClassifier`` and ``LGBMClassifier``.
+
+    Parameters
+    ----------
+    loss : Loss
+    posterior : bool
+        Log loss of the calibrated posterior instead of the loss's own mean.
+    scores : {"raw", "probability"}
+        What the engine hands out: raw scores under a custom objective, probabilities under
+        a built-in one. Probabilities are held 1e-15 (float32: 1e-7) away from 0 and 1.
+
+    Notes
+    -----
+    Class weights and GHM's density are those of the data set that is evaluated.
+    """
+
+    def __init__(self, loss: Loss, *, posterior: bool = False, scores: str = "raw") -> None:
+        if not isinstance(loss, Loss):
+            raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
+        check_choice("scores", scores, ("raw", "probability"))
+        self.loss = loss
+        self.posterior = posterior
+        self.scores = scores
+        self.__name__ = "posterior_log_loss" if posterior else f"{loss.name}_loss"
+
+    def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> Any:
+        """``f(raw, data_set)`` as engines call, or ``f(y, raw, sample_weight)``."""
+        call = _engine_call.read(first, second, sample_weight)
+        value = self._mean(call)
+        if call.data_set is None:
+            return MetricValue(value, self.__name__)
+        if _engine_call.engine_of(call.data_set) == "lightgbm":
+            return self.__name__, value, False
+        return self.__name__, value
+
+    def _mean(self, call: _engine_call.Call) -> float:
+        raw = np.asarray(call.raw)
+        if self.scores == "probability":
+            raw = _raw_of(raw)
+        rows = self._log_loss(call, raw) if self.posterior else self.loss.value(call.y, raw)
+        weight = check_sample_weight(call.sample_weight, len(rows))
+        return float(np.average(rows.astype(np.float64), weights=weight))
+
+    def _log_loss(self, call: _engine_call.Call, raw: Array) -> Array:
+        n_classes = raw.shape[1] if raw.ndim == 2 else 2
+        y = check_labels(call.y, n_classes, len(raw)).astype(np.intp)
+        loss = self.loss.resolve(y, call.sample_weight, n_classes=n_classes)
+        if isinstance(loss, GHMLoss):
+            weights = loss.weights(y, raw, call.sample_weight)
+            probability = loss.posterior(raw, weights)
+        else:
+            probability = loss.posterior(raw)
+        if probability.ndim == 2:
+            given = probability[np.arange(len(y)), y]
+        else:
+            given = np.where(y == 1, probability, 1.0 - probability)
+        log_loss: Array = -np.log(np.maximum(given, np.finfo(np.float64).tiny))
+        return log_loss
+
+    def __repr__(self) -> str:
+        return f"{'posterior_log_loss' if self.posterior else 'metric'}({self.loss!r})"
+
+
+def _raw_of(probability: Array) -> Array:
+    edge = 1e-7 if probability.dtype == np.float32 else 1e-15
+    held = np.clip(probability, edge, 1.0 - edge)
+    raw: Array = logit(held) if held.ndim == 1 else np.log(held)
+    return raw
+
+
+def metric(loss: Loss, *, scores: str = "raw") -> Metric:
+    """Mean of any loss; see :class:`Metric`."""
+    return Metric(loss, scores=scores)
+
+
+def posterior_log_loss(loss: Loss, *, scores: str = "raw") -> Metric:
+    """Log loss of the calibrated posterior: comparable between losses; see :class:`Metric`."""
+    return Metric(loss, posterior=True, scores=scores)
+
+
+def balanced_ce_metric(
+    class_weight: Any = "balanced", *, scores: str = "raw", **parameters: Any
+) -> Metric:
+    """Mean balanced cross-entropy; parameters of :class:`~boostloss.CrossEntropy`."""
+    return Metric(CrossEntropy(class_weight=class_weight, **parameters), scores=scores)
+
+
+def focal_metric(
+    gamma: Any = 2.0, alpha: float | None = None, *, scores: str = "raw", **parameters: Any
+) -> Metric:
+    """Mean focal loss; parameters of :class:`~boostloss.FocalLoss`."""
+    return Metric(FocalLoss(gamma, alpha, **parameters), scores=scores)
+
+
+def ghm_metric(
+    bins: int = 10, density: str = "bins", *, scores: str = "raw", **parameters: Any
+) -> Metric:
+    """Mean GHM loss; parameters of :class:`~boostloss.GHMLoss`."""
+    return Metric(GHMLoss(bins, density, **parameters), scores=scores)

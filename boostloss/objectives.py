@@ -1,0 +1,113 @@
+"""Objectives: one callable that joins a loss to whichever engine calls it."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from boostloss import _engine_call
+from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
+from boostloss.losses._base import Memory
+from boostloss.losses._validation import Array
+
+
+class Objective:
+    """Gradient and Hessian of a loss for XGBoost and LightGBM.
+
+    The same object works as ``obj=`` of ``xgb.train`` and ``xgb.cv``,
+    ``params["objective"]`` of ``lgb.train`` and ``lgb.cv``, and ``objective=`` of
+    ``XGBClassifier`` and ``LGBMClassifier``, with sample weights, binary and multiclass. It
+    can be pickled and shared: what a loss remembers between rounds is kept for each training
+    run by itself and is neither copied nor pickled.
+
+    Parameters
+    ----------
+    loss : Loss
+        For example ``FocalLoss(gamma=2)``.
+
+    Notes
+    -----
+    An engine's constant start and link are its own: give ``xgb.train`` the parameter
+    ``{"objective": "binary:logistic"}`` beside ``obj=``, or use
+    :func:`boostloss.xgboost.train` and :func:`boostloss.lightgbm.train`, which do all of it.
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        if not isinstance(loss, Loss):
+            raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
+        self.loss = loss
+        self.__name__ = f"{loss.name}_objective"
+        self._memories: weakref.WeakKeyDictionary[Any, Memory] = weakref.WeakKeyDictionary()
+
+    def __call__(
+        self, first: Any, second: Any, sample_weight: Any = None
+    ) -> tuple[Array, Array]:
+        """``f(raw, data_set)`` as engines call, or ``f(y, raw, sample_weight)``.
+
+        Returns
+        -------
+        gradient, hessian : float32 arrays of the raw scores' shape
+        """
+        call = _engine_call.read(first, second, sample_weight)
+        booster = _engine_call.calling_booster()
+        run = booster if booster is not None else call.data_set
+        memory = {} if run is None else self._memories.setdefault(run, {})
+        if "checked" not in memory:
+            check_two_classes(call.y)
+            memory["checked"] = True
+        raw = np.asarray(call.raw)
+        n_classes = raw.shape[1] if raw.ndim == 2 else 2
+        factor = _engine_call.hessian_factor(_engine_call.engine_of(run), n_classes)
+        return self.loss.gradient_hessian(
+            call.y, raw, call.sample_weight, factor=factor, memory=memory
+        )
+
+    def __repr__(self) -> str:
+        return f"objective({self.loss!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Objective) and self.loss == other.loss
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"loss": self.loss}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["loss"])  # type: ignore[misc]
+
+
+def check_two_classes(y: Any) -> None:
+    """Raise if there is nothing to learn: fewer than two different labels."""
+    labels = np.asarray(y)
+    if labels.size and (labels == labels.flat[0]).all():
+        raise ValueError(f"y must hold at least two classes, got only {labels.flat[0]!r}")
+
+
+def objective(loss: Loss) -> Objective:
+    """Objective of any loss; see :class:`Objective`."""
+    return Objective(loss)
+
+
+def balanced_ce_obj(class_weight: Any = "balanced", **parameters: Any) -> Objective:
+    """Objective of ``CrossEntropy(class_weight="balanced")``; takes its parameters."""
+    return Objective(CrossEntropy(class_weight=class_weight, **parameters))
+
+
+def focal_obj(gamma: Any = 2.0, alpha: float | None = None, **parameters: Any) -> Objective:
+    """Objective of :class:`~boostloss.FocalLoss`; takes its parameters.
+
+    Examples
+    --------
+    >>> from boostloss import focal_obj
+    >>> focal_obj(gamma=2)
+    objective(FocalLoss(gamma=2))
+    """
+    return Objective(FocalLoss(gamma, alpha, **parameters))
+
+
+def ghm_obj(bins: int = 10, density: str = "bins", **parameters: Any) -> Objective:
+    """Objective of :class:`~boostloss.GHMLoss`; takes its parameters."""
+    return Objective(GHMLoss(bins, density, **parameters))

@@ -1,0 +1,164 @@
+"""XGBoost: its train and cv with ``loss=``, native objective and exact intercept included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from boostloss._optional import require
+from boostloss.losses import Loss
+from boostloss.losses._validation import Array, check_labels
+from boostloss.metrics import posterior_log_loss
+from boostloss.objectives import check_two_classes, objective
+
+xgb = require("xgboost", "xgboost")
+
+Params = dict[str, Any]
+
+
+def train(
+    params: Params,
+    dtrain: Any,
+    num_boost_round: int = 10,
+    *,
+    loss: Loss,
+    custom_metric: Callable[..., Any] | None = None,
+    xgb_model: Any = None,
+    **keywords: Any,
+) -> Any:
+    """``xgboost.train`` with a loss.
+
+    The booster is native: its objective is "binary:logistic" or "multi:softprob", it starts
+    from the loss's exact intercept (unless ``params`` has a ``base_score`` or training goes on
+    from ``xgb_model``), ``predict`` gives sigma or softmax of the raw score, and the saved
+    file needs XGBoost alone. Calibrated probabilities are
+    ``loss.posterior(booster.predict(d, output_margin=True))``.
+
+    Parameters
+    ----------
+    params : dict
+        XGBoost's parameters; ``objective`` may be left out. ``num_class`` is found from the
+        labels.
+    dtrain : xgboost.DMatrix
+        With labels 0..K-1.
+    num_boost_round : int
+        Number of rounds.
+    loss : Loss
+        For example ``FocalLoss(gamma=2)``.
+    custom_metric : callable, optional
+        Default, where ``params`` has no ``eval_metric``: :func:`boostloss.posterior_log_loss`.
+    xgb_model, **keywords
+        As in ``xgboost.train``.
+
+    Returns
+    -------
+    xgboost.Booster
+
+    Raises
+    ------
+    ValueError
+        For labels, weights or an objective that do not fit the loss.
+    """
+    y, weight = _target(dtrain)
+    native, resolved = _native_params(params, loss, y, weight)
+    if xgb_model is None and params.get("base_score") is None:
+        native["base_score"] = _base_score(resolved, y, weight, native)
+    custom_metric = _default_metric(native, resolved, custom_metric)
+    return xgb.train(
+        native,
+        dtrain,
+        num_boost_round,
+        obj=objective(resolved),
+        custom_metric=custom_metric,
+        xgb_model=xgb_model,
+        **keywords,
+    )
+
+
+def cv(
+    params: Params,
+    dtrain: Any,
+    num_boost_round: int = 10,
+    *,
+    loss: Loss,
+    custom_metric: Callable[..., Any] | None = None,
+    fpreproc: Callable[..., Any] | None = None,
+    **keywords: Any,
+) -> Any:
+    """``xgboost.cv`` with a loss; each fold starts from the intercept of its own rows.
+
+    Parameters are those of :func:`train` and ``xgboost.cv``. Class weights that depend on the
+    labels are counted on all of ``dtrain``.
+    """
+    y, weight = _target(dtrain)
+    native, resolved = _native_params(params, loss, y, weight)
+
+    def with_intercept(fold_train: Any, fold_test: Any, fold_params: Params) -> Any:
+        if fpreproc is not None:
+            fold_train, fold_test, fold_params = fpreproc(fold_train, fold_test, fold_params)
+        if params.get("base_score") is None:
+            fold_params = {
+                **fold_params,
+                "base_score": _base_score(resolved, *_target(fold_train), native),
+            }
+        return fold_train, fold_test, fold_params
+
+    return xgb.cv(
+        native,
+        dtrain,
+        num_boost_round,
+        obj=objective(resolved),
+        custom_metric=_default_metric(native, resolved, custom_metric),
+        fpreproc=with_intercept,
+        **keywords,
+    )
+
+
+def _target(data: Any) -> tuple[Array, Array | None]:
+    label, weight = data.get_label(), data.get_weight()
+    if not label.size:
+        raise ValueError("dtrain must have labels, got none")
+    check_two_classes(label)
+    return label, weight if weight.size else None
+
+
+def _native_params(
+    params: Params, loss: Loss, y: Array, weight: Array | None
+) -> tuple[Params, Loss]:
+    """Parameters with the native objective of the problem, and the loss with fixed weights."""
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
+    given = params.get("num_class")
+    n_classes = int(given) if given else max(2, int(check_labels(y, 2**24).max()) + 1)
+    softmax = bool(given) or n_classes > 2
+    name = "multi:softprob" if softmax else "binary:logistic"
+    allowed = {None, name, "multi:softmax"} if softmax else {None, name}
+    if params.get("objective") not in allowed:
+        raise ValueError(
+            f"params['objective'] must be {name!r} or left out with loss=, "
+            f"got {params['objective']!r}"
+        )
+    native = {**params, "objective": params.get("objective") or name}
+    if softmax:
+        native["num_class"] = n_classes
+    return native, loss.resolve(y, weight, n_classes=n_classes)
+
+
+def _base_score(loss: Loss, y: Array, weight: Array | None, native: Params) -> Any:
+    """The intercept as XGBoost takes it: a probability, or a list of raw scores as text."""
+    n_classes = native.get("num_class")
+    score = loss.base_score(y, weight, n_classes=n_classes)
+    if n_classes is None:
+        return float(1.0 / (1.0 + np.exp(-np.float64(score))))
+    return "[" + ",".join(repr(float(s)) for s in np.asarray(score)) + "]"
+
+
+def _default_metric(
+    native: Params, loss: Loss, custom_metric: Callable[..., Any] | None
+) -> Callable[..., Any] | None:
+    if custom_metric is None and "eval_metric" not in native:
+        native["disable_default_eval_metric"] = 1
+        return posterior_log_loss(loss)
+    return custom_metric
