@@ -75,7 +75,7 @@ def train(
     native, resolved, n_classes = _native_params(params, loss, y, weight)
     sets = list(dict.fromkeys([train_set, *(valid_sets or [])]))
     intercept = None
-    if init_model is None and train_set.get_init_score() is None:
+    if init_model is None and _field(train_set, "init_score") is None:
         intercept = _intercept(resolved, y, weight, n_classes)
     with _starting_from(intercept, sets):
         booster = lgb.train(
@@ -115,7 +115,7 @@ def cv(
             fold_train, fold_test, fold_params = fpreproc(fold_train, fold_test, fold_params)
         fold_train.construct()
         intercept = None
-        if fold_train.get_init_score() is None:
+        if _field(fold_train, "init_score") is None:
             intercept = _intercept(resolved, *_target(fold_train), n_classes)
             for data in (fold_train, fold_test.construct()):
                 data.set_init_score(_repeated(intercept, data.num_data()))
@@ -145,8 +145,14 @@ def _target(data: Any) -> tuple[Array, Array | None]:
         raise ValueError("train_set must have labels, got none")
     y = np.asarray(label, dtype=np.float32).ravel()
     check_two_classes(y)
-    weight = data.get_weight()
+    weight = _field(data, "weight")
     return y, None if weight is None else np.asarray(weight, dtype=np.float64).ravel()
+
+
+def _field(data: Any, name: str) -> Any:
+    """A field of a data set; before construction only what its maker gave is there."""
+    value = getattr(data, name)
+    return data.get_field(name) if value is None and data._handle is not None else value
 
 
 def _given(params: Params, aliases: tuple[str, ...]) -> Any:

@@ -24,15 +24,13 @@ class BinnedDensity:
     def of(cls, norms: Array, row_weight: Array | None, bins: int) -> BinnedDensity:
         """Density of the norms of one round."""
         mass = np.bincount(_bin(norms, bins), weights=row_weight, minlength=bins)
-        occupied = mass[mass > 0]
-        return cls(
-            mass.astype(np.float64), _total(norms, row_weight), float(occupied.min(initial=np.inf))
-        )
+        mass = mass.astype(np.float64)
+        return cls(mass, _total(norms, row_weight), _least(mass))
 
     def mixed_into(self, earlier: BinnedDensity, momentum: float) -> BinnedDensity:
         """Moving average ``S <- momentum S + (1 - momentum) R`` with this round's R."""
         mass = momentum * earlier.mass + (1.0 - momentum) * self.mass
-        return BinnedDensity(mass, self.total, float(mass[mass > 0].min(initial=np.inf)))
+        return BinnedDensity(mass, self.total, _least(mass))
 
     def beta(self, norms: Array) -> Array:
         """``N / GD``. A bin without rows counts as the least filled one with rows."""
@@ -62,8 +60,8 @@ class WindowDensity:
         order = np.argsort(norms)
         weight = np.ones(len(norms)) if row_weight is None else row_weight[order]
         cumulative = np.concatenate([[0.0], np.cumsum(weight, dtype=np.float64)])
-        least = float(weight[weight > 0].min(initial=np.inf))
-        return cls(norms[order], cumulative, 1.0 / bins, _total(norms, row_weight), least)
+        total = _total(norms, row_weight)
+        return cls(norms[order], cumulative, 1.0 / bins, total, _least(weight))
 
     def beta(self, norms: Array) -> Array:
         """``N / GD``. A window without rows counts as if the lightest row stood there."""
@@ -89,3 +87,7 @@ def _bin(norms: Array, bins: int) -> Array:
 
 def _total(norms: Array, row_weight: Array | None) -> float:
     return float(len(norms)) if row_weight is None else float(row_weight.sum(dtype=np.float64))
+
+
+def _least(mass: Array) -> float:
+    return float(mass[mass > 0].min(initial=np.inf))
