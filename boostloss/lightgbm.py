@@ -216,6 +216,8 @@ def _starting_from(intercept: Array | None, sets: list[Any]) -> Iterator[None]:
     finally:
         for data in sets:
             data.set_init_score(None)
+            if data._handle is not None:
+                data.set_field("init_score", None)  # set_init_score(None) leaves it standing
 
 
 def _n_rows(data: Any) -> int:

@@ -34,6 +34,9 @@ class MetricValue(float):
     def __iter__(self) -> Iterator[Any]:
         return iter((self.name, float(self), False))
 
+    def __getitem__(self, index: int) -> Any:
+        return (self.name, float(self), False)[index]
+
 
 class Metric:
     """Weighted mean of a loss over a data set, in nats; smaller is better.
