@@ -1,0 +1,206 @@
+"""Values and derivatives against mpmath at 50 digits, from raw score -700 to 700."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+from boostloss import CrossEntropy, FocalLoss, GHMLoss
+
+mp.mp.dps = 50
+TOLERANCE, SMALLEST = 2e-6, mp.mpf("1e-30")
+RAW = np.unique(
+    np.concatenate([np.linspace(-700, 700, 57), np.linspace(-60, 60, 121), np.linspace(-2, 2, 41)])
+)
+GAMMAS = [0, 0.5, 1, 2, 2.5, 5]
+
+
+def terms(margin):
+    """p, q, u of a binary row, without cancellation."""
+    e = mp.exp(-abs(margin))
+    large, small = 1 / (1 + e), e / (1 + e)
+    p, q = (large, small) if margin >= 0 else (small, large)
+    return p, q, max(-margin, mp.mpf(0)) + mp.log1p(e)
+
+
+def assert_close(got, want):
+    got = np.asarray(got, dtype=np.float64).ravel()
+    assert np.isfinite(got).all()
+    for g, w in zip(got, want, strict=True):
+        if abs(w) >= SMALLEST:
+            assert abs(mp.mpf(float(g)) / w - 1) <= TOLERANCE, (g, w)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("gamma", GAMMAS)
+@pytest.mark.parametrize("y", [0, 1])
+def test_binary(dtype, gamma, y):
+    raw = RAW.astype(dtype)
+    labels, sign, g = np.full(len(raw), y), 2 * y - 1, mp.mpf(gamma)
+    rows = [terms(sign * mp.mpf(float(z))) for z in raw]
+    loss = FocalLoss(gamma)
+    gradient, hessian = loss.gradient_hessian(labels, raw)
+    exact = FocalLoss(gamma, hessian="exact").gradient_hessian(labels, raw)[1]
+    assert gradient.dtype == hessian.dtype == np.float32
+    assert_close(loss.value(labels, raw), [q**g * u for p, q, u in rows])
+    slope = [q**g * (q + g * p * u) for p, q, u in rows]
+    assert_close(gradient, [-sign * s for s in slope])
+    assert_close(hessian, [s * p for s, (p, _, _) in zip(slope, rows, strict=True)])
+    curve = [q**g * p * (q * (1 + 2 * g) + g * u * (g * p - q)) for p, q, u in rows]
+    assert_close(exact, [max(c, mp.mpf(1e-16)) for c in curve])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("gamma", GAMMAS)
+@pytest.mark.parametrize("n_classes", [3, 10])
+def test_softmax(dtype, gamma, n_classes):
+    rng = np.random.default_rng(0)
+    raw = np.concatenate(
+        [rng.uniform(-s, s, (12, n_classes)) for s in (1.0, 8.0, 40.0, 700.0)]
+    ).astype(dtype)
+    y, g = rng.integers(0, n_classes, len(raw)), mp.mpf(gamma)
+    value, gradient, hessian = [], [], []
+    for row, t in zip(raw, y, strict=True):
+        z = [mp.mpf(float(v)) for v in row]
+        top = max(z)
+        e = [mp.exp(v - top) for v in z]
+        total = mp.fsum(e)
+        q = mp.fsum(e[:t] + e[t + 1 :]) / total
+        p, u = e[t] / total, -mp.log1p(-q) if q < 0.5 else mp.log(total) + top - z[t]
+        slope = q**g * (q + g * p * u)
+        w = slope / q
+        value.append(q**g * u)
+        for k in range(n_classes):
+            p_k = e[k] / total
+            rest = mp.fsum(e[:k] + e[k + 1 :]) / total
+            gradient.append(-slope if k == t else w * p_k)
+            hessian.append(2 * w * p_k * rest)
+    loss = FocalLoss(gamma)
+    got = loss.gradient_hessian(y, raw, factor=2.0)
+    assert_close(loss.value(y, raw), value)
+    assert_close(got[0], gradient)
+    assert_close(got[1], hessian)
+
+
+LOSSES = [
+    CrossEntropy(class_weight=7.0),
+    FocalLoss(0.5, alpha=0.25),
+    FocalLoss((0.0, 3.0)),
+    FocalLoss(2.5, hessian="exact"),
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize("n_classes", [1, 2])
+def test_gradient_is_the_slope_of_the_value(loss, n_classes):
+    rng = np.random.default_rng(1)
+    raw = rng.normal(0, 2, 50 if n_classes == 1 else (50, 2))
+    y, weight, step = rng.integers(0, 2, 50), rng.random(50), 1e-5
+    gradient, hessian = loss.gradient_hessian(y, raw, weight)
+    columns = [slice(None)] if n_classes == 1 else [(slice(None), k) for k in range(2)]
+    for column in columns:
+        up, down = raw.copy(), raw.copy()
+        up[column] += step
+        down[column] -= step
+        numeric = (loss.value(y, up, weight) - loss.value(y, down, weight)) / (2 * step)
+        np.testing.assert_allclose(gradient[column], numeric, rtol=2e-6, atol=1e-7)
+    assert (hessian >= 0).all()
+
+
+def test_exact_hessian_is_the_second_derivative():
+    loss, raw, step = FocalLoss(2.0, hessian="exact"), np.linspace(-0.5, 3, 30), 1e-4
+    y = np.ones(30)
+    value = [loss.value(y, raw + d) for d in (-step, 0, step)]
+    numeric = (value[0] - 2 * value[1] + value[2]) / step**2
+    np.testing.assert_allclose(loss.gradient_hessian(y, raw)[1], numeric, rtol=1e-5, atol=1e-7)
+
+
+def test_ghm_is_the_definition():
+    """GD over the sliding window with its valid length, row by row, as the paper writes it."""
+    rng = np.random.default_rng(2)
+    n, bins = 300, 10
+    y, raw = rng.integers(0, 2, n), rng.normal(0, 2, n)
+    weight = rng.integers(0, 4, n).astype(float)
+    g = np.abs(1 / (1 + np.exp(-raw)) - y)
+    eps = 1 / bins
+    window, region = np.empty(n), np.empty(n)
+    for i in range(n):
+        inside = (g >= g[i] - eps / 2) & (g <= g[i] + eps / 2)
+        length = min(g[i] + eps / 2, 1) - max(g[i] - eps / 2, 0)
+        window[i] = weight.sum() / (weight[inside].sum() / length)
+        same = np.floor(g * bins) == np.floor(g[i] * bins)
+        region[i] = weight.sum() / (weight[same].sum() * bins) if weight[same].any() else np.nan
+    for density, beta in (("window", window), ("bins", region)):
+        ghm = GHMLoss(bins, density, normalize=False)
+        gradient, hessian = ghm.gradient_hessian(y, raw, weight)
+        rows = (weight > 0) & np.isfinite(beta)
+        assert rows.sum() > 200
+        want = np.where(y == 1, -1, 1) * weight * beta * g
+        np.testing.assert_allclose(gradient[rows], want[rows], rtol=1e-5)
+        np.testing.assert_allclose(hessian[rows], (weight * beta * g * (1 - g))[rows], rtol=1e-5)
+        scaled = GHMLoss(bins, density).weights(y, raw, weight)
+        assert np.average(scaled(g), weights=weight) == pytest.approx(1.0)
+
+
+def test_ghm_momentum_starts_at_the_first_round():
+    y, first, second = np.array([0, 0, 0, 1]), np.full(4, -2.0), np.array([-2.0, 2.0, 2.0, 2.0])
+    ghm, memory = GHMLoss(10, momentum=0.75, normalize=False), {}
+    start = ghm.gradient_hessian(y, first, memory=memory)[0]
+    np.testing.assert_array_equal(start, GHMLoss(10, normalize=False).gradient_hessian(y, first)[0])
+    gradient = ghm.gradient_hessian(y, second, memory=memory)[0]
+    q = 1 / (1 + np.exp(2.0))
+    low, high = 0.75 * 3 + 0.25 * 2, 0.75 * 1 + 0.25 * 2  # S after the second round, by hand
+    want = [4 / low / 10 * q, *2 * [4 / high / 10 * (1 - q)], -4 / low / 10 * q]
+    np.testing.assert_allclose(gradient, want, rtol=1e-6)
+
+
+STATIC = [*LOSSES, CrossEntropy(class_weight="balanced"), CrossEntropy(class_weight="effective")]
+
+
+@pytest.mark.parametrize("loss", [*STATIC, GHMLoss(), GHMLoss(strength=0.25)], ids=repr)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_base_score_zeroes_the_gradient_sum(loss, weighted):
+    rng = np.random.default_rng(3)
+    y = (rng.random(5000) < 0.02).astype(int)
+    weight = rng.random(5000) if weighted else None
+    raw = np.full(5000, loss.base_score(y, weight))
+    gradient = loss.gradient_hessian(y, raw, weight)[0].astype(np.float64)
+    assert abs(gradient.sum()) <= 1e-6 * np.abs(gradient).sum()
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(class_weight="balanced"), FocalLoss(2.0),
+                                  FocalLoss((0, 1, 2, 5.0))], ids=repr)  # fmt: skip
+def test_softmax_base_score(loss):
+    y = np.repeat([0, 1, 2, 3], [4000, 300, 40, 5])
+    raw = np.tile(loss.base_score(y), (len(y), 1))
+    gradient = loss.gradient_hessian(y, raw)[0].astype(np.float64)
+    assert np.abs(gradient.sum(axis=0)).max() <= 1e-6 * np.abs(gradient).sum()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 6])
+@pytest.mark.parametrize("gamma", GAMMAS)
+def test_posterior_inverts_the_minimiser(n_classes, gamma):
+    rng = np.random.default_rng(4)
+    share = rng.dirichlet(np.ones(n_classes)) + 0.01
+    share /= share.sum()
+    loss = FocalLoss(gamma, class_weight=list(rng.uniform(0.2, 5, n_classes)))
+    y = np.arange(n_classes)
+    z = np.asarray(loss.base_score(y, share, n_classes=n_classes))
+    for _ in range(3):  # z is the minimiser: any step raises the risk
+        other = z + rng.normal(0, 0.05, n_classes)
+        risk = [loss.value(y, np.tile(v, (n_classes, 1))) @ share for v in (z, other)]
+        assert risk[0] < risk[1]
+    np.testing.assert_allclose(loss.posterior(z[None])[0], share, atol=1e-6)
+    if n_classes == 2:
+        scalar = loss.base_score(y, share)
+        assert loss.posterior([scalar])[0] == pytest.approx(share[1], abs=1e-6)
+
+
+def test_ghm_posterior_inverts_frozen_weights():
+    rng = np.random.default_rng(5)
+    y, raw = rng.integers(0, 2, 500), rng.normal(-1, 1, 500)
+    ghm = GHMLoss(strength=0.5)
+    weights = ghm.weights(y, raw)
+    z = np.array([-1.3, 0.4])
+    p = 1 / (1 + np.exp(-z))
+    positive, negative = p / weights(1 - p), (1 - p) / weights(p)
+    np.testing.assert_allclose(ghm.posterior(z, weights), positive / (positive + negative))

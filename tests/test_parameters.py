@@ -1,0 +1,126 @@
+"""Losses as parameter objects, class weights, and bad input."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+import boostloss as bl
+from boostloss import CrossEntropy, FocalLoss, GHMLoss
+
+Y, RAW = np.array([0, 0, 0, 1]), np.array([-1.0, 0.5, 2.0, -0.5])
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(class_weight={0: 1, 1: 3}), FocalLoss(1.5, 0.25),
+                                  GHMLoss(7, "window")], ids=repr)  # fmt: skip
+def test_scikit_learn_manner(loss):
+    copy = clone(loss)
+    assert copy == loss
+    assert copy is not loss
+    assert pickle.loads(pickle.dumps(loss)) == loss
+    assert eval(repr(loss)) == loss
+    assert type(loss)().set_params(**loss.get_params()) == loss
+    assert loss != type(loss)()
+
+
+def weights(loss, y, sample_weight=None):
+    raw = np.zeros(len(y)) if max(y) == 1 else np.zeros((len(y), max(y) + 1))
+    value = loss.value(y, raw, sample_weight)
+    return value / CrossEntropy().value(y, raw, sample_weight)
+
+
+def test_class_weights():
+    y = np.array([0] * 6 + [1] * 2)
+    np.testing.assert_allclose(weights(CrossEntropy(class_weight="balanced"), y), 8 / (2 * np.array([6] * 6 + [2] * 2)))
+    beta = 0.9
+    inverse = np.array([(1 - beta) / (1 - beta**6)] * 6 + [(1 - beta) / (1 - beta**2)] * 2)
+    got = weights(CrossEntropy(class_weight="effective", beta=beta), y)
+    np.testing.assert_allclose(got, inverse / inverse.mean())
+    np.testing.assert_allclose(weights(CrossEntropy(class_weight=4.0), y), [1] * 6 + [4] * 2)
+    np.testing.assert_allclose(weights(CrossEntropy(class_weight=[2, 3]), y), [2] * 6 + [3] * 2)
+    np.testing.assert_allclose(weights(CrossEntropy(class_weight={1: 3, 0: 2}), y), [2] * 6 + [3] * 2)
+    np.testing.assert_allclose(weights(FocalLoss(0, alpha=0.2), y), [0.8] * 6 + [0.2] * 2)
+    three = np.array([0, 0, 0, 1, 1, 2])
+    np.testing.assert_allclose(weights(CrossEntropy(class_weight="balanced"), three), [6 / 9] * 3 + [1] * 2 + [2])
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(class_weight="balanced"), FocalLoss(2.5), GHMLoss(),
+                                  CrossEntropy(class_weight="effective"), GHMLoss(density="window")],
+                         ids=repr)  # fmt: skip
+def test_integer_weights_are_repeated_rows(loss):
+    rng = np.random.default_rng(0)
+    y, raw, times = rng.integers(0, 2, 200), rng.normal(0, 2, 200), rng.integers(1, 4, 200)
+    weighted = loss.gradient_hessian(y, raw, times)
+    repeated = loss.gradient_hessian(np.repeat(y, times), np.repeat(raw, times))
+    for a, b in zip(weighted, repeated, strict=True):
+        assert a.sum(dtype=float) == pytest.approx(b.sum(dtype=float), rel=1e-5)
+    assert loss.base_score(y, times) == pytest.approx(loss.base_score(np.repeat(y, times)))
+
+
+def test_halves_add_up():
+    rng = np.random.default_rng(0)
+    y, raw = rng.integers(0, 2, 300), rng.normal(0, 2, 300)
+    loss = FocalLoss(2.0, class_weight=3.0)
+    whole = loss.gradient_hessian(y, raw)
+    for i in range(2):
+        halves = [loss.gradient_hessian(y[s], raw[s])[i] for s in (slice(0, 110), slice(110, None))]
+        np.testing.assert_array_equal(np.concatenate(halves), whole[i])
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: FocalLoss().value([0, 2], [0.0, 0.0]), "y"),
+        (lambda: FocalLoss().value([0, 0.5], [0.0, 0.0]), "y"),
+        (lambda: FocalLoss().value([-1, 1], [0.0, 0.0]), "y"),
+        (lambda: FocalLoss().value([0, np.nan], [0.0, 0.0]), "y"),
+        (lambda: FocalLoss().value(["a", "b"], [0.0, 0.0]), "y"),
+        (lambda: FocalLoss().gradient_hessian([0, 3], np.zeros((2, 3))), "y"),
+        (lambda: FocalLoss().value([0, 1, 1], [0.0, 0.0]), "y"),
+        (lambda: FocalLoss().value([[0], [1]], [0.0, 0.0]), "y"),
+        (lambda: FocalLoss().base_score([0, 0]), "y"),
+        (lambda: GHMLoss().base_score([1, 1]), "y"),
+        (lambda: FocalLoss().base_score([]), "y"),
+        (lambda: CrossEntropy(class_weight="balanced").value([0, 0], [0.0, 0.0]), "y"),
+        (lambda: bl.focal_obj()(np.zeros(3), np.zeros(3)), "y"),
+        (lambda: FocalLoss().value([0, 1], [0.0, np.nan]), "raw"),
+        (lambda: FocalLoss().value([0, 1], [0.0, np.inf]), "raw"),
+        (lambda: FocalLoss().value([0, 1], np.zeros((2, 1))), "raw"),
+        (lambda: FocalLoss().posterior([np.inf]), "raw"),
+        (lambda: FocalLoss().value(Y, RAW, [1, 1, 1]), "sample_weight"),
+        (lambda: FocalLoss().value(Y, RAW, [1, 1, 1, -1]), "sample_weight"),
+        (lambda: FocalLoss().value(Y, RAW, [1, 1, 1, np.nan]), "sample_weight"),
+        (lambda: FocalLoss().value(Y, RAW, [0, 0, 0, 0]), "sample_weight"),
+        (lambda: FocalLoss(-1), "gamma"),
+        (lambda: FocalLoss("2"), "gamma"),
+        (lambda: FocalLoss(np.nan), "gamma"),
+        (lambda: FocalLoss((1, 2, 3)).value(Y, RAW), "gamma"),
+        (lambda: FocalLoss(2).set_params(gamma=-2).value(Y, RAW), "gamma"),
+        (lambda: FocalLoss(alpha=1.5), "alpha"),
+        (lambda: FocalLoss(alpha=0.5, class_weight=2.0), "alpha"),
+        (lambda: FocalLoss(alpha=0.5).value([0, 1], np.zeros((2, 3))), "alpha"),
+        (lambda: FocalLoss(hessian="true"), "hessian"),
+        (lambda: GHMLoss(bins=0), "bins"),
+        (lambda: GHMLoss(bins=2.5), "bins"),
+        (lambda: GHMLoss(momentum=1.0), "momentum"),
+        (lambda: GHMLoss(density="window", momentum=0.5), "momentum"),
+        (lambda: GHMLoss(density="kernel"), "density"),
+        (lambda: GHMLoss(strength=-0.1), "strength"),
+        (lambda: GHMLoss(normalize=1), "normalize"),
+        (lambda: GHMLoss().posterior(RAW), "weights"),
+        (lambda: CrossEntropy(class_weight="balance"), "class_weight"),
+        (lambda: CrossEntropy(class_weight=-1), "class_weight"),
+        (lambda: CrossEntropy(class_weight=[1, 2, 3]).value(Y, RAW), "class_weight"),
+        (lambda: CrossEntropy(class_weight={0: 1}).value(Y, RAW), "class_weight"),
+        (lambda: CrossEntropy(class_weight=2.0).value([0, 1], np.zeros((2, 3))), "class_weight"),
+        (lambda: CrossEntropy(class_weight="balanced").posterior(RAW), "class_weight"),
+        (lambda: CrossEntropy(beta=1.0), "beta"),
+        (lambda: bl.objective("focal"), "loss"),
+        (lambda: bl.metric(None), "loss"),
+        (lambda: bl.focal_metric(scores="margin"), "scores"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(call, name):
+    with pytest.raises((ValueError, TypeError), match=rf"\b{name}\b"):
+        call()
