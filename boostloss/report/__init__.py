@@ -1,0 +1,1 @@
+"""Comparing losses on a data set: tables, pictures, the demo."""

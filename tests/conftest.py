@@ -1,0 +1,28 @@
+from types import SimpleNamespace
+
+import pytest
+from sklearn.datasets import make_classification
+
+
+def _problem(n_classes):
+    X, y = make_classification(
+        3000,
+        10,
+        n_classes=n_classes,
+        n_informative=6,
+        weights=[0.9, 0.1] if n_classes == 2 else [0.9, 0.07, 0.03],
+        random_state=0,
+    )
+    return SimpleNamespace(
+        X=X[:2000], y=y[:2000], X_valid=X[2000:], y_valid=y[2000:], n_classes=n_classes
+    )
+
+
+@pytest.fixture(params=[2, 3], ids=["binary", "softmax"], scope="session")
+def problem(request):
+    return _problem(request.param)
+
+
+@pytest.fixture(scope="session")
+def binary():
+    return _problem(2)

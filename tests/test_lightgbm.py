@@ -1,0 +1,132 @@
+import pickle
+import subprocess
+import sys
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+
+import boostloss as bl
+import boostloss.lightgbm as bg
+
+PARAMS = {"num_leaves": 15, "verbose": -1, "num_threads": 2, "learning_rate": 0.1}
+LOSSES = [
+    bl.CrossEntropy(class_weight="balanced"),
+    bl.FocalLoss(2.0),
+    bl.GHMLoss(momentum=0.9),
+    bl.GHMLoss(density="window", strength=0.5),
+]
+
+
+def native(problem):
+    if problem.n_classes == 2:
+        return {"objective": "binary"}
+    return {"objective": "multiclass", "num_class": problem.n_classes}
+
+
+def data(problem):
+    train = lgb.Dataset(problem.X, problem.y)
+    return train, lgb.Dataset(problem.X_valid, problem.y_valid, reference=train)
+
+
+@pytest.mark.parametrize("loss", [bl.CrossEntropy(), bl.FocalLoss(0.0)], ids=repr)
+@pytest.mark.parametrize("boosting", ["gbdt", "dart"])
+def test_equals_the_built_in(problem, loss, boosting):
+    params = {**PARAMS, "boosting": boosting}
+    train, _ = data(problem)
+    theirs = lgb.train({**params, **native(problem)}, data(problem)[0], 50)
+    for _ in range(2):  # the data set is left as it was
+        ours = bg.train(params, train, 50, loss=loss)
+        np.testing.assert_allclose(
+            ours.predict(problem.X_valid), theirs.predict(problem.X_valid), rtol=0, atol=1e-9
+        )
+
+
+def test_float_class_weight_is_scale_pos_weight(binary):
+    params = {**PARAMS, "boost_from_average": False}
+    theirs = lgb.train({**params, **native(binary), "scale_pos_weight": 7.0}, data(binary)[0], 50)
+    start = lgb.Dataset(binary.X, binary.y, init_score=np.zeros(len(binary.y)))
+    ours = bg.train(params, start, 50, loss=bl.CrossEntropy(class_weight=7.0))
+    np.testing.assert_allclose(ours.predict(binary.X), theirs.predict(binary.X), atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_model_is_native(problem, loss, tmp_path):
+    train, valid = data(problem)
+    stop = lgb.early_stopping(10, verbose=False)
+    booster = bg.train(PARAMS, train, 200, loss=loss, valid_sets=[valid], callbacks=[stop])
+    again = bg.train(PARAMS, train, 200, loss=loss, valid_sets=[valid], callbacks=[stop])
+    p = booster.predict(problem.X_valid)
+    np.testing.assert_array_equal(p, again.predict(problem.X_valid))
+    assert 1 < booster.best_iteration < 199
+    raw = booster.predict(problem.X_valid, raw_score=True)
+    want = 1 / (1 + np.exp(-raw)) if raw.ndim == 1 else np.exp(raw) / np.exp(raw).sum(1)[:, None]
+    np.testing.assert_allclose(p, want, atol=1e-12)
+    metric = bl.posterior_log_loss(loss.resolve(problem.y))(problem.y_valid, raw)
+    best = booster.best_score["valid_0"]["posterior_log_loss"]
+    assert metric == pytest.approx(best, rel=1e-6)  # early stopping saw what predict gives
+    contributions = booster.predict(problem.X_valid, pred_contrib=True)
+    contributions = contributions.reshape(*raw.shape, -1).sum(-1)
+    np.testing.assert_allclose(contributions, raw, atol=1e-9)
+    booster.save_model(tmp_path / "m.txt")
+    np.save(tmp_path / "x.npy", problem.X_valid)
+    code = (
+        "import sys, numpy as np, lightgbm as lgb;"
+        "b = lgb.Booster(model_file='m.txt');"
+        "np.save('p.npy', b.predict(np.load('x.npy')));"
+        "assert 'boostloss' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "p.npy"), p, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("objective", [bl.balanced_ce_obj(), bl.focal_obj(2), bl.ghm_obj(momentum=0.9)],
+                         ids=repr)  # fmt: skip
+def test_one_callable_in_three_places(problem, objective):
+    train, valid = data(problem)
+    assert pickle.loads(pickle.dumps(objective)) == objective
+    metric = bl.posterior_log_loss(bl.FocalLoss(2))
+    params = {**PARAMS, **native(problem), "objective": objective, "metric": "None"}
+    models = []
+    for _ in range(2):
+        log = {}
+        calls = [lgb.early_stopping(5, verbose=False), lgb.record_evaluation(log)]
+        models.append(
+            lgb.train(params, train, 30, valid_sets=[valid], feval=metric, callbacks=calls)
+        )
+        values = log["valid_0"]["posterior_log_loss"]
+        assert np.argmin(values) == models[-1].best_iteration - 1
+    np.testing.assert_array_equal(*[m.predict(problem.X) for m in models])
+    histories = [lgb.cv(params, data(problem)[0], 5, nfold=3, feval=metric) for _ in range(2)]
+    assert histories[0] == histories[1]
+    for weight in (None, np.random.default_rng(0).random(len(problem.y))):
+        classifier = lgb.LGBMClassifier(n_estimators=20, objective=objective, verbose=-1).fit(
+            problem.X, problem.y, sample_weight=weight, eval_metric=metric,
+            eval_set=[(problem.X_valid, problem.y_valid)],
+            callbacks=[lgb.early_stopping(5, verbose=False, first_metric_only=False)],
+        )  # fmt: skip
+        assert "posterior_log_loss" in classifier.best_score_["valid_0"]
+
+
+@pytest.mark.parametrize("loss", LOSSES[:3], ids=repr)
+def test_cv(problem, loss):
+    history = bg.cv(PARAMS, data(problem)[0], 20, loss=loss, nfold=3, return_cvbooster=True)
+    values = history["valid posterior_log_loss-mean"]
+    assert len(values) == 20
+    assert values[-1] < values[0]
+    for booster in history["cvbooster"].boosters:
+        p = booster.predict(problem.X_valid)
+        assert p.min() >= 0
+        assert p.max() <= 1
+
+
+def test_bad_input(binary):
+    train, _ = data(binary)
+    with pytest.raises(ValueError, match="linear_tree"):
+        bg.train({**PARAMS, "linear_tree": True}, train, loss=bl.FocalLoss())
+    with pytest.raises(ValueError, match="objective"):
+        bg.train({"objective": "regression"}, train, loss=bl.FocalLoss())
+    with pytest.raises(TypeError, match="loss"):
+        bg.train({}, train, loss="focal")
+    with pytest.raises(ValueError, match="y must hold at least two classes"):
+        bg.train({}, lgb.Dataset(binary.X, np.zeros(len(binary.X))), loss=bl.FocalLoss())

