@@ -171,9 +171,7 @@ def _native_params(
     n_classes = int(given) if given is not None and int(given) > 1 else n_classes
     stated = _given(params, _OBJECTIVE_ALIASES)
     if stated not in (None, "multiclass" if softmax else "binary"):
-        raise ValueError(
-            f"params['objective'] must be left out with loss=, got {stated!r}"
-        )
+        raise ValueError(f"params['objective'] must be left out with loss=, got {stated!r}")
     if str(_given(params, _LINEAR_ALIASES)).lower() in ("true", "1"):
         raise ValueError(
             "params['linear_tree'] must be False with loss=: the intercept cannot be written "

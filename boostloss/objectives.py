@@ -41,9 +41,7 @@ class Objective:
         self.__name__ = f"{loss.name}_objective"
         self._memories: weakref.WeakKeyDictionary[Any, Memory] = weakref.WeakKeyDictionary()
 
-    def __call__(
-        self, first: Any, second: Any, sample_weight: Any = None
-    ) -> tuple[Array, Array]:
+    def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> tuple[Array, Array]:
         """``f(raw, data_set)`` as engines call, or ``f(y, raw, sample_weight)``.
 
         Returns

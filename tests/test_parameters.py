@@ -32,17 +32,23 @@ def weights(loss, y, sample_weight=None):
 
 def test_class_weights():
     y = np.array([0] * 6 + [1] * 2)
-    np.testing.assert_allclose(weights(CrossEntropy(class_weight="balanced"), y), 8 / (2 * np.array([6] * 6 + [2] * 2)))
+    np.testing.assert_allclose(
+        weights(CrossEntropy(class_weight="balanced"), y), 8 / (2 * np.array([6] * 6 + [2] * 2))
+    )
     beta = 0.9
     inverse = np.array([(1 - beta) / (1 - beta**6)] * 6 + [(1 - beta) / (1 - beta**2)] * 2)
     got = weights(CrossEntropy(class_weight="effective", beta=beta), y)
     np.testing.assert_allclose(got, inverse / inverse.mean())
     np.testing.assert_allclose(weights(CrossEntropy(class_weight=4.0), y), [1] * 6 + [4] * 2)
     np.testing.assert_allclose(weights(CrossEntropy(class_weight=[2, 3]), y), [2] * 6 + [3] * 2)
-    np.testing.assert_allclose(weights(CrossEntropy(class_weight={1: 3, 0: 2}), y), [2] * 6 + [3] * 2)
+    np.testing.assert_allclose(
+        weights(CrossEntropy(class_weight={1: 3, 0: 2}), y), [2] * 6 + [3] * 2
+    )
     np.testing.assert_allclose(weights(FocalLoss(0, alpha=0.2), y), [0.8] * 6 + [0.2] * 2)
     three = np.array([0, 0, 0, 1, 1, 2])
-    np.testing.assert_allclose(weights(CrossEntropy(class_weight="balanced"), three), [6 / 9] * 3 + [1] * 2 + [2])
+    np.testing.assert_allclose(
+        weights(CrossEntropy(class_weight="balanced"), three), [6 / 9] * 3 + [1] * 2 + [2]
+    )
 
 
 @pytest.mark.parametrize("loss", [CrossEntropy(class_weight="balanced"), FocalLoss(2.5), GHMLoss(),

@@ -80,9 +80,7 @@ class Loss(BaseEstimator):
 
     # -- what a user calls --------------------------------------------------------------
 
-    def value(
-        self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> Array:
+    def value(self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
         """Loss of each row, in nats.
 
         Parameters

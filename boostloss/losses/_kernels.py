@@ -174,7 +174,9 @@ def value_kernels(value: ScalarFunction) -> tuple[Any, Any]:
     return binary_value, softmax_value
 
 
-def compile_loss(slope: ScalarFunction, curvature: ScalarFunction, value: ScalarFunction) -> Kernels:
+def compile_loss(
+    slope: ScalarFunction, curvature: ScalarFunction, value: ScalarFunction
+) -> Kernels:
     """All four loops of a loss; nothing compiles before the first call."""
     return Kernels(*gradient_kernels(slope, curvature), *value_kernels(value))
 

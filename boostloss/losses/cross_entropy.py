@@ -18,9 +18,7 @@ def _slope(theta: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any) -> A
 
 
 @inlined
-def _curvature(
-    theta: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any, slope: Any
-) -> Any:
+def _curvature(theta: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any, slope: Any) -> Any:
     return p * q
 
 

@@ -34,9 +34,7 @@ def _slope(gamma: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any) -> A
 
 
 @inlined
-def _reweighted(
-    gamma: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any, slope: Any
-) -> Any:
+def _reweighted(gamma: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any, slope: Any) -> Any:
     return slope * p
 
 
@@ -95,8 +93,9 @@ class FocalLoss(Loss):
     Examples
     --------
     >>> from boostloss import FocalLoss
-    >>> print(FocalLoss(gamma=2).value([1, 1], [3.0, -3.0]).round(4))  # easy row, hard row
-    [1.0000e-04 2.7658e+00]
+    >>> easy, hard = FocalLoss(gamma=2).value([1, 1], [3.0, -3.0])
+    >>> print(f"{easy:.4f} {hard:.4f}")
+    0.0001 2.7658
     """
 
     name = "focal"
@@ -140,8 +139,7 @@ class FocalLoss(Loss):
         gamma = np.asarray(self.gamma, dtype=np.float64)
         if gamma.ndim and len(gamma) != n_classes:
             raise ValueError(
-                f"gamma must be one number or one for each of {n_classes} classes, "
-                f"got {len(gamma)}"
+                f"gamma must be one number or one for each of {n_classes} classes, got {len(gamma)}"
             )
         return np.array(np.broadcast_to(gamma, n_classes))
 

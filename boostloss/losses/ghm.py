@@ -173,9 +173,7 @@ class GHMLoss(Loss):
         mean = float(np.average(weights(norms), weights=sample_weight))
         return GradientWeights(density, self.strength, 1.0 / mean)
 
-    def _row_weight(
-        self, y: Array, raw: Array, weight: Array | None, memory: Memory
-    ) -> Array:
+    def _row_weight(self, y: Array, raw: Array, weight: Array | None, memory: Memory) -> Array:
         norms = _norms(y, raw)
         row_weight = self._weights(norms, weight, memory)(norms)
         return row_weight if weight is None else row_weight * weight

@@ -16,7 +16,8 @@ KNOWN_BEFORE = [
 
 class Split(NamedTuple):
     """Features and target of training (January to August), validation (September and October)
-    and test (November and December)."""  # fmt: skip
+    and test (November and December).
+    """  # fmt: skip
 
     train: tuple[Any, Any]
     valid: tuple[Any, Any]
