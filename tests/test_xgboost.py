@@ -66,7 +66,7 @@ def test_sample_weights_reach_the_loss(problem):
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_model_is_native(problem, loss, tmp_path):
     train, valid = data(problem)
-    kept = dict(evals=[(valid, "v")], early_stopping_rounds=10, verbose_eval=False)
+    kept = {"evals": [(valid, "v")], "early_stopping_rounds": 10, "verbose_eval": False}
     booster = bx.train(PARAMS, train, 200, loss=loss, **kept)
     again = bx.train(PARAMS, train, 200, loss=loss, **kept)
     np.testing.assert_array_equal(booster.predict(valid), again.predict(valid))

@@ -315,7 +315,9 @@ class Loss(BaseEstimator):
                 _increasing_root(
                     lambda a, k=k: float(
                         log_expit(a)
-                        - self._log_weight(log_expit(a), log_expit(-a), shape[k])
+                        - self._log_weight(
+                            np.array(log_expit(a)), np.array(log_expit(-a)), shape[k]
+                        )
                         - log_target[k]
                         - c
                     )

@@ -95,7 +95,7 @@ class FocalLoss(Loss):
     >>> from boostloss import FocalLoss
     >>> easy, hard = FocalLoss(gamma=2).value([1, 1], [3.0, -3.0])
     >>> print(f"{easy:.4f} {hard:.4f}")
-    0.0001 2.7658
+    0.0001 2.7663
     """
 
     name = "focal"
