@@ -1,4 +1,4 @@
-"""NYC flights of 2013 with their weather; target: was the flight cancelled?"""
+"""NYC flights of 2013 with their weather; the target says which were cancelled."""
 
 from __future__ import annotations
 
