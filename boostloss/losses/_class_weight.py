@@ -46,9 +46,8 @@ def check_class_weight(given: Any) -> None:
     """Raise unless ``given`` can be a class weight for some number of classes."""
     if isinstance(given, str) and given not in ("balanced", "effective"):
         raise ValueError(f"class_weight must be {ALLOWED}, got {given!r}")
-    if isinstance(given, bool) or not (
-        given is None or isinstance(given, str | int | float | np.number | Mapping | Sequence | np.ndarray)
-    ):  # fmt: skip
+    kinds = (str, int, float, np.number, Mapping, Sequence, np.ndarray)
+    if isinstance(given, bool) or not (given is None or isinstance(given, kinds)):
         raise TypeError(f"class_weight must be {ALLOWED}, got {given!r}")
     if isinstance(given, int | float | np.number):
         check_number("class_weight", given, np.nextafter(0, 1))

@@ -17,7 +17,7 @@ from boostloss.losses import Loss
 from boostloss.losses._validation import Array
 from boostloss.report import flights
 
-ROUNDS, PATIENCE, LEARNING_RATE = 300, 20, 0.1
+ROUNDS, PATIENCE, LEARNING_RATE = 500, 60, 0.03
 
 LOSSES: dict[str, Loss | None] = {
     "built-in": None,
