@@ -110,7 +110,7 @@ class Loss(BaseEstimator):
         raw: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        factor: float = 2.0,
+        factor: float = 1.0,
         memory: Memory | None = None,
     ) -> tuple[Array, Array]:
         """First and second derivative with respect to the raw score.
@@ -119,7 +119,7 @@ class Loss(BaseEstimator):
         ----------
         y, raw, sample_weight
             As in :meth:`value`.
-        factor : float, default=2.0
+        factor : float, default=1.0
             The engine's constant c in the softmax Hessian ``c w p_k (1 - p_k)``: 2 in
             XGBoost, K/(K-1) in LightGBM. 1 is the derivative itself. Unused for binary.
         memory : dict, optional
