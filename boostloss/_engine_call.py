@@ -53,7 +53,7 @@ def calling_booster() -> Any:
     for _ in range(8):
         if frame.f_code.co_name == "update":
             owner = frame.f_locals.get("self")
-            if owner is not None and engine_of(owner) and hasattr(owner, "set_attr"):
+            if owner is not None and engine_of(owner) and hasattr(owner, "save_model"):
                 return owner
         if frame.f_back is None:
             return None

@@ -41,6 +41,20 @@ def test_equals_the_built_in(problem, loss):
         )
 
 
+def test_classifier_uses_the_engines_hessian(problem):
+    """The wrapper hands over bare arrays; the softmax factor must still be LightGBM's."""
+    arguments = {"n_estimators": 20, "verbose": -1}
+    objective = bl.objective(bl.CrossEntropy())
+    ours = lgb.LGBMClassifier(objective=objective, **arguments).fit(problem.X, problem.y)
+    zero = np.zeros((len(problem.y), problem.n_classes)[: 1 if problem.n_classes == 2 else 2])
+    theirs = lgb.LGBMClassifier(**arguments).fit(problem.X, problem.y, init_score=zero)
+    np.testing.assert_allclose(
+        ours.booster_.predict(problem.X, raw_score=True),
+        theirs.booster_.predict(problem.X, raw_score=True),
+        atol=1e-9,
+    )
+
+
 def test_intercept_survives_dart(problem):
     """Built-in dart drops its intercept with the first tree; ours is added when all is done."""
     train, valid = data(problem)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-import numpy as np
 from numba.core import types
 from numba.extending import intrinsic, register_jitable
 
@@ -67,6 +66,3 @@ def float_from_bits(typingctx: Any, i: Any) -> Any:
         return builder.bitcast(args[0], context.get_value_type(result))
 
     return result(i), codegen
-
-
-FLOATS = (np.float32, np.float64)
