@@ -71,6 +71,11 @@ def train(
         For labels, weights or parameters that do not fit; for ``linear_tree``, whose leaves
         hold a linear model into which no intercept can be written.
     """
+    if keywords.get("keep_training_booster"):
+        raise ValueError(
+            "keep_training_booster must be False with loss=: link and intercept are written into "
+            "the finished model; go on with init_model= instead, got True"
+        )
     y, weight = _target(train_set)
     native, resolved, n_classes = _native_params(params, loss, y, weight)
     sets = list(dict.fromkeys([train_set, *(valid_sets or [])]))

@@ -149,6 +149,8 @@ def test_bad_input(binary):
     train, _ = data(binary)
     with pytest.raises(ValueError, match="linear_tree"):
         bg.train({**PARAMS, "linear_tree": True}, train, loss=bl.FocalLoss())
+    with pytest.raises(ValueError, match="keep_training_booster"):
+        bg.train(PARAMS, train, loss=bl.FocalLoss(), keep_training_booster=True)
     with pytest.raises(ValueError, match="objective"):
         bg.train({"objective": "regression"}, train, loss=bl.FocalLoss())
     with pytest.raises(TypeError, match="loss"):
