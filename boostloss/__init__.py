@@ -1,5 +1,8 @@
 """Losses for gradient-boosted trees on class-imbalanced data: exact, fast, calibrated."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss
 from boostloss.metrics import (
     balanced_ce_metric,
@@ -9,6 +12,10 @@ from boostloss.metrics import (
     posterior_log_loss,
 )
 from boostloss.objectives import balanced_ce_obj, focal_obj, ghm_obj, objective
+
+if TYPE_CHECKING:
+    from boostloss.lightgbm import ImbalancedLGBMClassifier as ImbalancedLGBMClassifier
+    from boostloss.xgboost import ImbalancedXGBClassifier as ImbalancedXGBClassifier
 
 __version__ = "0.1.0"
 
@@ -26,3 +33,16 @@ __all__ = [
     "objective",
     "posterior_log_loss",
 ]
+
+# an engine is imported when its classifier is first asked for
+_CLASSIFIERS = {"ImbalancedLGBMClassifier": "lightgbm", "ImbalancedXGBClassifier": "xgboost"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CLASSIFIERS:
+        return getattr(import_module(f"boostloss.{_CLASSIFIERS[name]}"), name)
+    raise AttributeError(f"module 'boostloss' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_CLASSIFIERS])

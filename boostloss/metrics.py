@@ -52,20 +52,29 @@ class Metric:
     scores : {"raw", "probability"}
         What the engine hands out: raw scores under a custom objective, probabilities under
         a built-in one. Probabilities are held 1e-15 (float32: 1e-7) away from 0 and 1.
+    name : str, optional
+        Name in the engine's log.
 
     Notes
     -----
     Class weights and GHM's density are those of the data set that is evaluated.
     """
 
-    def __init__(self, loss: Loss, *, posterior: bool = False, scores: str = "raw") -> None:
+    def __init__(
+        self,
+        loss: Loss,
+        *,
+        posterior: bool = False,
+        scores: str = "raw",
+        name: str | None = None,
+    ) -> None:
         if not isinstance(loss, Loss):
             raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
         check_choice("scores", scores, ("raw", "probability"))
         self.loss = loss
         self.posterior = posterior
         self.scores = scores
-        self.__name__ = "posterior_log_loss" if posterior else f"{loss.name}_loss"
+        self.__name__ = name or ("posterior_log_loss" if posterior else f"{loss.name}_loss")
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> Any:
         """``f(raw, data_set)`` as engines call, or ``f(y, raw, sample_weight)``."""
@@ -88,12 +97,7 @@ class Metric:
     def _log_loss(self, call: _engine_call.Call, raw: Array) -> Array:
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
         y = check_labels(call.y, n_classes, len(raw)).astype(np.intp)
-        loss = self.loss.resolve(y, call.sample_weight, n_classes=n_classes)
-        if isinstance(loss, GHMLoss):
-            weights = loss.weights(y, raw, call.sample_weight)
-            probability = loss.posterior(raw, weights)
-        else:
-            probability = loss.posterior(raw)
+        probability = self.loss.frozen(y, raw, call.sample_weight).posterior(raw)
         if probability.ndim == 2:
             given = probability[np.arange(len(y)), y]
         else:

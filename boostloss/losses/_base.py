@@ -46,6 +46,8 @@ class Loss(BaseEstimator):
 
     _kernels: ClassVar[Kernels]
     name: ClassVar[str]
+    weights_move: ClassVar[bool] = False
+    """Whether the weights depend on the scores of the whole data set, as GHM's do."""
     class_weight: Any
     beta: float
 
@@ -194,9 +196,18 @@ class Loss(BaseEstimator):
         y, weight, n_classes = self._check_target(y, sample_weight, n_classes)
         if not _class_weight.needs_counts(self.class_weight):
             return self
-        fixed = self._class_weight(y, weight, n_classes)
-        params = {**self.get_params(deep=False), "class_weight": fixed.tolist()}
-        return type(self)(**params)
+        return self._with_class_weight(self._class_weight(y, weight, n_classes))
+
+    def frozen(
+        self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Loss:
+        """Loss as these rows leave it: its :meth:`posterior` needs no data any more.
+
+        Parameters and errors are those of :meth:`value`. Class weights are numbers then, and
+        GHM's density, taken at these scores, is a table.
+        """
+        y, raw, weight = self._check(y, raw, sample_weight)
+        return self._frozen(y, raw, weight)
 
     def __eq__(self, other: object) -> bool:
         """Same type and same parameters."""
@@ -208,6 +219,14 @@ class Loss(BaseEstimator):
     __hash__ = None  # type: ignore[assignment]
 
     # -- inside -------------------------------------------------------------------------
+
+    def _with_class_weight(self, class_weight: Array) -> Self:
+        """Equal loss with one given weight for each class."""
+        params = {**self.get_params(deep=False), "class_weight": class_weight.tolist()}
+        return type(self)(**params)
+
+    def _frozen(self, y: Array, raw: Array, weight: Array | None) -> Loss:
+        return self.resolve(y, weight, n_classes=raw.shape[1] if raw.ndim == 2 else 2)
 
     def _check(
         self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -152,6 +152,11 @@ class FocalLoss(Loss):
                 f"in a binary problem), got {self.alpha!r}; use class_weight"
             )
         return np.array([1.0 - self.alpha, self.alpha])
+
+    def _with_class_weight(self, class_weight: Array) -> Self:
+        # alpha is a class weight too, and stands in the numbers given
+        given = {"alpha": None, "class_weight": class_weight.tolist()}
+        return type(self)(**{**self.get_params(deep=False), **given})
 
     def _in_double(self) -> bool:
         # the exact curvature crosses zero: float32 would lose its digits near the crossing

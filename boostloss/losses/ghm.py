@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from boostloss.losses._base import Loss, Memory
 from boostloss.losses._density import BinnedDensity, Density, WindowDensity
+from boostloss.losses._frozen_ghm import FrozenGHM
 from boostloss.losses._kernels import binary_norms, softmax_norms
 from boostloss.losses._validation import (
     Array,
@@ -89,6 +90,7 @@ class GHMLoss(Loss):
     """
 
     name = "ghm"
+    weights_move = True
     _kernels = CrossEntropy._kernels
 
     def __init__(
@@ -145,6 +147,11 @@ class GHMLoss(Loss):
         weights : GradientWeights
             What :meth:`weights` gives for the training rows: the density is a property of a
             data set, not of this object.
+
+        Notes
+        -----
+        This is the definition, which jumps where the density does. :meth:`frozen` gives a loss
+        whose posterior needs no ``weights`` and never falls where the raw score rises.
         """
         if weights is None:
             raise ValueError(
@@ -153,7 +160,11 @@ class GHMLoss(Loss):
         self._check_params()
         raw = check_raw(raw)
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
-        return _Frozen(weights)._posterior(raw, self._static_class_weight(n_classes))
+        return _AsDefined(weights)._posterior(raw, self._static_class_weight(n_classes))
+
+    def _frozen(self, y: Array, raw: Array, weight: Array | None) -> Loss:
+        class_weight = self._class_weight(y, weight, raw.shape[1] if raw.ndim == 2 else 2)
+        return FrozenGHM.of(self._weights(_norms(y, raw), weight, {}), class_weight)
 
     def _weights(
         self, norms: Array, sample_weight: Array | None, memory: Memory
@@ -239,8 +250,8 @@ class GHMLoss(Loss):
         return score
 
 
-class _Frozen(Loss):
-    """GHM with the weights of one round: has the closed posterior all losses have."""
+class _AsDefined(Loss):
+    """Cross-entropy with a round's weights as they are: has the posterior all losses have."""
 
     def __init__(self, weights: GradientWeights) -> None:
         self.weights = weights

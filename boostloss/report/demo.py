@@ -122,12 +122,8 @@ def _result(
     engine: str, name: str, booster: Any, loss: Loss | None, split: flights.Split,
     raw: list[Array], link: Array, trees: int, seconds: float,
 ) -> Result:  # fmt: skip
-    resolved = (loss or CrossEntropy()).resolve(split.train[1])
-    if isinstance(resolved, GHMLoss):
-        weights = resolved.weights(split.train[1], raw[0])
-        valid, test = (resolved.posterior(z, weights) for z in raw[1:])
-    else:
-        valid, test = (resolved.posterior(z) for z in raw[1:])
+    frozen = (loss or CrossEntropy()).frozen(split.train[1], raw[0])
+    valid, test = (frozen.posterior(z) for z in raw[1:])
     threshold = best_threshold(split.valid[1], valid)
     return Result(engine, name, booster, link, test, threshold, trees, seconds)
 

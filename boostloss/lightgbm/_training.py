@@ -1,4 +1,4 @@
-"""LightGBM: its train and cv with ``loss=``; intercept and link end up in the model itself."""
+"""LightGBM's train and cv with ``loss=``; intercept and link end up in the model itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ lgb = require("lightgbm", "lightgbm")
 Params = dict[str, Any]
 
 _OBJECTIVE_ALIASES = ("objective", "objective_type", "app", "application", "loss")
-_METRIC_ALIASES = ("metric", "metrics", "metric_types")
+METRIC_ALIASES = ("metric", "metrics", "metric_types")
 _LINEAR_ALIASES = ("linear_tree", "linear_trees")
 _CLASS_ALIASES = ("num_class", "num_classes")
 
@@ -81,18 +81,23 @@ def train(
     sets = list(dict.fromkeys([train_set, *(valid_sets or [])]))
     intercept = None
     if init_model is None and _field(train_set, "init_score") is None:
-        intercept = _intercept(resolved, y, weight, n_classes)
-    with _starting_from(intercept, sets):
-        booster = lgb.train(
-            native,
-            train_set,
-            num_boost_round,
-            valid_sets=valid_sets,
-            feval=_default_metric(native, resolved, feval),
-            init_model=init_model,
-            **keywords,
-        )
-    return _make_native(booster, intercept, n_classes)
+        intercept = starting_scores(resolved, y, weight, n_classes)
+    try:
+        with _starting_from(intercept, sets):
+            booster = lgb.train(
+                native,
+                train_set,
+                num_boost_round,
+                valid_sets=valid_sets,
+                feval=_default_metric(native, resolved, feval),
+                init_model=init_model,
+                **keywords,
+            )
+    except lgb.basic.LightGBMError as error:
+        if intercept is None or not says_no_feature_splits(error):
+            raise
+        return make_constant(lgb.train(built_in(native, n_classes), train_set, 1), intercept)
+    return make_native(booster, intercept, n_classes)
 
 
 def cv(
@@ -121,9 +126,9 @@ def cv(
         fold_train.construct()
         intercept = None
         if _field(fold_train, "init_score") is None:
-            intercept = _intercept(resolved, *_target(fold_train), n_classes)
+            intercept = starting_scores(resolved, *_target(fold_train), n_classes)
             for data in (fold_train, fold_test.construct()):
-                data.set_init_score(_repeated(intercept, data.num_data()))
+                data.set_init_score(repeated(intercept, data.num_data()))
         intercepts.append(intercept)
         return fold_train, fold_test, fold_params
 
@@ -138,7 +143,7 @@ def cv(
     )
     if "cvbooster" in result:
         for booster, intercept in zip(result["cvbooster"].boosters, intercepts, strict=True):
-            _make_native(booster, intercept, n_classes)
+            make_native(booster, intercept, n_classes)
     return result
 
 
@@ -177,11 +182,7 @@ def _native_params(
     stated = _given(params, _OBJECTIVE_ALIASES)
     if stated not in (None, "multiclass" if softmax else "binary"):
         raise ValueError(f"params['objective'] must be left out with loss=, got {stated!r}")
-    if str(_given(params, _LINEAR_ALIASES)).lower() in ("true", "1"):
-        raise ValueError(
-            "params['linear_tree'] must be False with loss=: the intercept cannot be written "
-            "into leaves that hold a linear model, got True"
-        )
+    check_tree_params(params)
     skip = (*_OBJECTIVE_ALIASES, *_CLASS_ALIASES)
     native = {name: value for name, value in params.items() if name not in skip}
     resolved = loss.resolve(y, weight, n_classes=n_classes)
@@ -191,17 +192,29 @@ def _native_params(
     return native, resolved, n_classes if softmax else None
 
 
+def check_tree_params(params: Params) -> None:
+    """Raise for what an intercept and a link written into the model do not go with."""
+    if str(_given(params, _LINEAR_ALIASES)).lower() in ("true", "1"):
+        raise ValueError(
+            "linear_tree must be False with a loss: the intercept cannot be written into leaves "
+            "that hold a linear model, got True"
+        )
+    if float(params.get("sigmoid", 1.0)) != 1.0:
+        raise ValueError(f"sigmoid must be 1 with a loss, got {params['sigmoid']!r}")
+
+
 def _default_metric(native: Params, loss: Loss, feval: Any) -> Any:
-    if feval is None and _given(native, _METRIC_ALIASES) is None:
+    if feval is None and _given(native, METRIC_ALIASES) is None:
         return posterior_log_loss(loss)
     return feval
 
 
-def _intercept(loss: Loss, y: Array, weight: Array | None, n_classes: int | None) -> Array:
+def starting_scores(loss: Loss, y: Array, weight: Array | None, n_classes: int | None) -> Array:
+    """The intercept, one raw score, or one for each of ``n_classes``."""
     return np.atleast_1d(np.asarray(loss.base_score(y, weight, n_classes=n_classes)))
 
 
-def _repeated(intercept: Array, n_rows: int) -> Array:
+def repeated(intercept: Array, n_rows: int) -> Array:
     """Init score of every row; LightGBM wants class after class."""
     return np.repeat(intercept, n_rows)
 
@@ -214,7 +227,7 @@ def _starting_from(intercept: Array | None, sets: list[Any]) -> Iterator[None]:
         return
     try:
         for data in sets:
-            data.set_init_score(_repeated(intercept, _n_rows(data)))
+            data.set_init_score(repeated(intercept, _n_rows(data)))
         yield
     finally:
         for data in sets:
@@ -228,7 +241,28 @@ def _n_rows(data: Any) -> int:
     return len(label) if label is not None else int(data.construct().num_data())
 
 
-def _make_native(booster: Any, intercept: Array | None, n_classes: int | None) -> Any:
+def says_no_feature_splits(error: Exception) -> bool:
+    """Whether LightGBM found no feature that can be split.
+
+    It then stops under a custom objective, where a built-in one gives the constant model.
+    """
+    return "num_features()) > (0)" in str(error)
+
+
+def built_in(params: Params, n_classes: int | None) -> Params:
+    """The same parameters with LightGBM's own objective and no early stopping."""
+    kept = {name: value for name, value in params.items() if not name.startswith("early_stopping")}
+    return {**kept, "objective": "binary" if n_classes is None else "multiclass"}
+
+
+def make_constant(booster: Any, intercept: Array) -> Any:
+    """Set the only leaf of each class's only tree to the intercept."""
+    for tree, value in enumerate(intercept):
+        booster.set_leaf_output(tree, 0, value)
+    return booster
+
+
+def make_native(booster: Any, intercept: Array | None, n_classes: int | None) -> Any:
     """Add the intercept to the first tree of each class and write the link into the model."""
     if intercept is not None:
         leaves = _leaf_counts(booster, len(intercept))

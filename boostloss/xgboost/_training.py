@@ -1,4 +1,4 @@
-"""XGBoost: its train and cv with ``loss=``, native objective and exact intercept included."""
+"""XGBoost's train and cv with ``loss=``, native objective and exact intercept included."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def train(
     y, weight = _target(dtrain)
     native, resolved = _native_params(params, loss, y, weight)
     if xgb_model is None and params.get("base_score") is None:
-        native["base_score"] = _base_score(resolved, y, weight, native)
+        native["base_score"] = starting_score(resolved, y, weight, native.get("num_class"))
     custom_metric = _default_metric(native, resolved, custom_metric)
     return xgb.train(
         native,
@@ -101,7 +101,9 @@ def cv(
         if params.get("base_score") is None:
             fold_params = {
                 **fold_params,
-                "base_score": _base_score(resolved, *_target(fold_train), native),
+                "base_score": starting_score(
+                    resolved, *_target(fold_train), native.get("num_class")
+                ),
             }
         return fold_train, fold_test, fold_params
 
@@ -146,9 +148,8 @@ def _native_params(
     return native, loss.resolve(y, weight, n_classes=n_classes)
 
 
-def _base_score(loss: Loss, y: Array, weight: Array | None, native: Params) -> Any:
+def starting_score(loss: Loss, y: Array, weight: Array | None, n_classes: int | None) -> Any:
     """The intercept as XGBoost takes it: a probability, or a list of raw scores as text."""
-    n_classes = native.get("num_class")
     score = loss.base_score(y, weight, n_classes=n_classes)
     if n_classes is None:
         return float(1.0 / (1.0 + np.exp(-np.float64(score))))

@@ -1,0 +1,208 @@
+"""What the classifiers of both engines share: labels, the loss, probabilities, decisions."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, softmax
+from sklearn.base import clone
+from sklearn.utils import assert_all_finite, check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from boostloss.losses import Loss
+from boostloss.losses._catalogue import from_plain, named, to_plain
+from boostloss.losses._validation import Array, check_choice
+from boostloss.metrics import Metric
+
+OWN_PARAMETERS = ("loss", "probability")
+PROBABILITIES = ("posterior", "link")
+FORMAT = 1
+
+
+class LossClassifierMixin:
+    """Parameters ``loss`` and ``probability`` on top of an engine's own classifier.
+
+    Stands before the engine's class among the bases. Fitting sets ``loss_``, the loss as
+    training left it, and ``_labels``, the class labels.
+    """
+
+    loss: Any
+    probability: Any
+    loss_: Loss
+    _labels: Array
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters; ``loss__gamma`` and its like reach into the loss."""
+        inner = {name: params.pop(name) for name in list(params) if name.startswith("loss__")}
+        for name in OWN_PARAMETERS:
+            if name in params:
+                setattr(self, name, params.pop(name))
+        if inner:
+            if not isinstance(self.loss, Loss):
+                raise ValueError(
+                    f"loss must be a loss object such as FocalLoss() to set {', '.join(inner)}, "
+                    f"got loss={self.loss!r}"
+                )
+            self.loss.set_params(**{name[len("loss__") :]: inner[name] for name in inner})
+        super().set_params(**params)  # type: ignore[misc]
+        return self
+
+    def _engine_params(self) -> dict[str, Any]:
+        """The parameters that are the engine's own."""
+        params = self.get_params(deep=False)  # type: ignore[attr-defined]
+        return {name: value for name, value in params.items() if name not in OWN_PARAMETERS}
+
+    def _resolved_loss(
+        self, codes: Array, weight: Array | None, labels: Array, class_factor: Array | None
+    ) -> Loss:
+        """The loss with class weights as numbers, times the engine's own class weights."""
+        check_choice("probability", self.probability, PROBABILITIES)
+        loss = _by_code(named(self.loss), labels)
+        n_classes = len(labels)
+        loss = loss.resolve(codes, weight, n_classes=n_classes)
+        if class_factor is None:
+            return loss
+        return loss._with_class_weight(loss._static_class_weight(n_classes) * class_factor)
+
+    def _probability(self, raw: Array) -> Array:
+        """Probabilities (n, K) of raw scores, as the parameter ``probability`` says."""
+        p = self._one_probability(self.loss_, raw)
+        return p if p.ndim == 2 else np.column_stack([1.0 - p, p])
+
+    def _one_probability(self, loss: Loss, raw: Array) -> Array:
+        check_choice("probability", self.probability, PROBABILITIES)
+        if self.probability == "posterior":
+            return loss.posterior(raw)
+        raw = np.asarray(raw, dtype=np.float64)
+        p: Array = expit(raw) if raw.ndim == 1 else softmax(raw, axis=1)
+        return p
+
+    def _decide(self, raw: Array) -> Array:
+        """Labels by the loss's own decision."""
+        code = np.argmax(raw, axis=1) if raw.ndim == 2 else (raw > 0).astype(np.intp)
+        decided: Array = self._labels[code]
+        return decided
+
+    def _metric_on_probability(self, metric: Any, loss: Loss) -> Any:
+        """A user's metric, which expects probabilities, for an engine that hands raw scores."""
+        if isinstance(metric, Metric):
+            return metric
+
+        @functools.wraps(metric)
+        def on_probability(y: Any, raw: Any, *weight: Any, **keywords: Any) -> Any:
+            given = weight[0] if weight else keywords.get("sample_weight")
+            frozen = loss.frozen(y, raw, given)
+            return metric(y, self._one_probability(frozen, raw), *weight, **keywords)
+
+        return on_probability
+
+    def _state(self) -> str:
+        """What a model file must hold beside the engine's model, as one line without ``=``."""
+        state = {
+            "format": FORMAT,
+            "probability": self.probability,
+            "loss": to_plain(self.loss_),
+            "labels": _plain_labels(self._labels),
+        }
+        return json.dumps(state).replace("=", "\\u003d")
+
+    def _set_state(self, text: str | None, source: Any) -> None:
+        self._labels, self.loss_, self.probability = _read_state(text, source)
+
+
+def encode_labels(y: Any) -> tuple[Array, Array]:
+    """Sorted labels (K,) and each row's code 0..K-1 (n,); at least two classes."""
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name="y")
+    check_classification_targets(y)
+    labels, codes = np.unique(y, return_inverse=True)
+    if len(labels) < 2:
+        raise ValueError(
+            f"y must hold at least two classes, got one class, {labels.tolist()}, "
+            f"in n_samples = {len(y)}"
+        )
+    return labels, codes
+
+
+def codes_of(y: Any, labels: Array, name: str) -> Array:
+    """Codes of labels that must all have been seen in training."""
+    y = column_or_1d(y, warn=True)
+    unseen = [label for label in np.unique(y).tolist() if label not in set(labels.tolist())]
+    if unseen:
+        raise ValueError(
+            f"{name} must hold labels seen in y, {labels.tolist()}; never seen: {unseen[:5]}"
+        )
+    codes: Array = np.searchsorted(labels, y)
+    return codes
+
+
+def eval_codes(eval_set: Any, y: Any, codes: Array, labels: Array) -> Any:
+    """Evaluation sets with codes for labels; the training set stays the same object."""
+    if eval_set is None:
+        return None
+    sets = [eval_set] if isinstance(eval_set, tuple) else list(eval_set)
+    return [
+        (X, codes if labels_given is y else codes_of(labels_given, labels, f"eval_set[{i}]'s y"))
+        for i, (X, labels_given) in enumerate(sets)
+    ]
+
+
+def check_features(X: Any, y: Any = None) -> Any:
+    """Array-likes as an array or sparse matrix; frames and device arrays as they are.
+
+    With ``y`` the rows must be as many, and at least two.
+    """
+    # on the type: a lazy frame would have to look at its data to answer
+    known = ("columns", "__arrow_c_stream__", "__cuda_array_interface__")
+    if not any(hasattr(type(X), name) for name in known):
+        least = 1 if y is None else 2
+        X = check_array(X, accept_sparse=True, ensure_all_finite=False, ensure_min_samples=least)
+    if y is not None and hasattr(X, "shape") and X.shape[0] != len(y):
+        raise ValueError(f"X and y must have as many rows, got {X.shape[0]} and {len(y)}")
+    return X
+
+
+def _by_code(loss: Loss, labels: Array) -> Loss:
+    """Class weights given for each label, ordered as the codes are."""
+    given = loss.class_weight
+    if not isinstance(given, Mapping):
+        return loss
+    wanted = labels.tolist()
+    if set(given) != set(wanted):
+        raise ValueError(f"class_weight must have the keys {wanted}, got {list(given)}")
+    by_code: Loss = clone(loss).set_params(class_weight=[given[label] for label in wanted])
+    return by_code
+
+
+def _plain_labels(labels: Array) -> dict[str, Any]:
+    values = labels.tolist()
+    kinds = {type(value) for value in values}
+    if len(kinds) != 1 or not kinds <= {str, bool, int, float}:
+        raise TypeError(
+            f"labels must all be texts, bools, ints or floats to save the model, got {values}"
+        )
+    return {"dtype": labels.dtype.str, "values": values}
+
+
+def _read_state(text: str | None, source: Any) -> tuple[Array, Loss, str]:
+    if text is None:
+        raise ValueError(
+            f"{source} must be a model saved by this class, got one without boostloss's line; "
+            "load it with the engine's own classes"
+        )
+    try:
+        state = json.loads(text)
+        if state["format"] != FORMAT:
+            raise ValueError(f"format must be {FORMAT}, got {state['format']!r}")
+        stored = state["labels"]
+        labels = np.array(stored["values"], dtype=np.dtype(stored["dtype"]))
+        probability = check_choice("probability", state["probability"], PROBABILITIES)
+        return labels, from_plain(state["loss"]), probability
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{source} holds a boostloss line that cannot be read: {error}") from error
+
+

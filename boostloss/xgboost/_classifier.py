@@ -1,0 +1,321 @@
+"""XGBoost's scikit-learn classifier with a loss."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from boostloss._classifier import (
+    LossClassifierMixin,
+    check_features,
+    encode_labels,
+    eval_codes,
+)
+from boostloss._optional import require
+from boostloss.losses import CrossEntropy, Loss
+from boostloss.losses._validation import Array, check_number, check_sample_weight
+from boostloss.metrics import posterior_log_loss
+from boostloss.objectives import objective
+from boostloss.xgboost._training import starting_score
+
+xgb = require("xgboost", "xgboost")
+
+_ATTRIBUTE = "boostloss"
+_OBJECTIVES = (None, "binary:logistic", "multi:softprob", "multi:softmax")
+
+
+class ImbalancedXGBClassifier(LossClassifierMixin, xgb.XGBClassifier):
+    """``XGBClassifier`` with a loss: any labels, exact intercept, calibrated probabilities.
+
+    All parameters, attributes and methods of ``xgboost.XGBClassifier`` are there. The fitted
+    booster is native ("binary:logistic" or "multi:softprob"): saved, explained or served, it
+    needs XGBoost alone.
+
+    Parameters
+    ----------
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="focal"
+        A loss object, whose parameters can be searched as ``loss__gamma`` and the like, or the
+        name of one with its defaults. A ``class_weight`` that is a dict has the labels of
+        ``y`` for keys. XGBoost's own ``gamma`` (minimum split loss) is another parameter.
+    probability : {"posterior", "link"}, default="posterior"
+        What :meth:`predict_proba` gives: the loss's calibrated posterior, or sigma (softmax) of
+        the raw score, which for a weighted loss is no probability of the class.
+    objective : str, default="binary:logistic"
+        Left as it is: ``loss`` takes its place.
+    **kwargs
+        Parameters of ``xgboost.XGBClassifier``. ``base_score`` overrides the loss's exact
+        intercept; ``scale_pos_weight`` multiplies the loss's weight of the positives.
+
+    Attributes
+    ----------
+    classes_ : array of shape (K,)
+        Labels, sorted.
+    loss_ : Loss
+        The loss as training left it; its ``posterior(raw)`` is ``predict_proba``.
+
+    Notes
+    -----
+    :meth:`predict` follows the loss's own decision: raw score above 0, or the largest. A loss
+    that weighs a rare class up therefore decides in its favour, and ``predict`` need not be
+    the class with the largest ``predict_proba``. For a threshold on the probability wrap the
+    classifier in ``sklearn.model_selection.FixedThresholdClassifier`` (a given one) or
+    ``TunedThresholdClassifierCV`` (found by cross-validation), with
+    ``response_method="predict_proba"``.
+
+    Without ``eval_metric`` an ``eval_set`` is judged by :func:`boostloss.posterior_log_loss`
+    (plain cross-entropy: by XGBoost's own log loss, which is the same). XGBoost's own metrics,
+    "logloss" for example, see sigma (softmax) of the raw score; callables see probabilities as
+    the parameter ``probability`` says.
+
+    References
+    ----------
+    The losses: :class:`boostloss.CrossEntropy`, :class:`boostloss.FocalLoss`,
+    :class:`boostloss.GHMLoss`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from boostloss import FocalLoss, ImbalancedXGBClassifier
+    >>> X, y = make_classification(500, weights=[0.9], random_state=0)
+    >>> model = ImbalancedXGBClassifier(loss=FocalLoss(gamma=2), n_estimators=20).fit(X, y)
+    >>> model.predict_proba(X).shape
+    (500, 2)
+    """
+
+    def __init__(
+        self,
+        *,
+        loss: Loss | str = "focal",
+        probability: str = "posterior",
+        objective: Any = "binary:logistic",
+        **kwargs: Any,
+    ) -> None:
+        self.loss = loss
+        self.probability = probability
+        super().__init__(objective=objective, **kwargs)
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        base_margin: Any = None,
+        eval_set: Any = None,
+        verbose: bool | int | None = True,
+        xgb_model: Any = None,
+        sample_weight_eval_set: Any = None,
+        base_margin_eval_set: Any = None,
+        feature_weights: Any = None,
+    ) -> Self:
+        """Fit to features X (n, d) and labels y (n,).
+
+        Parameters are those of ``XGBClassifier.fit``; ``y`` and the labels in ``eval_set`` may
+        be of any kind. Training starts from the loss's exact intercept unless ``base_score`` is
+        set; rows with a ``base_margin`` start from that, and with ``xgb_model`` training goes
+        on from there.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For labels, weights, features or parameters that are not allowed; for labels in
+            ``eval_set`` that are not in ``y``.
+        """
+        self._check_objective()
+        labels, codes = encode_labels(y)
+        X = check_features(X, y=codes)
+        weight = check_sample_weight(sample_weight, len(codes))
+        loss = self._resolved_loss(codes, weight, labels, self._positive_factor(len(labels)))
+        engine = xgb.XGBClassifier(**self._training_params(loss, codes, weight, xgb_model))
+        engine.fit(
+            X,
+            codes,
+            sample_weight=weight,
+            base_margin=base_margin,
+            eval_set=eval_codes(eval_set, y, codes, labels),
+            verbose=verbose,
+            xgb_model=xgb_model,
+            sample_weight_eval_set=sample_weight_eval_set,
+            base_margin_eval_set=base_margin_eval_set,
+            feature_weights=feature_weights,
+        )
+        if loss.weights_move:
+            raw = engine.predict(X, output_margin=True, base_margin=base_margin)
+            loss = loss.frozen(codes, raw, weight)
+        self._take(engine, labels, loss)
+        return self
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        output_margin: bool = False,
+        validate_features: bool = True,
+        base_margin: Any = None,
+        iteration_range: tuple[int, int] | None = None,
+    ) -> Array:
+        """Labels by the loss's own decision: raw score above 0, or the largest.
+
+        Parameters are those of ``XGBClassifier.predict``; ``output_margin=True`` gives raw
+        scores, (n,) or (n, K).
+        """
+        raw = super().predict(
+            check_features(X),
+            output_margin=True,
+            validate_features=validate_features,
+            base_margin=base_margin,
+            iteration_range=iteration_range,
+        )
+        return raw if output_margin else self._decide(raw)
+
+    def decision_function(
+        self,
+        X: Any,
+        *,
+        validate_features: bool = True,
+        base_margin: Any = None,
+        iteration_range: tuple[int, int] | None = None,
+    ) -> Array:
+        """Raw scores (log-odds), intercept included: (n,), or (n, K) for K > 2 classes."""
+        return self.predict(
+            X,
+            output_margin=True,
+            validate_features=validate_features,
+            base_margin=base_margin,
+            iteration_range=iteration_range,
+        )
+
+    def predict_proba(
+        self,
+        X: Any,
+        validate_features: bool = True,
+        base_margin: Any = None,
+        iteration_range: tuple[int, int] | None = None,
+    ) -> Array:
+        """Probabilities (n, K) of the classes, as the parameter ``probability`` says."""
+        raw = self.decision_function(
+            X,
+            validate_features=validate_features,
+            base_margin=base_margin,
+            iteration_range=iteration_range,
+        )
+        return self._probability(raw)
+
+    @property
+    def classes_(self) -> Array:
+        """Labels, sorted."""
+        self.get_booster()  # raises where nothing is fitted
+        return self._labels
+
+    def get_xgb_params(self) -> dict[str, Any]:
+        """Parameters that go to the booster: those of XGBoost, with the native objective."""
+        params: dict[str, Any] = super().get_xgb_params()
+        for name in list(params):
+            if name.partition("__")[0] in ("loss", "probability"):
+                del params[name]
+        if self.__sklearn_is_fitted__():
+            params["objective"] = _native_objective(self.n_classes_)
+        return params
+
+    def save_model(self, fname: Any) -> None:
+        """Save the model; labels and posterior stand in an attribute that XGBoost ignores.
+
+        Parameters
+        ----------
+        fname : str or path
+            Ending in ``.json`` or ``.ubj``.
+
+        Raises
+        ------
+        TypeError
+            For a loss that is not one of boostloss, or labels that are neither text nor number.
+        """
+        booster = self.get_booster()
+        booster.set_attr(**{_ATTRIBUTE: self._state()})
+        try:
+            super().save_model(fname)
+        finally:
+            booster.set_attr(**{_ATTRIBUTE: None})
+
+    def load_model(self, fname: Any) -> None:
+        """Load what :meth:`save_model` wrote, the posterior and the labels included.
+
+        Parameters
+        ----------
+        fname : str, path or bytearray
+
+        Raises
+        ------
+        ValueError
+            If the model was not saved by this class.
+        """
+        engine = xgb.XGBClassifier(n_jobs=self.n_jobs)
+        engine.load_model(fname)
+        source = "the model" if isinstance(fname, bytes | bytearray) else f"{fname}"
+        booster = engine.get_booster()
+        self._set_state(booster.attr(_ATTRIBUTE), source)
+        booster.set_attr(**{_ATTRIBUTE: None})
+        for name in ("_Booster", "n_classes_", "booster", "feature_types", "enable_categorical"):
+            setattr(self, name, getattr(engine, name))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = False
+        return tags
+
+    # -- inside -------------------------------------------------------------------------
+
+    def _check_objective(self) -> None:
+        if self.objective not in _OBJECTIVES:
+            raise ValueError(
+                "objective must be left as it is, 'binary:logistic', since loss takes its place, "
+                f"got {self.objective!r}"
+            )
+
+    def _positive_factor(self, n_classes: int) -> Array | None:
+        """``scale_pos_weight``, which XGBoost applies in its own objectives only."""
+        if self.scale_pos_weight is None or n_classes > 2:
+            return None
+        least = np.nextafter(0, 1)
+        return np.array([1.0, check_number("scale_pos_weight", self.scale_pos_weight, least)])
+
+    def _training_params(
+        self, loss: Loss, codes: Array, weight: Array | None, xgb_model: Any
+    ) -> dict[str, Any]:
+        """Parameters for the engine's own classifier, which does the training."""
+        params = self._engine_params()
+        params["objective"] = objective(loss)
+        n_classes = int(codes.max()) + 1
+        if n_classes == 2:
+            params["scale_pos_weight"] = None  # it is in the loss
+        if params["base_score"] is None and xgb_model is None:
+            softmax = n_classes if n_classes > 2 else None
+            params["base_score"] = starting_score(loss, codes, weight, softmax)
+        return self._with_metrics(params, loss)
+
+    def _with_metrics(self, params: dict[str, Any], loss: Loss) -> dict[str, Any]:
+        given = params["eval_metric"]
+        if given is None:
+            # cross-entropy's posterior is its link: XGBoost's own default says the same
+            if loss != CrossEntropy():
+                params["eval_metric"] = posterior_log_loss(loss)
+                params["disable_default_eval_metric"] = 1
+        elif callable(given):
+            params["eval_metric"] = self._metric_on_probability(given, loss)
+        elif not isinstance(given, str):
+            params["eval_metric"] = [
+                self._metric_on_probability(metric, loss) if callable(metric) else metric
+                for metric in given
+            ]
+        return params
+
+    def _take(self, engine: Any, labels: Array, loss: Loss) -> None:
+        """Make the fitted engine's state this classifier's own."""
+        self._labels, self.loss_ = labels, loss
+        self._Booster, self.n_classes_ = engine.get_booster(), len(labels)
+        self.evals_result_ = getattr(engine, "evals_result_", None)
+
+
+def _native_objective(n_classes: int) -> str:
+    return "binary:logistic" if n_classes == 2 else "multi:softprob"
