@@ -172,7 +172,7 @@ class Loss(BaseEstimator):
         sample_weight : array of shape (n,), optional
         n_classes : int, optional
             Found from y if left out: two labels give a float (the sigmoid's raw score), more
-            an array of shape (K,) (softmax, mean 0). ``n_classes=2`` asks for the array.
+            an array of shape (K,) (softmax: log-probabilities). ``n_classes=2`` asks for the array.
 
         Returns
         -------
@@ -345,9 +345,8 @@ class Loss(BaseEstimator):
             ]
 
         c = _increasing_root(lambda c: float(logsumexp(log_expit(np.array(logits(c))))))
-        score = log_expit(np.array(logits(c)))
-        centred: Array = score - score.mean()
-        return centred
+        score: Array = log_expit(np.array(logits(c)))
+        return score
 
 
 def _increasing_root(function: Any) -> float:

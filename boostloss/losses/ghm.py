@@ -246,7 +246,7 @@ class GHMLoss(Loss):
             if imbalance < least:
                 best, least = p, imbalance
             p = 0.9 * p + 0.1 * wanted
-        score: Array = np.log(best) - np.log(best).mean()
+        score: Array = np.log(best)
         return score
 
 

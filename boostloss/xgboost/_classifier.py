@@ -291,7 +291,9 @@ class ImbalancedXGBClassifier(LossClassifierMixin, xgb.XGBClassifier):
             params["scale_pos_weight"] = None  # it is in the loss
         if params["base_score"] is None and xgb_model is None:
             softmax = n_classes if n_classes > 2 else None
-            params["base_score"] = starting_score(loss, codes, weight, softmax)
+            # XGBoost's own objective, plain cross-entropy, starts from log(share + 1e-6)
+            own = 1e-6 if loss == CrossEntropy() else 0.0
+            params["base_score"] = starting_score(loss, codes, weight, softmax, own)
         return self._with_metrics(params, loss)
 
     def _with_metrics(self, params: dict[str, Any], loss: Loss) -> dict[str, Any]:

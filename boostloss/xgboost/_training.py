@@ -148,12 +148,14 @@ def _native_params(
     return native, loss.resolve(y, weight, n_classes=n_classes)
 
 
-def starting_score(loss: Loss, y: Array, weight: Array | None, n_classes: int | None) -> Any:
+def starting_score(
+    loss: Loss, y: Array, weight: Array | None, n_classes: int | None, softmax_floor: float = 0.0
+) -> Any:
     """The intercept as XGBoost takes it: a probability, or a list of raw scores as text."""
     score = loss.base_score(y, weight, n_classes=n_classes)
     if n_classes is None:
         return float(1.0 / (1.0 + np.exp(-np.float64(score))))
-    return "[" + ",".join(repr(float(s)) for s in np.asarray(score)) + "]"
+    return str(np.log(np.exp(score) + softmax_floor).tolist())
 
 
 def _default_metric(
