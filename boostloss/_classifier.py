@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -116,7 +116,7 @@ class LossClassifierMixin:
 
 def encode_labels(y: Any) -> tuple[Array, Array]:
     """Sorted labels (K,) and each row's code 0..K-1 (n,); at least two classes."""
-    y = column_or_1d(y, warn=True)
+    y = _column(y)
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
     labels, codes = np.unique(y, return_inverse=True)
@@ -128,9 +128,18 @@ def encode_labels(y: Any) -> tuple[Array, Array]:
     return labels, codes
 
 
+def _column(y: Any) -> Array:
+    """Labels as an array; numbers that stand in an object array get a type of their own."""
+    y = column_or_1d(y, warn=True)
+    if y.dtype == object and {type(label) for label in y} <= {bool, int, float}:
+        y = np.array(y.tolist())
+    column: Array = y
+    return column
+
+
 def codes_of(y: Any, labels: Array, name: str) -> Array:
     """Codes of labels that must all have been seen in training."""
-    y = column_or_1d(y, warn=True)
+    y = _column(y)
     unseen = [label for label in np.unique(y).tolist() if label not in set(labels.tolist())]
     if unseen:
         raise ValueError(
@@ -204,5 +213,3 @@ def _read_state(text: str | None, source: Any) -> tuple[Array, Loss, str]:
         return labels, from_plain(state["loss"]), probability
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{source} holds a boostloss line that cannot be read: {error}") from error
-
-

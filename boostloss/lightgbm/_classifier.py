@@ -35,6 +35,7 @@ from boostloss.metrics import posterior_log_loss
 from boostloss.objectives import objective
 
 lgb = require("lightgbm", "lightgbm")
+_Parent: Any = lgb.LGBMClassifier
 
 _LINE = "boostloss="
 _OBJECTIVES = (None, "binary", "multiclass", "softmax")
@@ -42,7 +43,7 @@ _UNBALANCE_ALIASES = ("is_unbalance", "unbalance", "unbalanced_sets")
 _FIT_TAKES_EVAL_X = "eval_X" in inspect.signature(lgb.LGBMClassifier.fit).parameters
 
 
-class ImbalancedLGBMClassifier(LossClassifierMixin, lgb.LGBMClassifier):
+class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     """``LGBMClassifier`` with a loss: any labels, exact intercept, calibrated probabilities.
 
     All parameters, attributes and methods of ``lightgbm.LGBMClassifier`` are there. The fitted
@@ -149,9 +150,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, lgb.LGBMClassifier):
         loss = self._resolved_loss(codes, weight, labels, factor)
         sets = eval_codes(_pairs(eval_set, eval_X, eval_y), y, codes, labels)
         metrics, callables = self._metrics(params, eval_metric, loss, n_classes)
-        engine = lgb.LGBMClassifier(
-            **{**params, "objective": objective(loss), "metric": metrics}
-        )
+        engine = lgb.LGBMClassifier(**{**params, "objective": objective(loss), "metric": metrics})
         softmax = n_classes if n_classes > 2 else None
         intercept = None
         if init_score is None and init_model is None and params.get("boost_from_average", True):
@@ -333,13 +332,15 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, lgb.LGBMClassifier):
         It serves predictions: LightGBM hands an estimator's parameters to its booster, for which
         ``loss`` is another word for the objective.
         """
-        engine = lgb.LGBMClassifier(**self._engine_params())
+        params = self._engine_params()
+        unneeded = ("objective", *METRIC_ALIASES)
+        engine = lgb.LGBMClassifier(**{k: v for k, v in params.items() if k not in unneeded})
         vars(engine).update(_fitted_state(self))
         return engine
 
     def _take(self, engine: Any, labels: Array) -> None:
         """Make the fitted engine's state this classifier's own, labels in place of codes."""
-        vars(self).update(_fitted_state(engine))
+        self.__dict__.update(_fitted_state(engine))
         self._labels = self._classes = labels
         self._n_classes = len(labels)
         self._le = LabelEncoder().fit(labels)
@@ -373,7 +374,8 @@ def _class_factor(params: dict[str, Any], codes: Array, labels: Array) -> Array 
     scale = params.pop("scale_pos_weight", None)
     if scale is not None and len(labels) == 2:
         factor[1] *= check_number("scale_pos_weight", scale, np.nextafter(0, 1))
-    if any([params.pop(name, False) for name in _UNBALANCE_ALIASES]):
+    unbalanced = [params.pop(name, False) for name in _UNBALANCE_ALIASES]
+    if any(unbalanced):
         counts = np.bincount(codes)
         factor *= counts.max() / counts
     return None if (factor == 1.0).all() else factor

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from boostloss.losses import CrossEntropy
-from boostloss.losses._validation import Array
 from boostloss.metrics import Metric
 
 RIGHT_ON_RAW_SCORES = ("auc", "average_precision", "auc_mu", "multi_error", "ndcg", "map")
@@ -62,6 +61,6 @@ def _of_this_problem(names: list[str], kind: str) -> list[str]:
         for measure in ("logloss", "error")
         for prefix in ("", "binary_", "multi_")
     }
-    aliases |= {name: f"{kind}_logloss" for name in ("binary", "multiclass", "softmax")}
+    aliases |= dict.fromkeys(("binary", "multiclass", "softmax"), f"{kind}_logloss")
     single = [name.strip() for several in names for name in several.split(",")]
     return list(dict.fromkeys(aliases.get(name, name) for name in single if name not in _NONE))

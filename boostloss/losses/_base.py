@@ -198,9 +198,7 @@ class Loss(BaseEstimator):
             return self
         return self._with_class_weight(self._class_weight(y, weight, n_classes))
 
-    def frozen(
-        self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> Loss:
+    def frozen(self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None) -> Loss:
         """Loss as these rows leave it: its :meth:`posterior` needs no data any more.
 
         Parameters and errors are those of :meth:`value`. Class weights are numbers then, and

@@ -20,12 +20,13 @@ from boostloss.objectives import objective
 from boostloss.xgboost._training import starting_score
 
 xgb = require("xgboost", "xgboost")
+_Parent: Any = xgb.XGBClassifier
 
 _ATTRIBUTE = "boostloss"
 _OBJECTIVES = (None, "binary:logistic", "multi:softprob", "multi:softmax")
 
 
-class ImbalancedXGBClassifier(LossClassifierMixin, xgb.XGBClassifier):
+class ImbalancedXGBClassifier(LossClassifierMixin, _Parent):
     """``XGBClassifier`` with a loss: any labels, exact intercept, calibrated probabilities.
 
     All parameters, attributes and methods of ``xgboost.XGBClassifier`` are there. The fitted
