@@ -12,6 +12,7 @@ w c p_k (1 - p_k), c being the engine's own factor.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,11 +21,15 @@ from scipy.optimize import brentq
 from scipy.special import log_expit, log_softmax, logsumexp
 from sklearn.base import BaseEstimator
 
-from boostloss.losses import _class_weight
+from boostloss.losses import _class_weight, _softmax
 from boostloss.losses._elementary import SMALLEST_LOG
 from boostloss.losses._kernels import Kernels
+from boostloss.losses._threads import in_chunks
 from boostloss.losses._validation import (
     Array,
+    as_labels,
+    as_raw,
+    as_sample_weight,
     check_labels,
     check_number,
     check_present,
@@ -114,6 +119,7 @@ class Loss(BaseEstimator):
         *,
         factor: float = 1.0,
         memory: Memory | None = None,
+        n_threads: int = 1,
     ) -> tuple[Array, Array]:
         """First and second derivative with respect to the raw score.
 
@@ -127,13 +133,29 @@ class Loss(BaseEstimator):
         memory : dict, optional
             Carries state (resolved class weights, GHM's moving average) between the rounds
             of one training run. Give the same dict in each round, a new one to each run.
+        n_threads : int, default=1
+            Threads to share more than 262,144 rows; the result does not depend on it.
 
         Returns
         -------
         gradient, hessian : float32 arrays of raw's shape
         """
-        y, raw, weight = self._check(y, raw, sample_weight)
-        return self._gradient_hessian(y, raw, weight, factor, {} if memory is None else memory)
+        self._check_params()
+        scores = as_raw(raw)
+        labels = as_labels(y, len(scores))
+        weight = as_sample_weight(sample_weight, len(scores))
+        memory = {} if memory is None else memory
+        if "class_weight" not in memory:
+            n_classes = scores.shape[1] if scores.ndim == 2 else 2
+            if _class_weight.needs_counts(self.class_weight):
+                self._check(labels, scores, weight)
+            memory["class_weight"] = self._class_weight(labels, weight, n_classes)
+        gradient, hessian, bad = self._gradient_hessian(
+            labels, scores, weight, float(factor), memory, n_threads
+        )
+        if bad:
+            self._check(labels, scores, weight)  # says what the loop only noticed
+        return gradient, hessian
 
     def posterior(self, raw: ArrayLike) -> Array:
         """Calibrated class probabilities; undoes the weights.
@@ -245,19 +267,12 @@ class Loss(BaseEstimator):
         labels = check_labels(labels, found)
         return labels, check_sample_weight(sample_weight, len(labels)), found
 
-    def _arguments(
-        self, y: Array, raw: Array, weight: Array | None, class_weight: Array
-    ) -> tuple[Any, ...]:
-        """Arguments of a kernel; numbers take the type in which it computes."""
-        n_classes = raw.shape[1] if raw.ndim == 2 else 2
-        dtype = np.float64 if raw.ndim == 2 or self._in_double() else raw.dtype
-        shape = self._shape(n_classes)
+    def _class_numbers(self, class_weight: Array, dtype: Any) -> tuple[Array, Array, Array]:
+        """What the loops know of each class, in the type in which they compute."""
+        shape = self._shape(len(class_weight))
         # w q falls as q**(1 + shape): beyond this margin it underflows float32
         limit = -SMALLEST_LOG / (1.0 + shape)
-        if raw.ndim == 1:
-            raw = raw.astype(dtype, copy=False)
-            weight = None if weight is None else weight.astype(dtype, copy=False)
-        return (raw, y, weight, *(a.astype(dtype) for a in (class_weight, shape, limit)))
+        return class_weight.astype(dtype), shape.astype(dtype), limit.astype(dtype)
 
     def _in_double(self) -> bool:
         """Whether float32 scores too must be computed in float64."""
@@ -265,28 +280,64 @@ class Loss(BaseEstimator):
 
     def _value(self, y: Array, raw: Array, weight: Array | None) -> Array:
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
-        arguments = self._arguments(y, raw, weight, self._class_weight(y, weight, n_classes))
+        numbers = self._class_numbers(self._class_weight(y, weight, n_classes), raw.dtype)
         out = np.empty(len(raw), dtype=raw.dtype)
-        kernels = self._kernels
-        (kernels.binary_value if raw.ndim == 1 else kernels.softmax_value)(*arguments, out)
+        weight = None if weight is None else weight.astype(raw.dtype, copy=False)
+        if raw.ndim == 1:
+            self._kernels.binary_value(raw, y, weight, numbers, out)
+        else:
+            flat, layout = raw.ravel(order="K"), _softmax.layout_of(raw)
+            self._kernels.softmax_value(flat, y, weight, layout, numbers, 0, len(raw), out)
         return out
 
     def _gradient_hessian(
-        self, y: Array, raw: Array, weight: Array | None, factor: float, memory: Memory
-    ) -> tuple[Array, Array]:
-        n_classes = raw.shape[1] if raw.ndim == 2 else 2
-        if "class_weight" not in memory:
-            memory["class_weight"] = self._class_weight(y, weight, n_classes)
-        arguments = self._arguments(y, raw, weight, memory["class_weight"])
+        self,
+        y: Array,
+        raw: Array,
+        weight: Array | None,
+        factor: float,
+        memory: Memory,
+        n_threads: int,
+    ) -> tuple[Array, Array, bool]:
+        """Gradient, Hessian, and whether a loop met a label, score or weight not allowed."""
+        if self._in_double():
+            raw = raw.astype(np.float64)
+        weight = None if weight is None else weight.astype(raw.dtype, copy=False)
+        numbers = self._class_numbers(memory["class_weight"], raw.dtype)
+        # the engine's own memory order: LightGBM hands out columns, XGBoost rows
+        gradient = np.empty_like(raw, dtype=np.float32)
+        hessian = np.empty_like(gradient)
         if raw.ndim == 1:
-            gradient, hessian = np.empty((2, len(raw)), dtype=np.float32)
-            self._kernels.binary_gradient(*arguments, gradient, hessian)
+            work = self._binary_work(raw, y, weight, numbers, gradient, hessian)
         else:
-            # the engine's own memory order: LightGBM hands out columns, XGBoost rows
-            gradient = np.empty_like(raw, dtype=np.float32)
-            hessian = np.empty_like(gradient)
-            self._kernels.softmax_gradient(*arguments, float(factor), gradient, hessian)
-        return gradient, hessian
+            work = self._softmax_work(raw, y, weight, numbers, factor, gradient, hessian)
+        return gradient, hessian, any(in_chunks(work, len(raw), n_threads))
+
+    def _binary_work(
+        self, raw: Array, y: Array, weight: Array | None, numbers: Any, *out: Array
+    ) -> Callable[[int, int], bool]:
+        def work(start: int, stop: int) -> bool:
+            rows = slice(start, stop)
+            some = None if weight is None else weight[rows]
+            return self._kernels.binary_gradient(
+                raw[rows], y[rows], some, numbers, *(array[rows] for array in out)
+            )
+
+        return work
+
+    def _softmax_work(
+        self, raw: Array, y: Array, weight: Array | None, numbers: Any, factor: float, *out: Array
+    ) -> Callable[[int, int], bool]:
+        layout = _softmax.layout_of(raw)
+        flat, *flat_out = (array.ravel(order="K") for array in (raw, *out))
+        typed = raw.dtype.type(factor)
+
+        def work(start: int, stop: int) -> bool:
+            return self._kernels.softmax_gradient(
+                flat, y, weight, layout, numbers, typed, start, stop, *flat_out
+            )
+
+        return work
 
     def _posterior(self, raw: Array, class_weight: Array) -> Array:
         log_odds = self._log_posterior(raw, np.log(class_weight))

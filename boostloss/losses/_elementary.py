@@ -43,12 +43,14 @@ _LN2_HI32, _LN2_LO32 = _F(0.693359375), _F(-2.12194440e-4)
 _LN2_HI64, _LN2_LO64 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _LN2_64 = 0.6931471805599453
 _BIAS32, _SHIFT32, _BIAS64, _SHIFT64 = np.int32(127), np.int32(23), np.int64(1023), np.int64(52)
+_MANTISSA32, _ONE32 = np.int32((1 << 23) - 1), np.int32(127 << 23)
+_TINY32, _HALVE32 = _F(1e-18), _F(4 / 3)
 _MANTISSA64, _ONE64 = np.int64((1 << 52) - 1), np.int64(1023 << 52)
 
-SMALLEST_LOG = -85.0
-"""exp(-85) = 1.2e-37 is near float32's smallest normal number. What underflows further is
-held there: subnormal numbers make a loop ten times slower."""
-_SMALLEST32, _SMALLEST64 = _F(SMALLEST_LOG), -700.0
+SMALLEST_LOG = -80.0
+"""exp(-80) = 1.8e-35: times a small weight it is still a normal float32. What is smaller is held
+there: subnormal numbers make a loop several times slower."""
+_SMALLEST32, _SMALLEST64 = _F(-87.0), -700.0  # where exp is just a normal number
 
 
 def exp_nonpositive(x: Any, low: Any) -> Any:
@@ -61,9 +63,13 @@ def log1p_unit(e: Any) -> Any:
     return np.log1p(e)
 
 
-def log_positive(x: Any) -> Any:
-    """``log(x)`` for a positive normal float64."""
-    return np.log(x)
+def log_parts(x: Any) -> Any:
+    """``log(x)`` of a positive normal number as a sum of two, large and small.
+
+    In float32 the large one is exact and the small one below 0.7, so that the sum's absolute
+    error stays that of the small one where the logarithm itself is large.
+    """
+    return np.log(x), 0.0
 
 
 @overload(exp_nonpositive, jit_options=_OPTIONS, inline="never")
@@ -94,25 +100,39 @@ def _exp_nonpositive(x: Any, low: Any) -> Any:
 def _log1p_unit(e: Any) -> Any:
     def single(e: Any) -> Any:
         t = e / (_F(2) + e)
-        s = t * t
+        s = max(t, _TINY32)  # its square must not be subnormal
+        s = s * s
         return t * fma(s, fma(s, fma(s, fma(s, A0, A1), A2), A3), A4)
 
     def double(e: Any) -> Any:
         t = e / (2.0 + e)
-        s = t * t
+        s = max(t, 1e-150)
+        s = s * s
         y = fma(s, fma(s, fma(s, fma(s, fma(s, B0, B1), B2), B3), B4), B5)
         return t * fma(s, fma(s, fma(s, fma(s, fma(s, y, B6), B7), B8), B9), B10)
 
     return single if e == types.float32 else double
 
 
-@overload(log_positive, jit_options=_OPTIONS, inline="never")
-def _log_positive(x: Any) -> Any:
+@overload(log_parts, jit_options=_OPTIONS, inline="never")
+def _log_parts(x: Any) -> Any:
+    def single(x: Any) -> Any:
+        bits = float_bits(x)
+        exponent = np.int32(bits >> _SHIFT32) - _BIAS32
+        mantissa = float_from_bits(np.int32((bits & _MANTISSA32) | _ONE32))
+        # keep the mantissa within [2/3, 4/3]: atanh's argument then stays below 1/5
+        halve = mantissa > _HALVE32
+        mantissa = mantissa * _F(0.5) if halve else mantissa
+        n = _F(exponent) + (_F(1) if halve else _F(0))
+        t = (mantissa - _F(1)) / (mantissa + _F(1))
+        s = t * t
+        y = t * fma(s, fma(s, fma(s, fma(s, A0, A1), A2), A3), A4)
+        return n * _LN2_HI32, fma(n, _LN2_LO32, y)
+
     def double(x: Any) -> Any:
         bits = float_bits(x)
         exponent = (bits >> _SHIFT64) - _BIAS64
         mantissa = float_from_bits(np.int64((bits & _MANTISSA64) | _ONE64))
-        # keep the mantissa within [2/3, 4/3]: atanh's argument then stays below 1/5
         halve = mantissa > 1.3333333333333333
         mantissa = mantissa * 0.5 if halve else mantissa
         n = np.float64(exponent) + (1.0 if halve else 0.0)
@@ -120,6 +140,6 @@ def _log_positive(x: Any) -> Any:
         s = t * t
         y = fma(s, fma(s, fma(s, fma(s, fma(s, B0, B1), B2), B3), B4), B5)
         y = t * fma(s, fma(s, fma(s, fma(s, fma(s, y, B6), B7), B8), B9), B10)
-        return fma(n, _LN2_64, y)
+        return fma(n, _LN2_64, y), 0.0
 
-    return double
+    return single if x == types.float32 else double

@@ -67,7 +67,7 @@ class FrozenGHM(Loss):
     def _value(self, y: Array, raw: Array, weight: Array | None) -> Array:
         raise TypeError("FrozenGHM has a posterior only: its value is GHMLoss's")
 
-    def _gradient_hessian(self, *arguments: Any) -> tuple[Array, Array]:
+    def _gradient_hessian(self, *arguments: Any) -> tuple[Array, Array, bool]:
         raise TypeError("FrozenGHM has a posterior only: its gradient is GHMLoss's")
 
 

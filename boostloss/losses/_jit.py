@@ -27,6 +27,16 @@ def inlined(function: F) -> F:
     return compiled
 
 
+def inlined_early(function: F) -> F:
+    """As :func:`inlined`, but put into the calling loop before the compiler looks at it.
+
+    It then knows the caller's array layouts, without which it cannot prove that a loop over
+    several rows of one scratch array may become SIMD code.
+    """
+    compiled: F = register_jitable(inline="always", **_OPTIONS)(function)
+    return compiled
+
+
 def kernel(function: F) -> F:
     """Compile a loop: releases the GIL, one thread, cached on disk where one is writable."""
     try:

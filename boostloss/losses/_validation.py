@@ -48,40 +48,50 @@ def _numeric(name: str, given: ArrayLike) -> Array:
     return array
 
 
-def check_raw(raw: ArrayLike) -> Array:
-    """Raw scores: finite, shape (n,) or (n, K) with K >= 2; float32 stays, else float64."""
+def as_raw(raw: ArrayLike) -> Array:
+    """Raw scores of shape (n,) or (n, K), K >= 2, contiguous in either order; float32 stays."""
     array = _numeric("raw", raw)
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] < 2):
         raise ValueError(
             f"raw must have shape (n,) for binary or (n, K) with K >= 2 classes, got {array.shape}"
         )
-    dtype = np.float32 if array.dtype == np.float32 else np.float64
-    array = np.ascontiguousarray(array, dtype=dtype) if array.ndim == 1 else array.astype(
-        dtype, copy=False)  # fmt: skip
+    array = array.astype(np.float32 if array.dtype == np.float32 else np.float64, copy=False)
+    by_columns = array.ndim == 2 and array.flags.f_contiguous
+    return array if by_columns else np.ascontiguousarray(array)
+
+
+def check_raw(raw: ArrayLike) -> Array:
+    """As :func:`as_raw`, and finite."""
+    array = as_raw(raw)
     if not np.isfinite(array).all():
         raise ValueError("raw must be finite, got NaN or infinity")
     return array
 
 
-def check_labels(y: ArrayLike, n_classes: int, n_rows: int | None = None) -> Array:
-    """Class labels 0..n_classes-1 as contiguous float32 (what both engines hand out)."""
+def as_labels(y: ArrayLike, n_rows: int | None = None) -> Array:
+    """Labels as contiguous float32 (what both engines hand out)."""
     array = _numeric("y", y)
     if array.ndim != 1:
         raise ValueError(f"y must have shape (n,), got {array.shape}")
     if n_rows is not None and len(array) != n_rows:
         raise ValueError(f"y must have one label for each of raw's {n_rows} rows, got {len(array)}")
-    labels = np.ascontiguousarray(array, dtype=np.float32)
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def check_labels(y: ArrayLike, n_classes: int, n_rows: int | None = None) -> Array:
+    """As :func:`as_labels`, and each is a class, 0..n_classes-1."""
+    labels = as_labels(y, n_rows)
     allowed = "0 or 1" if n_classes == 2 else f"whole numbers from 0 to {n_classes - 1}"
     if np.isnan(labels).any():
         raise ValueError(f"y must hold {allowed}, got NaN")
     wrong = (labels < 0) | (labels > n_classes - 1) | (labels != np.floor(labels))
     if wrong.any():
-        raise ValueError(f"y must hold {allowed}, got {array[wrong][0]!r}")
+        raise ValueError(f"y must hold {allowed}, got {labels[wrong][0]!r}")
     return labels
 
 
-def check_sample_weight(sample_weight: ArrayLike | None, n_rows: int) -> Array | None:
-    """Row weights: finite, not negative, not all zero; contiguous float32 or float64."""
+def as_sample_weight(sample_weight: ArrayLike | None, n_rows: int) -> Array | None:
+    """Row weights, not all zero; contiguous float32 or float64."""
     if sample_weight is None:
         return None
     array = _numeric("sample_weight", sample_weight)
@@ -89,12 +99,20 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_rows: int) -> Array |
         raise ValueError(f"sample_weight must have shape ({n_rows},), got {array.shape}")
     dtype = np.float32 if array.dtype == np.float32 else np.float64
     array = np.ascontiguousarray(array, dtype=dtype)
+    if n_rows and not array[0] and not array.any():
+        raise ValueError("sample_weight must not be all zero")
+    return array
+
+
+def check_sample_weight(sample_weight: ArrayLike | None, n_rows: int) -> Array | None:
+    """As :func:`as_sample_weight`, and finite, not negative."""
+    array = as_sample_weight(sample_weight, n_rows)
+    if array is None:
+        return None
     if not np.isfinite(array).all():
         raise ValueError("sample_weight must be finite, got NaN or infinity")
     if (array < 0).any():
         raise ValueError(f"sample_weight must not be negative, got {array.min()}")
-    if n_rows and not array.any():
-        raise ValueError("sample_weight must not be all zero")
     return array
 
 

@@ -10,15 +10,27 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from boostloss.losses._base import Loss, Memory
-from boostloss.losses._density import BinnedDensity, Density, WindowDensity
+from boostloss.losses import _binary, _harmonize, _softmax
+from boostloss.losses._density import (
+    EXACT_ROWS,
+    CellDensity,
+    Density,
+    Grid,
+    WindowDensity,
+    region_beta,
+    window_beta,
+)
+from boostloss.losses._elementary import SMALLEST_LOG
 from boostloss.losses._frozen_ghm import FrozenGHM
-from boostloss.losses._kernels import binary_norms, softmax_norms
+from boostloss.losses._jit import inlined
+from boostloss.losses._threads import in_chunks
 from boostloss.losses._validation import (
     Array,
     check_choice,
     check_integer,
     check_number,
     check_raw,
+    check_sample_weight,
 )
 from boostloss.losses.cross_entropy import CrossEntropy
 
@@ -36,6 +48,13 @@ class GradientWeights:
         norms = np.asarray(norms, dtype=np.float64)
         weights: Array = self.scale * self.density.beta(norms.ravel()) ** self.strength
         return weights.reshape(norms.shape)
+
+    def of_cells(self) -> Array:
+        """Weight of each of the density's cells."""
+        assert isinstance(self.density, CellDensity)
+        table: Array = self.density.cell_beta**self.strength
+        table *= self.scale
+        return table
 
 
 class GHMLoss(Loss):
@@ -167,41 +186,94 @@ class GHMLoss(Loss):
         return FrozenGHM.of(self._weights(_norms(y, raw), weight, {}), class_weight)
 
     def _weights(
-        self, norms: Array, sample_weight: Array | None, memory: Memory
+        self, norms: Array, sample_weight: Array | None, memory: Memory, n_threads: int = 1
     ) -> GradientWeights:
-        density: Density
-        if self.density == "window":
-            density = WindowDensity.of(norms, sample_weight, self.bins)
+        """Weights of one round; ``norms`` may have a sign."""
+        if self.density == "window" and len(norms) <= EXACT_ROWS:
+            density: Density = WindowDensity.of(np.abs(norms), sample_weight, 1.0 / self.bins)
+            weights = GradientWeights(density, self.strength, 1.0)
+            mean = np.average(weights(np.abs(norms)), weights=sample_weight) if len(norms) else 1.0
         else:
-            density = BinnedDensity.of(norms, sample_weight, self.bins)
-            if self.momentum > 0:
-                if "density" in memory:
-                    density = density.mixed_into(memory["density"], self.momentum)
-                memory["density"] = density
-        weights = GradientWeights(density, self.strength, 1.0)
-        if not self.normalize or not len(norms):
-            return weights
-        mean = float(np.average(weights(norms), weights=sample_weight))
-        return GradientWeights(density, self.strength, 1.0 / mean)
+            grid = Grid.rounding() if self.density == "window" else Grid.regions(self.bins)
+            mass = self._mass(grid, norms, sample_weight, n_threads)
+            density = CellDensity(grid, self._cell_beta(mass, memory))
+            weights = GradientWeights(density, self.strength, 1.0)
+            mean = np.average(weights.of_cells(), weights=mass) if mass.any() else 1.0
+        return GradientWeights(density, self.strength, 1.0 / mean) if self.normalize else weights
 
-    def _row_weight(self, y: Array, raw: Array, weight: Array | None, memory: Memory) -> Array:
-        norms = _norms(y, raw)
-        row_weight = self._weights(norms, weight, memory)(norms)
-        return row_weight if weight is None else row_weight * weight
+    @staticmethod
+    def _mass(grid: Grid, norms: Array, weight: Array | None, n_threads: int) -> Array:
+        def work(start: int, stop: int) -> Array:
+            some = None if weight is None else weight[start:stop]
+            return grid.mass(norms[start:stop], some)
+
+        total: Array = sum(in_chunks(work, len(norms), n_threads))  # type: ignore[assignment]
+        return total
+
+    def _cell_beta(self, mass: Array, memory: Memory) -> Array:
+        if self.density == "window":
+            return window_beta(mass, 1.0 / self.bins)
+        if self.momentum > 0:
+            if "mass" in memory:
+                mass = self.momentum * memory["mass"] + (1.0 - self.momentum) * mass
+            memory["mass"] = mass
+        return region_beta(mass)
 
     def _value(self, y: Array, raw: Array, weight: Array | None) -> Array:
         static = self._class_weight(y, weight, raw.shape[1] if raw.ndim == 2 else 2)
-        row_weight = self._row_weight(y, raw, weight, {})
+        norms = _norms(y, raw)
+        row_weight = self._weights(norms, weight, {})(norms)
+        row_weight = row_weight if weight is None else row_weight * weight
         return CrossEntropy(class_weight=static)._value(y, raw, row_weight)
 
     def _gradient_hessian(
-        self, y: Array, raw: Array, weight: Array | None, factor: float, memory: Memory
-    ) -> tuple[Array, Array]:
-        if "class_weight" not in memory:
-            n_classes = raw.shape[1] if raw.ndim == 2 else 2
-            memory["class_weight"] = self._class_weight(y, weight, n_classes)
-        row_weight = self._row_weight(y, raw, weight, memory)
-        return super()._gradient_hessian(y, raw, row_weight, factor, memory)
+        self,
+        y: Array,
+        raw: Array,
+        weight: Array | None,
+        factor: float,
+        memory: Memory,
+        n_threads: int,
+    ) -> tuple[Array, Array, bool]:
+        check_sample_weight(weight, len(raw))
+        if raw.ndim == 2:
+            row_weight = self._row_weight(y, raw, weight, memory, n_threads)
+            return super()._gradient_hessian(y, raw, row_weight, factor, memory, n_threads)
+        plain: Memory = {"class_weight": np.ones(2)}
+        gradient, hessian, bad = super()._gradient_hessian(y, raw, None, factor, plain, n_threads)
+        if bad:
+            return gradient, hessian, bad
+        weights = self._weights(gradient, weight, memory, n_threads)
+        class_weight = memory["class_weight"].astype(np.float32)
+        if isinstance(weights.density, CellDensity):
+            table, grid = weights.of_cells().astype(np.float32), tuple(weights.density.grid)
+
+            def work(start: int, stop: int) -> None:
+                rows = slice(start, stop)
+                some = None if weight is None else weight[rows]
+                _harmonize.rescale(
+                    gradient[rows], hessian[rows], y[rows], some, class_weight, table, grid
+                )
+
+            in_chunks(work, len(raw), n_threads)
+        else:
+            row_weight = weights(np.abs(gradient)) * class_weight[y.astype(np.intp)]
+            row_weight = (row_weight if weight is None else row_weight * weight).astype(np.float32)
+            gradient *= row_weight
+            hessian *= row_weight
+        return gradient, hessian, False
+
+    def _row_weight(
+        self, y: Array, raw: Array, weight: Array | None, memory: Memory, n_threads: int
+    ) -> Array:
+        norms = _norms(y, raw, n_threads)
+        weights = self._weights(norms, weight, memory, n_threads)
+        if isinstance(weights.density, CellDensity):
+            table = weights.of_cells().astype(norms.dtype)
+            _harmonize.look_up(norms, weight, table, tuple(weights.density.grid))
+            return norms
+        row_weight = weights(norms)
+        return row_weight if weight is None else row_weight * weight
 
     def _log_weight(self, log_p: Array, log_q: Array, shape: Array) -> Array:
         raise TypeError("GHM's weight needs the density of a data set")
@@ -216,7 +288,8 @@ class GHMLoss(Loss):
 
     def _harmonized_counts(self, p: Array, counts: Array, class_weight: Array) -> Array:
         """Each class's total weight when all its rows have probability p_k."""
-        harmonized: Array = counts * class_weight * self._weights(1.0 - p, counts, {})(1.0 - p)
+        norms = (1.0 - p).astype(np.float32)  # as in training
+        harmonized: Array = counts * class_weight * self._weights(norms, counts, {})(norms)
         return harmonized
 
     def _binary_base_score(self, counts: Array, class_weight: Array) -> float:
@@ -232,8 +305,10 @@ class GHMLoss(Loss):
                 low = middle
             else:
                 high = middle
-        # the sum may jump at the place found: take the side on which it is nearer to zero
-        return min(low, high, key=lambda z: abs(gradient_sum(z)))
+        # the sum may jump at the place found: take the side on which it is nearer to zero,
+        # far enough from the jump for float32 to tell
+        near = [low - 5e-7, low, high, high + 5e-7]
+        return min(near, key=lambda z: abs(gradient_sum(z)))
 
     def _softmax_base_score_of(self, counts: Array, class_weight: Array) -> Array:
         """Damped iteration of ``p_k = w_k n_k / sum``; the step with the least imbalance."""
@@ -261,7 +336,29 @@ class _AsDefined(Loss):
         return log_weight
 
 
-def _norms(y: Array, raw: Array) -> Array:
-    norms = np.empty(len(raw), dtype=raw.dtype if raw.ndim == 1 else np.float64)
-    (binary_norms if raw.ndim == 1 else softmax_norms)(raw, y, norms)
-    return norms.astype(np.float64, copy=False)
+def _norms(y: Array, raw: Array, n_threads: int = 1) -> Array:
+    """Gradient norm of each row, q = 1 - p of the true class, of raw's type."""
+    norms = np.empty(len(raw), dtype=raw.dtype)
+    n_classes = raw.shape[1] if raw.ndim == 2 else 2
+    zeros = np.zeros(n_classes, dtype=raw.dtype)
+    numbers = (zeros + 1, zeros, zeros - SMALLEST_LOG)
+    flat, layout = raw.ravel(order="K"), _softmax.layout_of(raw) if raw.ndim == 2 else None
+
+    def work(start: int, stop: int) -> None:
+        rows = slice(start, stop)
+        if raw.ndim == 1:
+            binary_norms(raw[rows], y[rows], None, numbers, norms[rows])
+        else:
+            softmax_norms(flat, y, None, layout, numbers, start, stop, norms)
+
+    in_chunks(work, len(raw), n_threads)
+    return norms
+
+
+@inlined
+def _q(theta: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any) -> Any:
+    return q
+
+
+binary_norms = _binary.value_kernel(_q)
+softmax_norms = _softmax.value_kernel(_q)
