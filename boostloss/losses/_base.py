@@ -272,7 +272,11 @@ class Loss(BaseEstimator):
         shape = self._shape(len(class_weight))
         # w q falls as q**(1 + shape): beyond this margin it underflows float32
         limit = -SMALLEST_LOG / (1.0 + shape)
-        return class_weight.astype(dtype), shape.astype(dtype), limit.astype(dtype)
+        numbers = (class_weight.astype(dtype), shape.astype(dtype), limit.astype(dtype))
+        if len(class_weight) > 2 and all((array == array[0]).all() for array in numbers):
+            # the same for all classes: the loop need not look them up
+            return numbers[0][:1], numbers[1][:1], numbers[2][:1]
+        return numbers
 
     def _in_double(self) -> bool:
         """Whether float32 scores too must be computed in float64."""
@@ -286,8 +290,8 @@ class Loss(BaseEstimator):
         if raw.ndim == 1:
             self._kernels.binary_value(raw, y, weight, numbers, out)
         else:
-            flat, layout = raw.ravel(order="K"), _softmax.layout_of(raw)
-            self._kernels.softmax_value(flat, y, weight, layout, numbers, 0, len(raw), out)
+            flat, k, by_rows = _softmax.flat_arguments(raw)
+            self._kernels.softmax_value(flat, y, weight, k, by_rows, numbers, 0, len(raw), out)
         return out
 
     def _gradient_hessian(
@@ -328,13 +332,13 @@ class Loss(BaseEstimator):
     def _softmax_work(
         self, raw: Array, y: Array, weight: Array | None, numbers: Any, factor: float, *out: Array
     ) -> Callable[[int, int], bool]:
-        layout = _softmax.layout_of(raw)
-        flat, *flat_out = (array.ravel(order="K") for array in (raw, *out))
+        flat, n_classes, by_rows = _softmax.flat_arguments(raw)
+        flat_out = [array.ravel(order="K") for array in out]
         typed = raw.dtype.type(factor)
 
         def work(start: int, stop: int) -> bool:
             return self._kernels.softmax_gradient(
-                flat, y, weight, layout, numbers, typed, start, stop, *flat_out
+                flat, y, weight, n_classes, by_rows, numbers, start, stop, typed, *flat_out
             )
 
         return work

@@ -123,4 +123,3 @@ def window_beta(mass: Any, width: float, least: float) -> Any:
         length = min(norm + width / 2, 1.0) - max(norm - width / 2, 0.0)
         beta[k] = upto[last] * length / max(inside, least)
     return beta
-

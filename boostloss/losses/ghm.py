@@ -339,17 +339,17 @@ class _AsDefined(Loss):
 def _norms(y: Array, raw: Array, n_threads: int = 1) -> Array:
     """Gradient norm of each row, q = 1 - p of the true class, of raw's type."""
     norms = np.empty(len(raw), dtype=raw.dtype)
-    n_classes = raw.shape[1] if raw.ndim == 2 else 2
-    zeros = np.zeros(n_classes, dtype=raw.dtype)
+    zeros = np.zeros(2 if raw.ndim == 1 else 1, dtype=raw.dtype)
     numbers = (zeros + 1, zeros, zeros - SMALLEST_LOG)
-    flat, layout = raw.ravel(order="K"), _softmax.layout_of(raw) if raw.ndim == 2 else None
+    matrix = _softmax.flat_arguments(raw) if raw.ndim == 2 else None
 
     def work(start: int, stop: int) -> None:
-        rows = slice(start, stop)
-        if raw.ndim == 1:
+        if matrix is None:
+            rows = slice(start, stop)
             binary_norms(raw[rows], y[rows], None, numbers, norms[rows])
         else:
-            softmax_norms(flat, y, None, layout, numbers, start, stop, norms)
+            flat, n_classes, by_rows = matrix
+            softmax_norms(flat, y, None, n_classes, by_rows, numbers, start, stop, norms)
 
     in_chunks(work, len(raw), n_threads)
     return norms
