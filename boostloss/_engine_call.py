@@ -5,9 +5,12 @@ An engine calls ``f(raw, data_set)``; its scikit-learn wrapper ``f(y, raw[, weig
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 
 ENGINES = ("xgboost", "lightgbm")
@@ -64,3 +67,33 @@ def calling_booster() -> Any:
 def hessian_factor(engine: str | None, n_classes: int) -> float:
     """Constant in front of each engine's softmax Hessian ``p_k (1 - p_k)``."""
     return n_classes / (n_classes - 1.0) if engine == "lightgbm" else 2.0
+
+
+_THREAD_ALIASES = ("num_threads", "num_thread", "nthread", "nthreads", "n_jobs")
+
+
+def thread_limit(booster: Any) -> int:
+    """Threads that the caller allows: joblib's, ``OMP_NUM_THREADS`` and the engine's own number.
+
+    Inside a parallel joblib call with threads the first is 1.
+    """
+    limits = [int(joblib.effective_n_jobs(-1)), *_openmp_limit(), *_engine_limit(booster)]
+    return max(1, min(limits))
+
+
+def _openmp_limit() -> list[int]:
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return [int(first)] if first.isdigit() and int(first) > 0 else []
+
+
+def _engine_limit(booster: Any) -> list[int]:
+    engine = engine_of(booster)
+    if engine == "xgboost" and hasattr(booster, "save_config"):
+        config = json.loads(booster.save_config())
+        threads = int(config["learner"]["generic_param"].get("nthread", 0))
+    elif engine == "lightgbm":
+        params = getattr(booster, "params", None) or {}
+        threads = next((int(params[name]) for name in _THREAD_ALIASES if params.get(name)), 0)
+    else:
+        threads = 0
+    return [threads] if threads > 0 else []

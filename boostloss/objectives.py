@@ -10,6 +10,7 @@ import numpy as np
 from boostloss import _engine_call
 from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
 from boostloss.losses._base import Memory
+from boostloss.losses._threads import WORTHWHILE
 from boostloss.losses._validation import Array
 
 
@@ -58,8 +59,15 @@ class Objective:
         raw = np.asarray(call.raw)
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
         factor = _engine_call.hessian_factor(_engine_call.engine_of(run), n_classes)
+        if len(raw) >= WORTHWHILE and "n_threads" not in memory:
+            memory["n_threads"] = _engine_call.thread_limit(run)
         return self.loss.gradient_hessian(
-            call.y, raw, call.sample_weight, factor=factor, memory=memory
+            call.y,
+            raw,
+            call.sample_weight,
+            factor=factor,
+            memory=memory,
+            n_threads=memory.get("n_threads", 1),
         )
 
     def __repr__(self) -> str:

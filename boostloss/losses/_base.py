@@ -24,7 +24,7 @@ from sklearn.base import BaseEstimator
 from boostloss.losses import _class_weight, _softmax
 from boostloss.losses._elementary import SMALLEST_LOG
 from boostloss.losses._kernels import Kernels
-from boostloss.losses._threads import in_chunks
+from boostloss.losses._threads import in_parts
 from boostloss.losses._validation import (
     Array,
     as_labels,
@@ -134,7 +134,7 @@ class Loss(BaseEstimator):
             Carries state (resolved class weights, GHM's moving average) between the rounds
             of one training run. Give the same dict in each round, a new one to each run.
         n_threads : int, default=1
-            Threads to share more than 262,144 rows; the result does not depend on it.
+            Threads that share the rows, if they are many; the result does not depend on it.
 
         Returns
         -------
@@ -278,8 +278,8 @@ class Loss(BaseEstimator):
             return numbers[0][:1], numbers[1][:1], numbers[2][:1]
         return numbers
 
-    def _in_double(self) -> bool:
-        """Whether float32 scores too must be computed in float64."""
+    def _in_double(self, n_dimensions: int) -> bool:
+        """Whether float32 scores (n,) or (n, K) too must be computed in float64."""
         return False
 
     def _value(self, y: Array, raw: Array, weight: Array | None) -> Array:
@@ -304,10 +304,9 @@ class Loss(BaseEstimator):
         n_threads: int,
     ) -> tuple[Array, Array, bool]:
         """Gradient, Hessian, and whether a loop met a label, score or weight not allowed."""
-        if self._in_double():
-            raw = raw.astype(np.float64)
-        weight = None if weight is None else weight.astype(raw.dtype, copy=False)
-        numbers = self._class_numbers(memory["class_weight"], raw.dtype)
+        dtype = np.float64 if self._in_double(raw.ndim) else raw.dtype
+        weight = None if weight is None else weight.astype(dtype, copy=False)
+        numbers = self._class_numbers(memory["class_weight"], dtype)
         # the engine's own memory order: LightGBM hands out columns, XGBoost rows
         gradient = np.empty_like(raw, dtype=np.float32)
         hessian = np.empty_like(gradient)
@@ -315,7 +314,7 @@ class Loss(BaseEstimator):
             work = self._binary_work(raw, y, weight, numbers, gradient, hessian)
         else:
             work = self._softmax_work(raw, y, weight, numbers, factor, gradient, hessian)
-        return gradient, hessian, any(in_chunks(work, len(raw), n_threads))
+        return gradient, hessian, any(in_parts(work, len(raw), n_threads))
 
     def _binary_work(
         self, raw: Array, y: Array, weight: Array | None, numbers: Any, *out: Array
@@ -334,7 +333,7 @@ class Loss(BaseEstimator):
     ) -> Callable[[int, int], bool]:
         flat, n_classes, by_rows = _softmax.flat_arguments(raw)
         flat_out = [array.ravel(order="K") for array in out]
-        typed = raw.dtype.type(factor)
+        typed = numbers[0].dtype.type(factor)
 
         def work(start: int, stop: int) -> bool:
             return self._kernels.softmax_gradient(

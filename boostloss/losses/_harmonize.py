@@ -12,7 +12,6 @@ import numpy as np
 
 from boostloss.losses._jit import inlined_early, kernel
 
-
 BLOCK = 512
 """Rows whose cells are found at once: that is SIMD code, which a look-up by cell is not."""
 

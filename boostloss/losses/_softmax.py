@@ -84,7 +84,8 @@ def _exponentials(
     for k in range(n_classes):
         source, first = k * class_step + first_row, k * _STEP
         for i in range(n_rows):
-            z, highest = raw[source + i], numbers[_TOP, i]
+            highest = numbers[_TOP, i]
+            z = highest - highest + raw[source + i]  # in the type of the computation
             difference = z - highest
             bad |= not is_finite(difference)
             back = difference - z
@@ -167,14 +168,14 @@ def gradient_kernel(slope: ScalarFunction, curvature: ScalarFunction) -> Callabl
     ) -> bool:  # fmt: skip
         bad = stamp < 0
         size = n_classes * _STEP
-        scores = np.zeros(size, raw.dtype)
+        scores = np.zeros(size, class_numbers[0].dtype)
         turned, first, second = (
             (np.zeros(size, raw.dtype), np.zeros(size, np.float32), np.zeros(size, np.float32))
             if by_rows
             else (raw, gradient, hessian)
         )
         class_step = _STEP if by_rows else np.uint64(y.shape[0])
-        numbers = np.empty((_N_NUMBERS, BLOCK), raw.dtype)
+        numbers = np.empty((_N_NUMBERS, BLOCK), class_numbers[0].dtype)
         places = np.empty((2, BLOCK), np.uint32)
         rest = np.empty(BLOCK)
         for block in range(begin, end, BLOCK):
@@ -230,10 +231,10 @@ def value_kernel(value: ScalarFunction) -> Callable[..., bool]:
     ) -> bool:  # fmt: skip
         bad = stamp < 0
         size = n_classes * _STEP
-        scores = np.zeros(size, raw.dtype)
+        scores = np.zeros(size, class_numbers[0].dtype)
         turned = np.zeros(size, raw.dtype) if by_rows else raw
         class_step = _STEP if by_rows else np.uint64(y.shape[0])
-        numbers = np.empty((_N_NUMBERS, BLOCK), raw.dtype)
+        numbers = np.empty((_N_NUMBERS, BLOCK), class_numbers[0].dtype)
         places = np.empty((2, BLOCK), np.uint32)
         rest = np.empty(BLOCK)
         for block in range(begin, end, BLOCK):

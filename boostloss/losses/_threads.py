@@ -6,24 +6,37 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-CHUNK = 1 << 18
-"""Rows of a chunk. The chunks do not depend on the number of threads, nor do the results."""
+WORTHWHILE = 1 << 21
+"""Rows from which two threads are about 1.7 times as fast as one: starting one takes 0.1 ms."""
 
 
-def in_chunks(work: Callable[[int, int], Any], n_rows: int, n_threads: int) -> list[Any]:
-    """``work(start, stop)`` for each chunk of the rows; the results in the rows' order.
+def parts(n_rows: int) -> list[tuple[int, int]]:
+    """Ranges of rows of equal size: one, or from :data:`WORTHWHILE` on a multiple of four.
+
+    They do not depend on the number of threads, nor do sums over them.
+    """
+    count = 4 * -(-n_rows // (4 * WORTHWHILE)) if n_rows >= WORTHWHILE else 1
+    # multiples of a SIMD register's width
+    bounds = [n_rows * k // count // 64 * 64 for k in range(count)] + [n_rows]
+    return list(zip(bounds[:-1], bounds[1:], strict=True))
+
+
+def in_parts(work: Callable[[int, int], Any], n_rows: int, n_threads: int) -> list[Any]:
+    """``work(start, stop)`` for each of the :func:`parts`; the results in the rows' order.
 
     ``work`` must release the GIL. Where one fails, its error is raised here.
     """
-    starts = range(0, max(n_rows, 1), CHUNK)
-    results: list[Any] = [None] * len(starts)
+    ranges = parts(n_rows)
+    n_threads = min(n_threads, len(ranges))
+    if n_threads <= 1:
+        return [work(*rows) for rows in ranges]
+    results: list[Any] = [None] * len(ranges)
     errors: list[BaseException] = []
-    n_threads = min(n_threads, len(starts))
 
     def share(first: int) -> None:
         try:
-            for k in range(first, len(starts), n_threads):
-                results[k] = work(starts[k], min(starts[k] + CHUNK, n_rows))
+            for k in range(first, len(ranges), n_threads):
+                results[k] = work(*ranges[k])
         except BaseException as error:
             errors.append(error)
 

@@ -158,7 +158,7 @@ class FocalLoss(Loss):
         given = {"alpha": None, "class_weight": class_weight.tolist()}
         return type(self)(**{**self.get_params(deep=False), **given})
 
-    def _in_double(self) -> bool:
+    def _in_double(self, n_dimensions: int) -> bool:
         # the exact curvature crosses zero: float32 would lose its digits near the crossing
         return self.hessian == "exact"
 

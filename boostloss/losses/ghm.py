@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from boostloss.losses._base import Loss, Memory
 from boostloss.losses import _binary, _harmonize, _softmax
+from boostloss.losses._base import Loss, Memory
 from boostloss.losses._density import (
     EXACT_ROWS,
     CellDensity,
@@ -23,7 +23,7 @@ from boostloss.losses._density import (
 from boostloss.losses._elementary import SMALLEST_LOG
 from boostloss.losses._frozen_ghm import FrozenGHM
 from boostloss.losses._jit import inlined
-from boostloss.losses._threads import in_chunks
+from boostloss.losses._threads import in_parts
 from boostloss.losses._validation import (
     Array,
     check_choice,
@@ -155,7 +155,7 @@ class GHMLoss(Loss):
         serves :meth:`posterior`.
         """
         y, raw, weight = self._check(y, raw, sample_weight)
-        return self._weights(_norms(y, raw), weight, {})
+        return self._weights(_norms(y, raw)[0], weight, {})
 
     def posterior(self, raw: ArrayLike, weights: GradientWeights | None = None) -> Array:
         """Calibrated class probabilities, P_k proportional to p_k / (w_k beta(1 - p_k)).
@@ -183,7 +183,7 @@ class GHMLoss(Loss):
 
     def _frozen(self, y: Array, raw: Array, weight: Array | None) -> Loss:
         class_weight = self._class_weight(y, weight, raw.shape[1] if raw.ndim == 2 else 2)
-        return FrozenGHM.of(self._weights(_norms(y, raw), weight, {}), class_weight)
+        return FrozenGHM.of(self._weights(_norms(y, raw)[0], weight, {}), class_weight)
 
     def _weights(
         self, norms: Array, sample_weight: Array | None, memory: Memory, n_threads: int = 1
@@ -207,7 +207,7 @@ class GHMLoss(Loss):
             some = None if weight is None else weight[start:stop]
             return grid.mass(norms[start:stop], some)
 
-        total: Array = sum(in_chunks(work, len(norms), n_threads))  # type: ignore[assignment]
+        total: Array = sum(in_parts(work, len(norms), n_threads))  # type: ignore[assignment]
         return total
 
     def _cell_beta(self, mass: Array, memory: Memory) -> Array:
@@ -221,7 +221,7 @@ class GHMLoss(Loss):
 
     def _value(self, y: Array, raw: Array, weight: Array | None) -> Array:
         static = self._class_weight(y, weight, raw.shape[1] if raw.ndim == 2 else 2)
-        norms = _norms(y, raw)
+        norms, _ = _norms(y, raw)
         row_weight = self._weights(norms, weight, {})(norms)
         row_weight = row_weight if weight is None else row_weight * weight
         return CrossEntropy(class_weight=static)._value(y, raw, row_weight)
@@ -255,7 +255,7 @@ class GHMLoss(Loss):
                     gradient[rows], hessian[rows], y[rows], some, class_weight, table, grid
                 )
 
-            in_chunks(work, len(raw), n_threads)
+            in_parts(work, len(raw), n_threads)
         else:
             row_weight = weights(np.abs(gradient)) * class_weight[y.astype(np.intp)]
             row_weight = (row_weight if weight is None else row_weight * weight).astype(np.float32)
@@ -266,7 +266,9 @@ class GHMLoss(Loss):
     def _row_weight(
         self, y: Array, raw: Array, weight: Array | None, memory: Memory, n_threads: int
     ) -> Array:
-        norms = _norms(y, raw, n_threads)
+        norms, bad = _norms(y, raw, n_threads)
+        if bad:
+            return norms  # not used: the gradient's loop will notice the same
         weights = self._weights(norms, weight, memory, n_threads)
         if isinstance(weights.density, CellDensity):
             table = weights.of_cells().astype(norms.dtype)
@@ -336,23 +338,21 @@ class _AsDefined(Loss):
         return log_weight
 
 
-def _norms(y: Array, raw: Array, n_threads: int = 1) -> Array:
-    """Gradient norm of each row, q = 1 - p of the true class, of raw's type."""
+def _norms(y: Array, raw: Array, n_threads: int = 1) -> tuple[Array, bool]:
+    """Gradient norm q = 1 - p of each row, and whether a label or score is not allowed."""
     norms = np.empty(len(raw), dtype=raw.dtype)
     zeros = np.zeros(2 if raw.ndim == 1 else 1, dtype=raw.dtype)
     numbers = (zeros + 1, zeros, zeros - SMALLEST_LOG)
     matrix = _softmax.flat_arguments(raw) if raw.ndim == 2 else None
 
-    def work(start: int, stop: int) -> None:
+    def work(start: int, stop: int) -> bool:
         if matrix is None:
             rows = slice(start, stop)
-            binary_norms(raw[rows], y[rows], None, numbers, norms[rows])
-        else:
-            flat, n_classes, by_rows = matrix
-            softmax_norms(flat, y, None, n_classes, by_rows, numbers, start, stop, norms)
+            return binary_norms(raw[rows], y[rows], None, numbers, norms[rows])
+        flat, n_classes, by_rows = matrix
+        return softmax_norms(flat, y, None, n_classes, by_rows, numbers, start, stop, norms)
 
-    in_chunks(work, len(raw), n_threads)
-    return norms
+    return norms, any(in_parts(work, len(raw), n_threads))
 
 
 @inlined
