@@ -1,4 +1,6 @@
-"""The binary loops. With margin ``m = (2y-1) z``, all terms follow from ``e = exp(-|m|)``::
+"""The binary loops.
+
+With margin ``m = (2y-1) z``, all terms follow from ``e = exp(-|m|)``::
 
     p = 1/(1+e), q = e/(1+e)      for m >= 0, exchanged for m < 0
     -log p = max(-m, 0) + log1p(e)

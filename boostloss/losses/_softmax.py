@@ -46,8 +46,9 @@ def _targets(
     last = np.float32(n_classes) - np.float32(1)
     for i in range(n_rows):
         label = y[start + i]
-        held = np.floor(min(max(label, np.float32(0)), last))
-        bad |= not (held == label)
+        inside = (label >= np.float32(0)) & (label <= last)  # also False for NaN
+        held = np.floor(label) if inside else last - last
+        bad |= held != label
         places[_TARGET, i] = np.uint32(held)
     for i in range(n_rows):
         numbers[_LOSS, i] = raw[np.uint64(places[_TARGET, i]) * class_step + first_row + i]

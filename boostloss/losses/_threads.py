@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 WORTHWHILE = 1 << 21
@@ -18,7 +19,7 @@ def parts(n_rows: int) -> list[tuple[int, int]]:
     count = 4 * -(-n_rows // (4 * WORTHWHILE)) if n_rows >= WORTHWHILE else 1
     # multiples of a SIMD register's width
     bounds = [n_rows * k // count // 64 * 64 for k in range(count)] + [n_rows]
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(pairwise(bounds))
 
 
 def in_parts(work: Callable[[int, int], Any], n_rows: int, n_threads: int) -> list[Any]:
