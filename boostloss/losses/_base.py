@@ -290,8 +290,11 @@ class Loss(BaseEstimator):
         if raw.ndim == 1:
             self._kernels.binary_value(raw, y, weight, numbers, out)
         else:
-            flat, k, by_rows = _softmax.flat_arguments(raw)
-            self._kernels.softmax_value(flat, y, weight, k, by_rows, numbers, 0, len(raw), out)
+            matrix = _softmax.Matrix(raw, y, numbers)
+            for start, stop in _softmax.chunks(0, len(raw)):
+                matrix.prepare(start, stop)
+                some = None if weight is None else weight[start:stop]
+                self._kernels.softmax_value(stop - start, some, matrix.scratch, out[start:stop])
         return out
 
     def _gradient_hessian(
@@ -331,14 +334,16 @@ class Loss(BaseEstimator):
     def _softmax_work(
         self, raw: Array, y: Array, weight: Array | None, numbers: Any, factor: float, *out: Array
     ) -> Callable[[int, int], bool]:
-        flat, n_classes, by_rows = _softmax.flat_arguments(raw)
         flat_out = [array.ravel(order="K") for array in out]
-        typed = numbers[0].dtype.type(factor)
 
         def work(start: int, stop: int) -> bool:
-            return self._kernels.softmax_gradient(
-                flat, y, weight, n_classes, by_rows, numbers, start, stop, typed, *flat_out
-            )
+            matrix, bad = _softmax.Matrix(raw, y, numbers), False
+            for first, last in _softmax.chunks(start, stop):
+                bad |= matrix.prepare(first, last)
+                some = None if weight is None else weight[first:last]
+                bad |= self._kernels.softmax_slope(last - first, some, matrix.scratch)
+                matrix.write(first, last, factor, *flat_out)
+            return bad
 
         return work
 

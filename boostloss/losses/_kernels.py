@@ -16,12 +16,12 @@ ScalarFunction = Callable[..., Any]
 
 
 class Kernels(NamedTuple):
-    """Compiled loops of one loss; each returns True if its input is not allowed."""
+    """Compiled loops of one loss; gradient and slope return True if input is not allowed."""
 
     binary_gradient: Callable[..., bool]
-    softmax_gradient: Callable[..., bool]
     binary_value: Callable[..., bool]
-    softmax_value: Callable[..., bool]
+    softmax_slope: Callable[..., bool]
+    softmax_value: Callable[..., None]
 
 
 def compile_loss(
@@ -30,7 +30,7 @@ def compile_loss(
     """All four loops of a loss; nothing compiles before the first call."""
     return Kernels(
         _binary.gradient_kernel(slope, curvature),
-        _softmax.gradient_kernel(slope, curvature),
         _binary.value_kernel(value),
+        _softmax.slope_kernel(slope, curvature),
         _softmax.value_kernel(value),
     )

@@ -1,10 +1,13 @@
 """The softmax loops: blocks of rows, class after class, so that every inner loop is SIMD code.
 
-LightGBM's scores come class after class; a block of XGBoost's, row after row, is turned first (see
-:mod:`boostloss.losses._turning`). Per row the loss then needs what a binary row needs: p and q of
-the true class, -log p, and -log q in two parts. The largest class's complement is summed from
-the others, never subtracted. float32 scores are computed in float32, their differences carried
-with their rounding errors; float64 scores in float64.
+A chunk of rows goes through three loops, which meet in scratch that stays in the cache:
+:func:`prepare` finds what a loss needs of each row, the same as of a binary row (p and q of the
+true class, -log p, and -log q in two parts); the loss's own loop makes slope and curvature of
+it; :func:`write` spreads them over the classes. Only the second is compiled for each loss.
+
+LightGBM's scores come class after class; a chunk of XGBoost's, row after row, is turned first
+(see :mod:`boostloss.losses._turning`). The largest class's complement is summed from the others,
+never subtracted. Where float32 is computed in, differences of scores carry their rounding errors.
 """
 
 from __future__ import annotations
@@ -16,250 +19,275 @@ import numpy as np
 
 from boostloss.losses._binary import is_finite
 from boostloss.losses._elementary import SMALLEST_LOG, exp_nonpositive, log_parts
-from boostloss.losses._jit import SOURCE_STAMP, inlined_early, kernel
+from boostloss.losses._jit import SOURCE_STAMP, kernel
 from boostloss.losses._turning import BLOCK, to_classes, to_rows
+from boostloss.losses._validation import Array
 
 ScalarFunction = Callable[..., Any]
 
-# unsigned, because numba guards signed indices against negative values
+CHUNK = 32 * BLOCK
+
+# The scratch of numbers holds, block after block, these for its rows. Everything is unsigned,
+# because numba guards signed indices against negative values; one flat array, because within it
+# LLVM knows what does not overlap.
 _STEP = np.uint64(BLOCK)
+_TOP, _REST, _WEIGHT, _SHAPE, _LIMIT, _P, _Q, _LOSS, _LARGE, _SMALL, _TOTAL, _SHARE, _BEHIND = (
+    np.uint64(k * BLOCK) for k in range(13)
+)
+_SLOPE, _CURVE = _P, _Q  # what they replace is not needed any more
+_N_NUMBERS = 13
+_NUMBERS_STEP = np.uint64(_N_NUMBERS * BLOCK)
+# and the scratch of classes these
+_TARGET, _LARGEST = np.uint64(0), np.uint64(BLOCK)
+_CLASSES_STEP = np.uint64(2 * BLOCK)
 
 _SMALLEST = np.float32(SMALLEST_LOG)
 _LEAST = float(np.exp(SMALLEST_LOG))
 
-# rows of the scratch that holds numbers of each row of a block
-_TOP, _REST, _WEIGHT, _SHAPE, _LIMIT, _P, _Q, _LOSS, _LARGE, _SMALL, _SLOPE, _CURVE = range(12)
-_TOTAL, _SHARE, _BEHIND = 12, 13, 14
-_N_NUMBERS = 15
-# and rows of the one that holds classes
-_TARGET, _LARGEST = range(2)
 
-
-@inlined_early
-def _targets(
-    raw: Any, y: Any, n_classes: Any, class_step: Any, first_row: Any, start: Any, n_rows: Any,
-    class_numbers: Any, numbers: Any, places: Any,
-) -> Any:  # fmt: skip
+@kernel
+def targets(
+    raw: Any, y: Any, place: Any, class_numbers: Any, scratch: Any, n_classes: Any
+) -> bool:  # fmt: skip
     """True class of each row and what belongs to it. True if a label is not a class."""
     class_weight, shape, limit = class_numbers
+    _, numbers, classes = scratch
+    origin, block_step, class_step = place
     bad = False
     last = np.float32(n_classes) - np.float32(1)
-    for i in range(n_rows):
-        label = y[start + i]
-        inside = (label >= np.float32(0)) & (label <= last)  # also False for NaN
-        held = np.floor(label) if inside else last - last
-        bad |= held != label
-        places[_TARGET, i] = np.uint32(held)
-    for i in range(n_rows):
-        numbers[_LOSS, i] = raw[np.uint64(places[_TARGET, i]) * class_step + first_row + i]
-    if class_weight.shape[0] == 1:
+    for block in range(0, y.shape[0], BLOCK):
+        start, n_rows = np.uint64(block), np.uint64(min(BLOCK, y.shape[0] - block))
+        number = start // _STEP
+        at, true = number * _NUMBERS_STEP, number * _CLASSES_STEP + _TARGET
+        first = origin + number * block_step
         for i in range(n_rows):
-            numbers[_WEIGHT, i] = class_weight[0]
-            numbers[_SHAPE, i] = shape[0]
-            numbers[_LIMIT, i] = limit[0]
-    else:
+            label = y[start + i]
+            inside = (label >= np.float32(0)) & (label <= last)  # also False for NaN
+            held = np.floor(label) if inside else last - last
+            bad |= held != label
+            classes[true + i] = np.uint32(held)
         for i in range(n_rows):
-            t = np.uint64(places[_TARGET, i])
-            numbers[_WEIGHT, i] = class_weight[t]
-            numbers[_SHAPE, i] = shape[t]
-            numbers[_LIMIT, i] = limit[t]
+            t = np.uint64(classes[true + i])
+            numbers[at + _LOSS + i] = raw[t * class_step + first + i]
+        # a single number stands for all classes
+        several = np.uint64(class_weight.shape[0] > 1)
+        for i in range(n_rows):
+            t = np.uint64(classes[true + i]) * several
+            numbers[at + _WEIGHT + i] = class_weight[t]
+            numbers[at + _SHAPE + i] = shape[t]
+            numbers[at + _LIMIT + i] = limit[t]
     return bad
 
 
-@inlined_early
-def _exponentials(
-    raw: Any, n_classes: Any, class_step: Any, first_row: Any, n_rows: Any,
-    scores: Any, numbers: Any, places: Any,
-) -> Any:  # fmt: skip
+@kernel
+def exponentials(raw: Any, n_rows_in_all: int, place: Any, scratch: Any, n_classes: Any) -> bool:
     """``exp(z_k - max z)`` and which class is the largest. True if a score is not finite."""
-    for i in range(n_rows):
-        numbers[_TOP, i] = raw[first_row + i]
-        places[_LARGEST, i] = np.uint32(0)
-    for k in range(np.uint64(1), n_classes):
-        source, here = k * class_step + first_row, np.uint32(k)
-        for i in range(n_rows):
-            z = raw[source + i]
-            places[_LARGEST, i] = here if z > numbers[_TOP, i] else places[_LARGEST, i]
-            numbers[_TOP, i] = max(z, numbers[_TOP, i])
+    scores, numbers, classes = scratch
+    origin, block_step, class_step = place
     bad = False
-    for k in range(n_classes):
-        source, first = k * class_step + first_row, k * _STEP
+    for block in range(0, n_rows_in_all, BLOCK):
+        n_rows, number = np.uint64(min(BLOCK, n_rows_in_all - block)), np.uint64(block) // _STEP
+        top = number * _NUMBERS_STEP + _TOP
+        largest = number * _CLASSES_STEP + _LARGEST
+        first = origin + number * block_step
         for i in range(n_rows):
-            highest = numbers[_TOP, i]
-            z = highest - highest + raw[source + i]  # in the type of the computation
-            difference = z - highest
-            bad |= not is_finite(difference)
-            back = difference - z
-            error = (z - (difference - back)) - (highest + back)
-            e = exp_nonpositive(difference, error)
-            # what is smaller would become subnormal on its way, which is slow
-            scores[first + i] = e if difference > _SMALLEST else e - e
+            numbers[top + i] = raw[first + i]
+            classes[largest + i] = np.uint32(0)
+        for k in range(np.uint64(1), n_classes):
+            source, here = first + k * class_step, np.uint32(k)
+            for i in range(n_rows):
+                z = raw[source + i]
+                classes[largest + i] = here if z > numbers[top + i] else classes[largest + i]
+                numbers[top + i] = max(z, numbers[top + i])
+        for k in range(n_classes):
+            source, out = first + k * class_step, (number * n_classes + k) * _STEP
+            for i in range(n_rows):
+                highest = numbers[top + i]
+                z = highest - highest + raw[source + i]  # in the type of the computation
+                difference = z - highest
+                bad |= not is_finite(difference)
+                back = difference - z
+                error = (z - (difference - back)) - (highest + back)
+                e = exp_nonpositive(difference, error)
+                # what is smaller would become subnormal on its way, which is slow
+                scores[out + i] = e if difference > _SMALLEST else e - e
     return bad
 
 
-@inlined_early
-def _sums(n_classes: Any, n_rows: Any, scores: Any, numbers: Any, places: Any, rest: Any) -> Any:
-    """The true class's exponential, and the sum (in float64) of all but the largest, which is 1."""
-    for i in range(n_rows):
-        rest[i] = 0.0
-    for k in range(n_classes):
-        first, here = k * _STEP, np.uint32(k)
-        for i in range(n_rows):
-            e = scores[first + i]
-            rest[i] += np.float64(e - e if places[_LARGEST, i] == here else e)
-            numbers[_P, i] = e if places[_TARGET, i] == here else numbers[_P, i]
-    for i in range(n_rows):
-        numbers[_REST, i] = max(rest[i], _LEAST)
-
-
-@inlined_early
-def _row_terms(n_rows: Any, numbers: Any, places: Any) -> Any:
+@kernel
+def row_terms(n_rows_in_all: int, scratch: Any, n_classes: Any) -> None:
     """p, q, -log p and -log q (in two parts) of the true class, from the exponentials."""
-    for i in range(n_rows):
-        others = numbers[_REST, i]
-        one = others - others + np.float32(1)
-        total = one + others
-        share = one / total
-        e = numbers[_P, i]
-        behind = others if places[_TARGET, i] == places[_LARGEST, i] else total - e
-        q = behind * share
-        large, small = log_parts(total)
-        # what 1 + others lost by rounding: log1p of a small sum keeps its digits
-        log_total = large + (small + (others - (total - one)) * share)
-        numbers[_LOSS, i] = (numbers[_TOP, i] - numbers[_LOSS, i]) + log_total
-        large, small = log_parts(q)
-        numbers[_LARGE, i] = min(-large, numbers[_LIMIT, i])
-        numbers[_SMALL, i] = -small
-        numbers[_P, i] = e * share
-        numbers[_Q, i] = q
-        numbers[_TOTAL, i] = total
-        numbers[_SHARE, i] = share
-        numbers[_BEHIND, i] = one / behind
+    scores, numbers, classes = scratch
+    rest = np.empty(BLOCK)
+    for block in range(0, n_rows_in_all, BLOCK):
+        n_rows, number = np.uint64(min(BLOCK, n_rows_in_all - block)), np.uint64(block) // _STEP
+        at, true = number * _NUMBERS_STEP, number * _CLASSES_STEP + _TARGET
+        largest = number * _CLASSES_STEP + _LARGEST
+        for i in range(n_rows):
+            rest[i] = 0.0
+        for k in range(n_classes):
+            source, here = (number * n_classes + k) * _STEP, np.uint32(k)
+            for i in range(n_rows):
+                # the largest class's own is 1 and left out; float64, for many classes
+                e = scores[source + i]
+                rest[i] += np.float64(e - e if classes[largest + i] == here else e)
+                numbers[at + _P + i] = e if classes[true + i] == here else numbers[at + _P + i]
+        for i in range(n_rows):
+            numbers[at + _REST + i] = max(rest[i], _LEAST)
+        for i in range(n_rows):
+            others, e = numbers[at + _REST + i], numbers[at + _P + i]
+            one = others - others + np.float32(1)
+            total = one + others
+            share = one / total
+            behind = others if classes[true + i] == classes[largest + i] else total - e
+            q = behind * share
+            large, small = log_parts(total)
+            # what 1 + others lost by rounding: log1p of a small sum keeps its digits
+            log_total = large + (small + (others - (total - one)) * share)
+            loss = (numbers[at + _TOP + i] - numbers[at + _LOSS + i]) + log_total
+            numbers[at + _LOSS + i] = loss
+            large, small = log_parts(q)
+            numbers[at + _LARGE + i] = min(-large, numbers[at + _LIMIT + i])
+            numbers[at + _SMALL + i] = -small
+            numbers[at + _P + i] = e * share
+            numbers[at + _Q + i] = q
+            numbers[at + _TOTAL + i] = total
+            numbers[at + _SHARE + i] = share
+            numbers[at + _BEHIND + i] = one / behind
 
 
-@inlined_early
-def _block(
-    raw: Any, y: Any, n_classes: Any, class_step: Any, first_row: Any, start: Any, n_rows: Any,
-    class_numbers: Any, scores: Any, numbers: Any, places: Any, rest: Any,
-) -> Any:  # fmt: skip
-    """All of a block that does not depend on the loss. True if a label or score is not one.
-
-    ``raw`` has the block's rows from ``first_row`` on, ``y`` from ``start`` on.
-    """
-    bad = _targets(
-        raw, y, n_classes, class_step, first_row, start, n_rows, class_numbers, numbers, places
-    )
-    bad |= _exponentials(raw, n_classes, class_step, first_row, n_rows, scores, numbers, places)
-    _sums(n_classes, n_rows, scores, numbers, places, rest)
-    _row_terms(n_rows, numbers, places)
-    return bad
-
-
-# The loops below take whole arrays and the rows ``begin`` to ``end`` to work on.
-
-
-def gradient_kernel(slope: ScalarFunction, curvature: ScalarFunction) -> Callable[..., bool]:
-    """Compile the gradient loop for a loss's ``slope`` (w*q) and ``curvature``."""
+def slope_kernel(slope: ScalarFunction, curvature: ScalarFunction) -> Callable[..., bool]:
+    """Compile the loop that makes slope and curvature; True if a weight is not allowed."""
     stamp = SOURCE_STAMP
 
     @kernel
-    def softmax_gradient(
-        raw: Any, y: Any, weight: Any, n_classes: Any, by_rows: bool, class_numbers: Any,
-        begin: int, end: int, factor: Any, gradient: Any, hessian: Any,
-    ) -> bool:  # fmt: skip
+    def softmax_slope(n_rows_in_all: int, weight: Any, scratch: Any) -> bool:
         bad = stamp < 0
-        size = n_classes * _STEP
-        scores = np.zeros(size, class_numbers[0].dtype)
-        turned, first, second = (
-            (np.zeros(size, raw.dtype), np.zeros(size, np.float32), np.zeros(size, np.float32))
-            if by_rows
-            else (raw, gradient, hessian)
-        )
-        class_step = _STEP if by_rows else np.uint64(y.shape[0])
-        numbers = np.empty((_N_NUMBERS, BLOCK), class_numbers[0].dtype)
-        places = np.empty((2, BLOCK), np.uint32)
-        rest = np.empty(BLOCK)
-        for block in range(begin, end, BLOCK):
-            start, n_rows = np.uint64(block), np.uint64(min(BLOCK, end - block))
-            first_row = np.uint64(0) if by_rows else start
-            if by_rows:
-                to_classes(raw, n_classes, start, n_rows, turned)
-            bad |= _block(
-                turned, y, n_classes, class_step, first_row, start, n_rows,
-                class_numbers, scores, numbers, places, rest,
-            )  # fmt: skip
+        _, numbers, _ = scratch
+        for block in range(0, n_rows_in_all, BLOCK):
+            start, n_rows = np.uint64(block), np.uint64(min(BLOCK, n_rows_in_all - block))
+            at = start // _STEP * _NUMBERS_STEP
             if weight is not None:
                 for i in range(n_rows):
                     w = weight[start + i]
                     bad |= not (is_finite(w) & (w >= 0))
-                    numbers[_WEIGHT, i] *= w
+                    numbers[at + _WEIGHT + i] *= w
             for i in range(n_rows):
-                theta, p, q = numbers[_SHAPE, i], numbers[_P, i], numbers[_Q, i]
-                loss_p, large, small = numbers[_LOSS, i], numbers[_LARGE, i], numbers[_SMALL, i]
-                steepness = slope(theta, p, q, loss_p, large, small)
-                curve = curvature(theta, p, q, loss_p, large, small, steepness)
-                numbers[_SLOPE, i] = numbers[_WEIGHT, i] * steepness
-                numbers[_CURVE, i] = factor * (numbers[_WEIGHT, i] * curve)
-                numbers[_SHARE, i] *= factor
-                numbers[_REST, i] *= numbers[_SHARE, i]
-            for k in range(n_classes):
-                at, out, here = k * _STEP, k * class_step + first_row, np.uint32(k)
-                for i in range(n_rows):
-                    e, share = scores[at + i], numbers[_SHARE, i]
-                    # the largest class's complement is the others' sum
-                    largest = places[_LARGEST, i] == here
-                    complement = numbers[_REST, i] if largest else (numbers[_TOTAL, i] - e) * share
-                    g = numbers[_SLOPE, i] * (e * numbers[_BEHIND, i])
-                    true = places[_TARGET, i] == here
-                    first[out + i] = -numbers[_SLOPE, i] if true else g
-                    second[out + i] = numbers[_CURVE, i] if true else g * complement
-            if by_rows:
-                to_rows(first, n_classes, start, n_rows, gradient)
-                to_rows(second, n_classes, start, n_rows, hessian)
+                theta, w = numbers[at + _SHAPE + i], numbers[at + _WEIGHT + i]
+                p, q, loss = numbers[at + _P + i], numbers[at + _Q + i], numbers[at + _LOSS + i]
+                large, small = numbers[at + _LARGE + i], numbers[at + _SMALL + i]
+                steepness = slope(theta, p, q, loss, large, small)
+                curve = curvature(theta, p, q, loss, large, small, steepness)
+                numbers[at + _SLOPE + i] = w * steepness
+                numbers[at + _CURVE + i] = w * curve
         return bad
 
-    return softmax_gradient
+    return softmax_slope
 
 
-def value_kernel(value: ScalarFunction) -> Callable[..., bool]:
-    """Compile the loop of a loss's ``value``."""
+@kernel
+def write(
+    n_rows_in_all: int, factor: Any, place: Any, scratch: Any, n_classes: Any,
+    gradient: Any, hessian: Any,
+) -> None:  # fmt: skip
+    """Gradient and Hessian of every class: slope times p_k/(1-p), that times c (1-p_k)."""
+    scores, numbers, classes = scratch
+    origin, block_step, class_step = place
+    for block in range(0, n_rows_in_all, BLOCK):
+        n_rows, number = np.uint64(min(BLOCK, n_rows_in_all - block)), np.uint64(block) // _STEP
+        at, true = number * _NUMBERS_STEP, number * _CLASSES_STEP + _TARGET
+        largest = number * _CLASSES_STEP + _LARGEST
+        for i in range(n_rows):
+            numbers[at + _SHARE + i] *= factor
+            numbers[at + _CURVE + i] *= factor
+            numbers[at + _REST + i] *= numbers[at + _SHARE + i]
+        for k in range(n_classes):
+            source, here = (number * n_classes + k) * _STEP, np.uint32(k)
+            out = origin + number * block_step + k * class_step
+            for i in range(n_rows):
+                e, steepness = scores[source + i], numbers[at + _SLOPE + i]
+                # the largest class's complement is the others' sum
+                complement = (numbers[at + _TOTAL + i] - e) * numbers[at + _SHARE + i]
+                rest = numbers[at + _REST + i]
+                complement = rest if classes[largest + i] == here else complement
+                g = steepness * (e * numbers[at + _BEHIND + i])
+                is_true = classes[true + i] == here
+                gradient[out + i] = -steepness if is_true else g
+                hessian[out + i] = numbers[at + _CURVE + i] if is_true else g * complement
+
+
+def value_kernel(value: ScalarFunction) -> Callable[..., None]:
+    """Compile the loop that makes the loss's value."""
     stamp = SOURCE_STAMP
 
     @kernel
-    def softmax_value(
-        raw: Any, y: Any, weight: Any, n_classes: Any, by_rows: bool, class_numbers: Any,
-        begin: int, end: int, out: Any,
-    ) -> bool:  # fmt: skip
-        bad = stamp < 0
-        size = n_classes * _STEP
-        scores = np.zeros(size, class_numbers[0].dtype)
-        turned = np.zeros(size, raw.dtype) if by_rows else raw
-        class_step = _STEP if by_rows else np.uint64(y.shape[0])
-        numbers = np.empty((_N_NUMBERS, BLOCK), class_numbers[0].dtype)
-        places = np.empty((2, BLOCK), np.uint32)
-        rest = np.empty(BLOCK)
-        for block in range(begin, end, BLOCK):
-            start, n_rows = np.uint64(block), np.uint64(min(BLOCK, end - block))
-            first_row = np.uint64(0) if by_rows else start
-            if by_rows:
-                to_classes(raw, n_classes, start, n_rows, turned)
-            bad |= _block(
-                turned, y, n_classes, class_step, first_row, start, n_rows,
-                class_numbers, scores, numbers, places, rest,
-            )  # fmt: skip
+    def softmax_value(n_rows_in_all: int, weight: Any, scratch: Any, out: Any) -> None:
+        if stamp < 0:
+            return
+        _, numbers, _ = scratch
+        for block in range(0, n_rows_in_all, BLOCK):
+            start, n_rows = np.uint64(block), np.uint64(min(BLOCK, n_rows_in_all - block))
+            at = start // _STEP * _NUMBERS_STEP
             for i in range(n_rows):
-                w = numbers[_WEIGHT, i]
+                w = numbers[at + _WEIGHT + i]
                 if weight is not None:
                     w = w * weight[start + i]
                 out[start + i] = w * value(
-                    numbers[_SHAPE, i], numbers[_P, i], numbers[_Q, i], numbers[_LOSS, i],
-                    numbers[_LARGE, i], numbers[_SMALL, i],
+                    numbers[at + _SHAPE + i], numbers[at + _P + i], numbers[at + _Q + i],
+                    numbers[at + _LOSS + i], numbers[at + _LARGE + i], numbers[at + _SMALL + i],
                 )  # fmt: skip
-        return bad
 
     return softmax_value
 
 
-def flat_arguments(matrix: Any) -> tuple[Any, np.uint64, bool]:
-    """A matrix as the loops take it: flat, its number of classes, and whether row after row."""
-    return matrix.ravel(order="K"), np.uint64(matrix.shape[1]), matrix.flags.c_contiguous
+class Matrix:
+    """A matrix of raw scores, and the scratch through which chunks of its rows go."""
+
+    def __init__(self, raw: Array, y: Array, class_numbers: tuple[Array, ...]) -> None:
+        self.flat, self.y, self.class_numbers = raw.ravel(order="K"), y, class_numbers
+        self.by_rows = raw.flags.c_contiguous
+        self.n_rows, self.n_classes = len(raw), np.uint64(raw.shape[1])
+        dtype = class_numbers[0].dtype
+        n_blocks = -(-min(CHUNK, max(self.n_rows, 1)) // BLOCK)
+        size = int(self.n_classes) * BLOCK * n_blocks
+        self.scratch = (
+            np.empty(size, dtype),
+            np.empty(_N_NUMBERS * BLOCK * n_blocks, dtype),
+            np.empty(2 * BLOCK * n_blocks, np.uint32),
+        )
+        self.turned = np.empty(size, raw.dtype) if self.by_rows else None
+        self.out = np.empty((2, size), np.float32) if self.by_rows else None
+
+    def _place(self, start: int) -> tuple[np.uint64, np.uint64, np.uint64]:
+        """Where a chunk's first block begins, and steps from block to block, class to class."""
+        if self.by_rows:
+            return np.uint64(0), self.n_classes * _STEP, _STEP
+        return np.uint64(start), _STEP, np.uint64(self.n_rows)
+
+    def prepare(self, start: int, stop: int) -> bool:
+        """Fill the scratch for a chunk of rows. True if a label or score is not allowed."""
+        source = self.flat
+        if self.turned is not None:
+            source = self.turned
+            to_classes(self.flat, self.n_classes, start, stop, source)
+        place = self._place(start)
+        shared = place, self.class_numbers, self.scratch, self.n_classes
+        bad = targets(source, self.y[start:stop], *shared)
+        bad |= exponentials(source, stop - start, place, self.scratch, self.n_classes)
+        row_terms(stop - start, self.scratch, self.n_classes)
+        return bool(bad)
+
+    def write(self, start: int, stop: int, factor: float, *out: Array) -> None:
+        """Gradient and Hessian of a chunk of rows, out of the scratch."""
+        first, second = out if self.out is None else self.out
+        typed = self.scratch[0].dtype.type(factor)
+        place, n_rows = self._place(start), stop - start
+        write(n_rows, typed, place, self.scratch, self.n_classes, first, second)
+        if self.out is not None:
+            for classes, rows in zip(self.out, out, strict=True):
+                to_rows(classes, self.n_classes, start, stop, rows)
+
+
+def chunks(start: int, stop: int) -> list[tuple[int, int]]:
+    """Ranges of rows that fit the scratch."""
+    return [(row, min(row + CHUNK, stop)) for row in range(start, stop, CHUNK)]

@@ -343,14 +343,16 @@ def _norms(y: Array, raw: Array, n_threads: int = 1) -> tuple[Array, bool]:
     norms = np.empty(len(raw), dtype=raw.dtype)
     zeros = np.zeros(2 if raw.ndim == 1 else 1, dtype=raw.dtype)
     numbers = (zeros + 1, zeros, zeros - SMALLEST_LOG)
-    matrix = _softmax.flat_arguments(raw) if raw.ndim == 2 else None
 
     def work(start: int, stop: int) -> bool:
-        if matrix is None:
+        if raw.ndim == 1:
             rows = slice(start, stop)
             return binary_norms(raw[rows], y[rows], None, numbers, norms[rows])
-        flat, n_classes, by_rows = matrix
-        return softmax_norms(flat, y, None, n_classes, by_rows, numbers, start, stop, norms)
+        matrix, bad = _softmax.Matrix(raw, y, numbers), False
+        for first, last in _softmax.chunks(start, stop):
+            bad |= matrix.prepare(first, last)
+            softmax_norms(last - first, None, matrix.scratch, norms[first:last])
+        return bad
 
     return norms, any(in_parts(work, len(raw), n_threads))
 
