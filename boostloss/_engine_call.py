@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from typing import Any, NamedTuple
 
 import joblib
@@ -73,12 +74,27 @@ _THREAD_ALIASES = ("num_threads", "num_thread", "nthread", "nthreads", "n_jobs")
 
 
 def thread_limit(booster: Any) -> int:
-    """Threads that the caller allows: joblib's, ``OMP_NUM_THREADS`` and the engine's own number.
+    """Threads that the caller allows: the engine's number, and ``OMP_NUM_THREADS``.
 
-    Inside a parallel joblib call with threads the first is 1.
+    Where the engine has none, all processors of this process in the main thread, and one in any
+    other, since whoever trains in threads of their own has shared out the processors; one in
+    joblib's threads always.
     """
-    limits = [int(joblib.effective_n_jobs(-1)), *_openmp_limit(), *_engine_limit(booster)]
+    if _in_joblib_thread():
+        return 1
+    limits = [*_engine_limit(booster), *_openmp_limit()]
+    if not _engine_limit(booster):
+        limits.append(int(joblib.cpu_count()) if _in_main_thread() else 1)
     return max(1, min(limits))
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _in_joblib_thread() -> bool:
+    backend, _ = joblib.parallel.get_active_backend()
+    return not _in_main_thread() and bool(getattr(backend, "nesting_level", 0))
 
 
 def _openmp_limit() -> list[int]:
