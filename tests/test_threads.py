@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 
 import joblib
 import lightgbm as lgb
@@ -42,9 +43,9 @@ def test_threads_change_nothing(few_rows_are_many, loss, order):
         for a, b in zip(alone, shared, strict=True):
             np.testing.assert_array_equal(a, b)
             assert a.flags.f_contiguous == (order != "C")
+    bad = raw.copy()
+    bad[9_999] = np.nan
     with pytest.raises(ValueError, match="raw must be finite"):
-        bad = raw.copy()
-        bad[9_999] = np.nan
         loss.gradient_hessian(y, bad, weight, n_threads=2)
 
 
@@ -54,7 +55,7 @@ def test_parts_cover_the_rows():
         ranges = _threads.parts(n)
         assert ranges[0][0] == 0
         assert ranges[-1][1] == n
-        assert all(a[1] == b[0] for a, b in zip(ranges[:-1], ranges[1:], strict=True))
+        assert all(a[1] == b[0] for a, b in pairwise(ranges))
         assert len(ranges) == 1 if n < many else len(ranges) % 4 == 0
 
 

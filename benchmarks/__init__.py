@@ -1,0 +1,1 @@
+"""Speed of the losses; run with ``make bench`` or ``python -m benchmarks``."""

@@ -1,0 +1,59 @@
+"""Cold start: importing, and the first gradient with a full and an empty compile cache."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+from benchmarks.interleaved import table
+
+IMPORT = """
+import time
+import sklearn.base, numba, scipy.optimize, scipy.special, joblib
+start = time.perf_counter()
+import boostloss
+print(time.perf_counter() - start)
+"""
+FIRST = """
+import time
+import numpy as np
+from boostloss import CrossEntropy, FocalLoss, GHMLoss
+y = np.arange(100, dtype=np.float32) % {classes}
+raw = np.zeros(100 if {classes} == 2 else (100, {classes}), np.float32)
+start = time.perf_counter()
+for loss in {losses}:
+    loss.gradient_hessian(y, raw)
+print(time.perf_counter() - start)
+"""
+ONE = "(FocalLoss(2),)"
+ALL = "(CrossEntropy(), FocalLoss(2), GHMLoss(), GHMLoss(density='window'))"
+
+
+def _run(code: str, cache: str) -> float:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+    command = [sys.executable, "-c", code]
+    output = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+    return float(output.stdout)
+
+
+def cold_start(repeats: int, softmax: bool) -> str:
+    """Seconds in new processes."""
+    cases = [("one binary loss", ONE, 2), ("all binary losses", ALL, 2)]
+    if softmax:
+        cases.append(("all softmax losses", ALL, 4))
+    with tempfile.TemporaryDirectory() as folder:
+        rows: list[list[object]] = [["import boostloss", "", _median(IMPORT, folder, repeats)]]
+        for name, losses, classes in cases:
+            code = FIRST.format(losses=losses, classes=classes)
+            with tempfile.TemporaryDirectory() as empty:
+                cold = _run(code, empty)
+                rows.append([f"first gradient, {name}", cold, _median(code, empty, repeats)])
+    return table(["seconds", "empty compile cache", "full compile cache"], rows)
+
+
+def _median(code: str, cache: str, repeats: int) -> float:
+    return float(np.median([_run(code, cache) for _ in range(repeats)]))
