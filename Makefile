@@ -2,13 +2,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types notebooks clean
+.PHONY: demo test bench lint types clean
 
 demo: $(VENV)/ready-demo
 	$(BIN)/boostloss demo
 
 test: $(VENV)/ready-test
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/ready-bench
+	$(BIN)/python -W ignore -m benchmarks
 
 lint: $(VENV)/ready-test
 	$(BIN)/ruff check .
@@ -27,6 +30,12 @@ $(VENV)/ready-demo: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/ready-test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --group test --editable ".[report]"
+	touch $@
+
+# imbalance-xgboost asks for the package xgboost by name: its dependencies are left out
+$(VENV)/ready-bench: $(VENV)/ready-test
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m pip install --quiet --no-deps imbalance-xgboost==0.8.1
 	touch $@
 
 clean:

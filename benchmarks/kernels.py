@@ -35,8 +35,13 @@ class Data:
         self.weight = rng.random(n_rows).astype(np.float32)
 
     def call(self, loss: Any, raw: Any, weighted: bool = False, n_threads: int = 1) -> Any:
-        weight = self.weight if weighted else None
-        return lambda: loss.gradient_hessian(self.y, raw, weight, n_threads=n_threads)
+        """A round of one training run: what a run keeps between rounds is kept."""
+        weight, memory = self.weight if weighted else None, {}
+
+        def call() -> None:
+            loss.gradient_hessian(self.y, raw, weight, memory=memory, n_threads=n_threads)
+
+        return call
 
 
 def against_exp(n_rows: int, repeats: int) -> str:
@@ -95,26 +100,31 @@ def _plot(sizes: list[int], curves: dict[str, list[float]], path: Path) -> None:
 
 
 PEAK = """
-import resource, sys
-import numpy as np
+import ctypes, gc, sys
 from benchmarks.kernels import Data, LOSSES, FocalLoss
 name, n_rows = sys.argv[1], int(sys.argv[2])
 loss, weighted = (FocalLoss(2), False) if name == "softmax" else LOSSES[name][:2]
 classes = 5 if name == "softmax" else 1
-small, data = Data(1000, classes), Data(n_rows, classes)
+small, data = Data(10_000, classes), Data(n_rows, classes)
 small.call(loss, small.raw, weighted)()
-keep = np.ones((2, *data.raw.shape), np.float32)  # as large as the outputs: raises the peak so far
-del keep
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-before = peak()
+def bytes_of(name):
+    with open("/proc/self/status") as status:
+        return int(next(line for line in status if line.startswith(name)).split()[1]) * 1024
+gc.collect()
+ctypes.CDLL(None).malloc_trim(0)  # freed memory must not be used again unseen
+with open("/proc/self/clear_refs", "w") as reset:
+    reset.write("5")  # the peak so far becomes what is held now
+before = bytes_of("VmRSS")
 data.call(loss, data.raw, weighted)()
-print(max(0, peak() - before) / (2 * data.raw.nbytes))
+outputs = 2 * data.raw.nbytes
+print((bytes_of("VmHWM") - before - outputs) / outputs)
 """
 
 
 def memory(n_rows: int) -> str:
-    """The process's peak beyond its two outputs, as a share of them."""
+    """The process's peak beyond its two outputs, as a share of them (Linux only)."""
+    if not Path("/proc/self/clear_refs").exists():
+        return "not measured: the system has no /proc\n"
     rows = []
     for name in [*LOSSES, "softmax"]:
         command = [sys.executable, "-c", PEAK, name, str(n_rows)]

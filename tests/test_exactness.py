@@ -195,6 +195,28 @@ def test_posterior_inverts_the_minimiser(n_classes, gamma):
         assert loss.posterior([scalar])[0] == pytest.approx(share[1], abs=1e-6)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_window_on_rounded_norms(weighted):
+    """With many rows the window's norms are rounded: against the definition, row by row."""
+    rng = np.random.default_rng(3)
+    n, bins = 30_000, 10
+    y = rng.integers(0, 2, n)
+    raw = (rng.normal(0, 1.5, n) + y).astype(np.float32)
+    weight = rng.random(n) if weighted else None
+    g = np.abs(1 / (1 + np.exp(-raw.astype(float))) - y)
+    order = np.argsort(g)
+    mass = np.concatenate([[0], np.cumsum(np.ones(n) if weight is None else weight[order])])
+    upper = mass[np.searchsorted(g[order], g + 0.5 / bins, side="right")]
+    lower = mass[np.searchsorted(g[order], g - 0.5 / bins, side="left")]
+    length = np.minimum(g + 0.5 / bins, 1) - np.maximum(g - 0.5 / bins, 0)
+    beta = mass[-1] * length / (upper - lower)
+    got = GHMLoss(bins, "window", normalize=False).gradient_hessian(y, raw, weight)[0]
+    want = np.where(y == 1, -1, 1) * beta * g * (1 if weight is None else weight)
+    error = np.abs(got / want - 1)
+    assert np.median(error) < 5e-4
+    assert error.max() < 5e-3
+
+
 def test_ghm_posterior_inverts_frozen_weights():
     rng = np.random.default_rng(5)
     y, raw = rng.integers(0, 2, 500), rng.normal(-1, 1, 500)

@@ -11,6 +11,7 @@ w c p_k (1 - p_k), c being the engine's own factor.
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -133,6 +134,7 @@ class Loss(BaseEstimator):
         memory : dict, optional
             Carries state (resolved class weights, GHM's moving average) between the rounds
             of one training run. Give the same dict in each round, a new one to each run.
+            The result's arrays are used again for a later round, once nobody holds them.
         n_threads : int, default=1
             Threads that share the rows, if they are many; the result does not depend on it.
 
@@ -310,9 +312,7 @@ class Loss(BaseEstimator):
         dtype = np.float64 if self._in_double(raw.ndim) else raw.dtype
         weight = None if weight is None else weight.astype(dtype, copy=False)
         numbers = self._class_numbers(memory["class_weight"], dtype)
-        # the engine's own memory order: LightGBM hands out columns, XGBoost rows
-        gradient = np.empty_like(raw, dtype=np.float32)
-        hessian = np.empty_like(gradient)
+        gradient, hessian = _outputs(raw, memory)
         if raw.ndim == 1:
             work = self._binary_work(raw, y, weight, numbers, gradient, hessian)
         else:
@@ -404,6 +404,24 @@ class Loss(BaseEstimator):
         c = _increasing_root(lambda c: float(logsumexp(log_expit(np.array(logits(c))))))
         score: Array = log_expit(np.array(logits(c)))
         return score
+
+
+def _outputs(raw: Array, memory: Memory) -> tuple[Array, Array]:
+    """Arrays for gradient and Hessian, in the engine's own memory order.
+
+    Where nobody holds last round's any more, they are used again: from 4 million rows on the
+    system's making of fresh pages takes longer than the loss, and does not share out to threads.
+    """
+    kept = memory.get("outputs")
+    # a reference each from the pair, from the loop's variable and from the call
+    if kept is None or any(
+        a.shape != raw.shape or a.strides[0] * raw.itemsize != raw.strides[0] * a.itemsize
+        or sys.getrefcount(a) > 3
+        for a in kept
+    ):  # fmt: skip
+        gradient = np.empty_like(raw, dtype=np.float32)
+        kept = memory["outputs"] = (gradient, np.empty_like(gradient))
+    return kept
 
 
 def _increasing_root(function: Any) -> float:

@@ -76,8 +76,9 @@ class GHMLoss(Loss):
     bins : int >= 1, default=10
         Number M of unit regions; the window's width is 1/M.
     density : {"bins", "window"}, default="bins"
-        "window" is the definition above, exact, in O(n log n); "bins" its unit-region
-        approximation, ``GD = M`` times the mass in the row's bin, in O(n).
+        "window" is the definition above; with more than 4,096 rows the norms are first rounded
+        to multiples of 2**-15, which makes it O(n). "bins" is its unit-region approximation,
+        ``GD = M`` times the mass in the row's bin.
     momentum : float in [0, 1), default=0.0
         Moving average of the bins' mass over rounds, ``S <- momentum S + (1-momentum) R``,
         starting at the first round's R (bins only).
@@ -239,8 +240,9 @@ class GHMLoss(Loss):
         if raw.ndim == 2:
             row_weight = self._row_weight(y, raw, weight, memory, n_threads)
             return super()._gradient_hessian(y, raw, row_weight, factor, memory, n_threads)
-        plain: Memory = {"class_weight": np.ones(2)}
+        plain: Memory = {"class_weight": np.ones(2), "outputs": memory.pop("outputs", None)}
         gradient, hessian, bad = super()._gradient_hessian(y, raw, None, factor, plain, n_threads)
+        memory["outputs"] = plain.pop("outputs")
         if bad:
             return gradient, hessian, bad
         weights = self._weights(gradient, weight, memory, n_threads)
