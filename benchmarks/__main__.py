@@ -17,12 +17,12 @@ def sections(quick: bool, output: Path) -> dict[str, Callable[[], str]]:
     """Name and maker of each table; ``quick`` is for the tests."""
     n, repeats = (5_000, 3) if quick else (1_000_000, 15)
     sizes = [1_000, 5_000] if quick else [10_000, 100_000, 1_000_000, 3_000_000, 10_000_000]
-    cases = [(20_000, 2, 200), (20_000, 5, 200), (1_000_000, 2, 20), (1_000_000, 5, 5)]
+    cases = [(20_000, 2, 200), (20_000, 5, 200), (1_000_000, 2, 20), (1_000_000, 5, 10)]
     cases = [(2_000, 2, 3), (2_000, 5, 2)] if quick else cases
     return {
         "kernels": lambda: kernels.against_exp(n, repeats),
         "rows": lambda: kernels.by_rows(sizes, 3 if quick else 9, output / "rows.png"),
-        "memory": lambda: kernels.memory(n),
+        "memory": lambda: kernels.memory(n if quick else 4 * n),
         "start": lambda: start.cold_start(1 if quick else 5, not quick),
         "training": lambda: training.whole(cases, 1 if quick else 7),
         "others": lambda: others.side_by_side(n, 2 if quick else 20, repeats),

@@ -59,7 +59,7 @@ class Objective:
         raw = np.asarray(call.raw)
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
         factor = _engine_call.hessian_factor(_engine_call.engine_of(run), n_classes)
-        if len(raw) >= WORTHWHILE and "n_threads" not in memory:
+        if raw.size >= WORTHWHILE and "n_threads" not in memory:
             memory["n_threads"] = _engine_call.thread_limit(run)
         return self.loss.gradient_hessian(
             call.y,

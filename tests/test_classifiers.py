@@ -666,6 +666,7 @@ def test_bad_input_of_lightgbm(binary):
     model = ImbalancedLGBMClassifier(verbose=-1)
     for call, name in [
         (lambda: clone(model).set_params(linear_tree=True).fit(X, y), "linear_tree"),
+        (lambda: clone(model).set_params(boosting_type="rf").fit(X, y), "boosting"),
         (lambda: clone(model).set_params(sigmoid=2.0).fit(X, y), "sigmoid"),
         (lambda: model.fit(X, y, eval_X=X), "eval_X and eval_y"),
         (lambda: model.fit(X, y, eval_X=X, eval_y=y, eval_set=[(X, y)]), "eval_set"),

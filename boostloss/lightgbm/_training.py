@@ -21,6 +21,7 @@ Params = dict[str, Any]
 _OBJECTIVE_ALIASES = ("objective", "objective_type", "app", "application", "loss")
 METRIC_ALIASES = ("metric", "metrics", "metric_types")
 _LINEAR_ALIASES = ("linear_tree", "linear_trees")
+_BOOSTING_ALIASES = ("boosting", "boosting_type", "boost")
 _CLASS_ALIASES = ("num_class", "num_classes")
 
 
@@ -198,6 +199,11 @@ def check_tree_params(params: Params) -> None:
         raise ValueError(
             "linear_tree must be False with a loss: the intercept cannot be written into leaves "
             "that hold a linear model, got True"
+        )
+    if _given(params, _BOOSTING_ALIASES) in ("rf", "random_forest"):
+        raise ValueError(
+            "boosting must not be 'rf' with a loss: LightGBM's random forest takes no objective of "
+            "one's own, got 'rf'"
         )
     if float(params.get("sigmoid", 1.0)) != 1.0:
         raise ValueError(f"sigmoid must be 1 with a loss, got {params['sigmoid']!r}")

@@ -293,7 +293,7 @@ class Loss(BaseEstimator):
             self._kernels.binary_value(raw, y, weight, numbers, out)
         else:
             matrix = _softmax.Matrix(raw, y, numbers)
-            for start, stop in _softmax.chunks(0, len(raw)):
+            for start, stop in matrix.chunks(0, len(raw)):
                 matrix.prepare(start, stop)
                 some = None if weight is None else weight[start:stop]
                 self._kernels.softmax_value(stop - start, some, matrix.scratch, out[start:stop])
@@ -311,13 +311,16 @@ class Loss(BaseEstimator):
         """Gradient, Hessian, and whether a loop met a label, score or weight not allowed."""
         dtype = np.float64 if self._in_double(raw.ndim) else raw.dtype
         weight = None if weight is None else weight.astype(dtype, copy=False)
-        numbers = self._class_numbers(memory["class_weight"], dtype)
+        if "class_numbers" not in memory:
+            memory["class_numbers"] = self._class_numbers(memory["class_weight"], dtype)
+        numbers = memory["class_numbers"]
         gradient, hessian = _outputs(raw, memory)
         if raw.ndim == 1:
             work = self._binary_work(raw, y, weight, numbers, gradient, hessian)
         else:
             work = self._softmax_work(raw, y, weight, numbers, factor, gradient, hessian)
-        return gradient, hessian, any(in_parts(work, len(raw), n_threads))
+        done = in_parts(work, len(raw), n_threads, raw.size // max(len(raw), 1))
+        return gradient, hessian, any(done)
 
     def _binary_work(
         self, raw: Array, y: Array, weight: Array | None, numbers: Any, *out: Array
@@ -338,7 +341,7 @@ class Loss(BaseEstimator):
 
         def work(start: int, stop: int) -> bool:
             matrix, bad = _softmax.Matrix(raw, y, numbers), False
-            for first, last in _softmax.chunks(start, stop):
+            for first, last in matrix.chunks(start, stop):
                 bad |= matrix.prepare(first, last)
                 some = None if weight is None else weight[first:last]
                 bad |= self._kernels.softmax_slope(last - first, some, matrix.scratch)

@@ -20,12 +20,14 @@ import numpy as np
 from boostloss.losses._binary import is_finite
 from boostloss.losses._elementary import SMALLEST_LOG, exp_nonpositive, log_parts
 from boostloss.losses._jit import SOURCE_STAMP, kernel
+from boostloss.losses._threads import WORTHWHILE
 from boostloss.losses._turning import BLOCK, to_classes, to_rows
 from boostloss.losses._validation import Array
 
 ScalarFunction = Callable[..., Any]
 
-CHUNK = 32 * BLOCK
+CHUNK, LONG_CHUNK = 128 * BLOCK, 256 * BLOCK
+"""Rows that go through the scratch at once; more where threads would queue for the interpreter."""
 
 # The scratch of numbers holds, block after block, these for its rows. Everything is unsigned,
 # because numba guards signed indices against negative values; one flat array, because within it
@@ -248,7 +250,8 @@ class Matrix:
         self.by_rows = raw.flags.c_contiguous
         self.n_rows, self.n_classes = len(raw), np.uint64(raw.shape[1])
         dtype = class_numbers[0].dtype
-        n_blocks = -(-min(CHUNK, max(self.n_rows, 1)) // BLOCK)
+        self.chunk = LONG_CHUNK if raw.size >= WORTHWHILE else CHUNK
+        n_blocks = -(-min(self.chunk, max(self.n_rows, 1)) // BLOCK)
         size = int(self.n_classes) * BLOCK * n_blocks
         self.scratch = (
             np.empty(size, dtype),
@@ -263,6 +266,10 @@ class Matrix:
         if self.by_rows:
             return np.uint64(0), self.n_classes * _STEP, _STEP
         return np.uint64(start), _STEP, np.uint64(self.n_rows)
+
+    def chunks(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Ranges of rows that fit the scratch."""
+        return [(row, min(row + self.chunk, stop)) for row in range(start, stop, self.chunk)]
 
     def prepare(self, start: int, stop: int) -> bool:
         """Fill the scratch for a chunk of rows. True if a label or score is not allowed."""
@@ -286,8 +293,3 @@ class Matrix:
         if self.out is not None:
             for classes, rows in zip(self.out, out, strict=True):
                 to_rows(classes, self.n_classes, start, stop, rows)
-
-
-def chunks(start: int, stop: int) -> list[tuple[int, int]]:
-    """Ranges of rows that fit the scratch."""
-    return [(row, min(row + CHUNK, stop)) for row in range(start, stop, CHUNK)]

@@ -8,27 +8,32 @@ from itertools import pairwise
 from typing import Any
 
 WORTHWHILE = 1 << 22
-"""Rows from which a second thread brings more than it takes: starting one takes 0.1 ms, and
+"""Scores from which a second thread brings more than it takes: starting one takes 0.1 ms, and
 cross-entropy's loop, 0.6 ns a row, waits for memory more than for the processor."""
 
 
-def parts(n_rows: int) -> list[tuple[int, int]]:
-    """Ranges of rows of equal size: one, or from :data:`WORTHWHILE` on a multiple of four.
+def parts(n_rows: int, width: int = 1) -> list[tuple[int, int]]:
+    """Ranges of rows of equal size: one, or from :data:`WORTHWHILE` scores on a multiple of four.
+
+    ``width`` is the number of scores in a row.
 
     They do not depend on the number of threads, nor do sums over them.
     """
-    count = 4 * -(-n_rows // (4 * WORTHWHILE)) if n_rows >= WORTHWHILE else 1
+    scores = n_rows * width
+    count = 4 * -(-scores // (4 * WORTHWHILE)) if scores >= WORTHWHILE else 1
     # multiples of a SIMD register's width
     bounds = [n_rows * k // count // 64 * 64 for k in range(count)] + [n_rows]
     return list(pairwise(bounds))
 
 
-def in_parts(work: Callable[[int, int], Any], n_rows: int, n_threads: int) -> list[Any]:
+def in_parts(
+    work: Callable[[int, int], Any], n_rows: int, n_threads: int, width: int = 1
+) -> list[Any]:
     """``work(start, stop)`` for each of the :func:`parts`; the results in the rows' order.
 
     ``work`` must release the GIL. Where one fails, its error is raised here.
     """
-    ranges = parts(n_rows)
+    ranges = parts(n_rows, width)
     n_threads = min(n_threads, len(ranges))
     if n_threads <= 1:
         return [work(*rows) for rows in ranges]

@@ -351,12 +351,12 @@ def _norms(y: Array, raw: Array, n_threads: int = 1) -> tuple[Array, bool]:
             rows = slice(start, stop)
             return binary_norms(raw[rows], y[rows], None, numbers, norms[rows])
         matrix, bad = _softmax.Matrix(raw, y, numbers), False
-        for first, last in _softmax.chunks(start, stop):
+        for first, last in matrix.chunks(start, stop):
             bad |= matrix.prepare(first, last)
             softmax_norms(last - first, None, matrix.scratch, norms[first:last])
         return bad
 
-    return norms, any(in_parts(work, len(raw), n_threads))
+    return norms, any(in_parts(work, len(raw), n_threads, raw.size // max(len(raw), 1)))
 
 
 @inlined
