@@ -26,8 +26,9 @@ from boostloss.losses._validation import Array
 
 ScalarFunction = Callable[..., Any]
 
-CHUNK, LONG_CHUNK = 128 * BLOCK, 256 * BLOCK
-"""Rows that go through the scratch at once; more where threads would queue for the interpreter."""
+CHUNK, LONG_CHUNK = 32 * BLOCK, 256 * BLOCK
+"""Rows that go through the scratch at once: the more, the fewer calls (and threads that queue for
+the interpreter between them), but the scratch must stay small beside the matrix."""
 
 # The scratch of numbers holds, block after block, these for its rows. Everything is unsigned,
 # because numba guards signed indices against negative values; one flat array, because within it
