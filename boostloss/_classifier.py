@@ -61,7 +61,8 @@ class LossClassifierMixin:
     ) -> Loss:
         """The loss with class weights as numbers, times the engine's own class weights."""
         check_choice("probability", self.probability, PROBABILITIES)
-        loss = _by_code(named(self.loss), labels)
+        # a copy: parameters set later must not reach into a fitted model
+        loss = _by_code(clone(named(self.loss)), labels)
         n_classes = len(labels)
         loss = loss.resolve(codes, weight, n_classes=n_classes)
         if class_factor is None:
@@ -119,7 +120,7 @@ def encode_labels(y: Any) -> tuple[Array, Array]:
     y = _column(y)
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
-    labels, codes = np.unique(y, return_inverse=True)
+    labels, codes = _unique(y, "y")
     if len(labels) < 2:
         raise ValueError(
             f"y must hold at least two classes, got one class, {labels.tolist()}, "
@@ -137,10 +138,20 @@ def _column(y: Any) -> Array:
     return column
 
 
+def _unique(y: Array, name: str) -> tuple[Array, Array]:
+    """Sorted labels and each row's code."""
+    try:
+        return np.unique(y, return_inverse=True)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in y.tolist()})
+        raise TypeError(f"{name} must hold labels of one kind, got {', '.join(kinds)}") from error
+
+
 def codes_of(y: Any, labels: Array, name: str) -> Array:
     """Codes of labels that must all have been seen in training."""
     y = _column(y)
-    unseen = [label for label in np.unique(y).tolist() if label not in set(labels.tolist())]
+    seen = set(labels.tolist())
+    unseen = [label for label in _unique(y, name)[0].tolist() if label not in seen]
     if unseen:
         raise ValueError(
             f"{name} must hold labels seen in y, {labels.tolist()}; never seen: {unseen[:5]}"
@@ -153,11 +164,14 @@ def eval_codes(eval_set: Any, y: Any, codes: Array, labels: Array) -> Any:
     """Evaluation sets with codes for labels; the training set stays the same object."""
     if eval_set is None:
         return None
-    sets = [eval_set] if isinstance(eval_set, tuple) else list(eval_set)
-    return [
-        (X, codes if labels_given is y else codes_of(labels_given, labels, f"eval_set[{i}]'s y"))
-        for i, (X, labels_given) in enumerate(sets)
-    ]
+    one_pair = isinstance(eval_set, tuple) and not isinstance(eval_set[0], tuple)
+    coded = []
+    for i, pair in enumerate([eval_set] if one_pair else eval_set):
+        if len(pair) != 2:
+            raise ValueError(f"eval_set[{i}] must be a pair (X, y), got {len(pair)} things")
+        X, given = pair
+        coded.append((X, codes if given is y else codes_of(given, labels, f"eval_set[{i}]'s y")))
+    return coded
 
 
 def check_features(X: Any, y: Any = None) -> Any:
@@ -183,7 +197,7 @@ def _by_code(loss: Loss, labels: Array) -> Loss:
     wanted = labels.tolist()
     if set(given) != set(wanted):
         raise ValueError(f"class_weight must have the keys {wanted}, got {list(given)}")
-    by_code: Loss = clone(loss).set_params(class_weight=[given[label] for label in wanted])
+    by_code: Loss = loss.set_params(class_weight=[given[label] for label in wanted])
     return by_code
 
 

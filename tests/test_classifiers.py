@@ -691,3 +691,58 @@ def test_lightgbm_without_a_feature_to_split(problem):
     np.testing.assert_allclose(
         booster.predict(X[:3], raw_score=True), model.decision_function(X[:3])
     )
+
+
+# -- found by review --------------------------------------------------------------------
+
+
+def test_parameters_set_later_do_not_reach_into_a_fitted_model(make, binary):
+    loss = FocalLoss(2.0)
+    model, named = make(loss).fit(binary.X, binary.y), make("focal").fit(binary.X, binary.y)
+    before = model.predict_proba(binary.X)
+    model.set_params(loss__gamma=0.0)
+    named.loss_.set_params(gamma=0.0)
+    np.testing.assert_array_equal(model.predict_proba(binary.X), before)
+    np.testing.assert_array_equal(make("focal").fit(binary.X, binary.y).predict_proba(binary.X), before)
+
+
+def test_eval_sets_in_a_tuple(make, binary):
+    model = make(n_estimators=2)
+    quiet = {"verbose": False} if make.kind is ImbalancedXGBClassifier else {}
+    both = ((binary.X, binary.y), (binary.X_valid, binary.y_valid))
+    model.fit(binary.X, binary.y, eval_set=both, **quiet)
+    log = model.evals_result() if hasattr(model, "evals_result") else model.evals_result_
+    assert len(log) == 2
+    with pytest.raises(ValueError, match=r"eval_set\[0\] must be a pair"):
+        model.fit(binary.X, binary.y, eval_set=[(binary.X, binary.y, binary.y)], **quiet)
+
+
+def test_polars_categories(make):
+    pl = pytest.importorskip("polars")
+    rng = np.random.default_rng(0)
+    number, kind = rng.normal(size=600), [["u", "v", None][i] for i in rng.integers(0, 3, 600)]
+    y = (number > 0.5) & (np.array(kind) == "u")
+    frame = pl.DataFrame({"number": number, "kind": kind}, schema_overrides={"kind": pl.Categorical})
+    extra = {"enable_categorical": True} if make.kind is ImbalancedXGBClassifier else {}
+    model = make(**extra).fit(frame, y)
+    assert (model.predict(frame) == y).mean() > 0.98
+
+
+def test_lightgbm_parameters_by_their_other_names(binary):
+    X, y = binary.X, binary.y
+    quiet = {"verbose": -1, "n_estimators": 3}
+    with pytest.raises(ValueError, match="application must be left out"):
+        ImbalancedLGBMClassifier(application="binary", **quiet).fit(X, y)
+    assert ImbalancedLGBMClassifier(is_unbalance="false", **quiet).fit(X, y).loss_ == FocalLoss()
+    model = ImbalancedLGBMClassifier(metrics="auc", **quiet)
+    fit_with_stopping(model, X, y, binary.X_valid, binary.y_valid)
+    assert list(model.evals_result_["valid_0"]) == ["auc"]
+    refitted = lgb.Booster(model_str=model.booster_.model_to_string()).refit(X, y)
+    assert refitted.predict(X).shape == y.shape
+
+
+def test_lightgbm_constant_without_an_average(binary):
+    X = np.ones((len(binary.y), 2))
+    model = ImbalancedLGBMClassifier(boost_from_average=False, verbose=-1, n_iter_no_change=3)
+    model.fit(X, binary.y, eval_X=X, eval_y=binary.y)
+    np.testing.assert_array_equal(model.decision_function(X), 0.0)

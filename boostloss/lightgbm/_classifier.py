@@ -21,8 +21,10 @@ from boostloss._optional import require
 from boostloss.lightgbm import _metrics
 from boostloss.lightgbm._training import (
     METRIC_ALIASES,
+    OBJECTIVE_ALIASES,
     built_in,
     check_tree_params,
+    is_true,
     make_constant,
     make_native,
     repeated,
@@ -144,17 +146,19 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         n_classes = len(labels)
         params = self._engine_params()
         self._check_params(params)
-        X = check_features(X, y=codes)
+        X = _features(X, y=codes)
         weight = check_sample_weight(sample_weight, len(codes))
         factor = _class_factor(params, codes, labels)
         loss = self._resolved_loss(codes, weight, labels, factor)
         sets = eval_codes(_pairs(eval_set, eval_X, eval_y), y, codes, labels)
-        metrics, callables = self._metrics(params, eval_metric, loss, n_classes)
+        metrics, callables = self._split_metrics(params, eval_metric, loss, n_classes)
         engine = lgb.LGBMClassifier(**{**params, "objective": objective(loss), "metric": metrics})
         softmax = n_classes if n_classes > 2 else None
         intercept = None
-        if init_score is None and init_model is None and params.get("boost_from_average", True):
-            intercept = starting_scores(loss, codes, weight, softmax)
+        if init_score is None and init_model is None:
+            intercept = np.zeros(softmax or 1)
+            if is_true(params.get("boost_from_average", True)):
+                intercept = starting_scores(loss, codes, weight, softmax)
             init_score = repeated(intercept, len(codes))
             eval_init_score = [repeated(intercept, len(c)) for _, c in sets] if sets else None
         data = {
@@ -213,7 +217,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         span = {"start_iteration": start_iteration, "num_iteration": num_iteration}
         keywords = {**span, "validate_features": validate_features, **kwargs}
         if any(other.values()):
-            return self._plain().predict(check_features(X), **other, **keywords)
+            return self._plain().predict(_features(X), **other, **keywords)
         return self._decide(self._raw(X, **keywords))
 
     def predict_proba(
@@ -235,7 +239,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         span = {"start_iteration": start_iteration, "num_iteration": num_iteration}
         keywords = {**span, "validate_features": validate_features, **kwargs}
         if any(other.values()):
-            return self._plain().predict(check_features(X), **other, **keywords)
+            return self._plain().predict(_features(X), **other, **keywords)
         return self._probability(self._raw(X, **keywords))
 
     def decision_function(
@@ -282,9 +286,11 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         model = Path(filename).read_text(encoding="utf-8")
         header = model.partition("\nTree=")[0].splitlines()
         lines = [line[len(_LINE) :] for line in header if line.startswith(_LINE)]
-        self._set_state(lines[0] if lines else None, filename)
+        if "\nend of trees" not in model:
+            raise ValueError(f"{filename} is no whole LightGBM model: it has no end of trees")
         engine = lgb.LGBMClassifier(**self._engine_params())
         booster = lgb.Booster(model_str=model)
+        self._set_state(lines[0] if lines else None, filename)
         engine._Booster = booster
         engine._n_features = engine._n_features_in = booster.num_feature()
         engine._fitted_with_feature_names = not _made_up(booster.feature_name())
@@ -299,9 +305,14 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
                 f"objective must be left as it is, None, since loss takes its place, "
                 f"got {self.objective!r}"
             )
+        for name in OBJECTIVE_ALIASES:
+            if name != "objective" and params.get(name) is not None:
+                raise ValueError(
+                    f"{name} must be left out: loss takes its place, got {params[name]!r}"
+                )
         check_tree_params(params)
 
-    def _metrics(
+    def _split_metrics(
         self, params: dict[str, Any], eval_metric: Any, loss: Loss, n_classes: int
     ) -> tuple[Any, list[Any]]:
         """LightGBM's own metrics, and callables, from ``metric`` and ``eval_metric``.
@@ -323,7 +334,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         return names or "None", [*callables, *ours, *users]
 
     def _raw(self, X: Any, **keywords: Any) -> Array:
-        raw: Array = self._plain().predict(check_features(X), raw_score=True, **keywords)
+        raw: Array = self._plain().predict(_features(X), raw_score=True, **keywords)
         return raw
 
     def _plain(self) -> Any:
@@ -361,6 +372,21 @@ def _fitted_state(classifier: Any) -> dict[str, Any]:
     }
 
 
+def _features(X: Any, y: Any = None) -> Any:
+    """As :func:`boostloss._classifier.check_features`; LightGBM takes categories from pandas only.
+
+    A polars or Arrow frame that has some would end the process.
+    """
+    library = type(X).__module__.partition(".")[0]
+    plain = True
+    if library == "polars":
+        plain = all(kind.is_numeric() or str(kind) == "Boolean" for kind in X.dtypes)
+    elif library == "pyarrow":
+        texts = ("dictionary", "string", "large_string")
+        plain = not any(str(kind).startswith(texts) for kind in X.schema.types)
+    return check_features(X if plain else X.to_pandas(), y=y)
+
+
 def _class_factor(params: dict[str, Any], codes: Array, labels: Array) -> Array | None:
     """The product of LightGBM's own class weights, taken out of its parameters.
 
@@ -374,7 +400,7 @@ def _class_factor(params: dict[str, Any], codes: Array, labels: Array) -> Array 
     scale = params.pop("scale_pos_weight", None)
     if scale is not None and len(labels) == 2:
         factor[1] *= check_number("scale_pos_weight", scale, np.nextafter(0, 1))
-    unbalanced = [params.pop(name, False) for name in _UNBALANCE_ALIASES]
+    unbalanced = [is_true(params.pop(name, False)) for name in _UNBALANCE_ALIASES]
     if any(unbalanced):
         counts = np.bincount(codes)
         factor *= counts.max() / counts
@@ -407,13 +433,20 @@ def _eval_keywords(sets: Any) -> dict[str, Any]:
 
 def _by_code(eval_class_weight: Any, labels: Array) -> Any:
     """Class weights of evaluation sets with codes for labels."""
-    if not isinstance(eval_class_weight, list):
-        return eval_class_weight
     code = {label: k for k, label in enumerate(labels.tolist())}
-    return [
-        {code[label]: w for label, w in given.items()} if isinstance(given, Mapping) else given
-        for given in eval_class_weight
-    ]
+
+    def coded(given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        if not set(given) <= set(code):
+            raise ValueError(
+                f"eval_class_weight must have labels of y for keys, {list(code)}, got {list(given)}"
+            )
+        return {code[label]: weight for label, weight in given.items()}
+
+    if isinstance(eval_class_weight, Mapping):
+        return {i: coded(given) for i, given in eval_class_weight.items()}
+    return None if eval_class_weight is None else [coded(given) for given in eval_class_weight]
 
 
 def _as_list(given: Any) -> list[Any]:

@@ -18,7 +18,7 @@ lgb = require("lightgbm", "lightgbm")
 
 Params = dict[str, Any]
 
-_OBJECTIVE_ALIASES = ("objective", "objective_type", "app", "application", "loss")
+OBJECTIVE_ALIASES = ("objective", "objective_type", "app", "application", "loss")
 METRIC_ALIASES = ("metric", "metrics", "metric_types")
 _LINEAR_ALIASES = ("linear_tree", "linear_trees")
 _BOOSTING_ALIASES = ("boosting", "boosting_type", "boost")
@@ -180,11 +180,11 @@ def _native_params(
     n_classes = max(2, int(check_labels(y, 2**24).max()) + 1)
     softmax = n_classes > 2 or (given is not None and int(given) > 1)
     n_classes = int(given) if given is not None and int(given) > 1 else n_classes
-    stated = _given(params, _OBJECTIVE_ALIASES)
+    stated = _given(params, OBJECTIVE_ALIASES)
     if stated not in (None, "multiclass" if softmax else "binary"):
         raise ValueError(f"params['objective'] must be left out with loss=, got {stated!r}")
     check_tree_params(params)
-    skip = (*_OBJECTIVE_ALIASES, *_CLASS_ALIASES)
+    skip = (*OBJECTIVE_ALIASES, *_CLASS_ALIASES)
     native = {name: value for name, value in params.items() if name not in skip}
     resolved = loss.resolve(y, weight, n_classes=n_classes)
     native["objective"] = objective(resolved)
@@ -193,9 +193,14 @@ def _native_params(
     return native, resolved, n_classes if softmax else None
 
 
+def is_true(value: Any) -> bool:
+    """Truth of a parameter that may be written as LightGBM's own files do."""
+    return str(value).lower() in ("true", "1", "+", "yes")
+
+
 def check_tree_params(params: Params) -> None:
     """Raise for what an intercept and a link written into the model do not go with."""
-    if str(_given(params, _LINEAR_ALIASES)).lower() in ("true", "1"):
+    if is_true(_given(params, _LINEAR_ALIASES)):
         raise ValueError(
             "linear_tree must be False with a loss: the intercept cannot be written into leaves "
             "that hold a linear model, got True"
@@ -257,7 +262,13 @@ def says_no_feature_splits(error: Exception) -> bool:
 
 def built_in(params: Params, n_classes: int | None) -> Params:
     """The same parameters with LightGBM's own objective and no early stopping."""
-    kept = {name: value for name, value in params.items() if not name.startswith("early_stopping")}
+    stopping = (
+        "early_stopping",
+        "early_stopping_round",
+        "early_stopping_rounds",
+        "n_iter_no_change",
+    )
+    kept = {name: value for name, value in params.items() if name not in stopping}
     return {**kept, "objective": "binary" if n_classes is None else "multiclass"}
 
 
@@ -280,8 +291,12 @@ def make_native(booster: Any, intercept: Array | None, n_classes: int | None) ->
     model = booster.model_to_string(num_iteration=-1)
     if "\nobjective=" not in model:
         model = model.replace("\nfeature_names=", f"\nobjective={link}\nfeature_names=", 1)
+    # what Booster.refit goes by
+    name = link.split()[0]
+    model = model.replace("\n[objective: custom]", f"\n[objective: {name}]", 1)
     best = booster.best_iteration, booster.best_score
     booster.model_from_string(model)
+    booster.params["objective"] = name
     booster.best_iteration, booster.best_score = best
     return booster
 

@@ -259,6 +259,7 @@ class ImbalancedXGBClassifier(LossClassifierMixin, _Parent):
         booster.set_attr(**{_ATTRIBUTE: None})
         for name in ("_Booster", "n_classes_", "booster", "feature_types", "enable_categorical"):
             setattr(self, name, getattr(engine, name))
+        self.evals_result_ = None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -288,6 +289,8 @@ class ImbalancedXGBClassifier(LossClassifierMixin, _Parent):
         params = self._engine_params()
         params["objective"] = objective(loss)
         n_classes = int(codes.max()) + 1
+        if params.pop("num_class", None) not in (None, n_classes):
+            raise ValueError(f"num_class must be left out: y holds {n_classes} classes")
         if n_classes == 2:
             params["scale_pos_weight"] = None  # it is in the loss
         if params["base_score"] is None and xgb_model is None:
