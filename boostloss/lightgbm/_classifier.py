@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -216,9 +216,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         other = {"raw_score": raw_score, "pred_leaf": pred_leaf, "pred_contrib": pred_contrib}
         span = {"start_iteration": start_iteration, "num_iteration": num_iteration}
         keywords = {**span, "validate_features": validate_features, **kwargs}
-        if any(other.values()):
-            return self._plain().predict(_features(X), **other, **keywords)
-        return self._decide(self._raw(X, **keywords))
+        return self._served(X, self._decide, other, keywords)
 
     def predict_proba(
         self,
@@ -238,9 +236,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         other = {"raw_score": raw_score, "pred_leaf": pred_leaf, "pred_contrib": pred_contrib}
         span = {"start_iteration": start_iteration, "num_iteration": num_iteration}
         keywords = {**span, "validate_features": validate_features, **kwargs}
-        if any(other.values()):
-            return self._plain().predict(_features(X), **other, **keywords)
-        return self._probability(self._raw(X, **keywords))
+        return self._served(X, self._probability, other, keywords)
 
     def decision_function(
         self,
@@ -332,6 +328,18 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         names, callables = _metrics.split([m for m in listed if isinstance(m, str)], n_classes)
         users = [self._metric_on_probability(m, loss) for m in listed if not isinstance(m, str)]
         return names or "None", [*callables, *ours, *users]
+
+    def _served(
+        self,
+        X: Any,
+        from_raw: Callable[[Array], Array],
+        other: dict[str, bool],
+        keywords: dict[str, Any],
+    ) -> Any:
+        """Another output of the booster where one is asked for, else something of raw scores."""
+        if any(other.values()):
+            return self._plain().predict(_features(X), **other, **keywords)
+        return from_raw(self._raw(X, **keywords))
 
     def _raw(self, X: Any, **keywords: Any) -> Array:
         raw: Array = self._plain().predict(_features(X), raw_score=True, **keywords)
