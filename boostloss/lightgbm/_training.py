@@ -92,13 +92,13 @@ def train(
                 valid_sets=valid_sets,
                 feval=_default_metric(native, resolved, feval),
                 init_model=init_model,
-                **keywords,
+                **{**keywords, "keep_training_booster": True},  # finished once, below
             )
     except lgb.basic.LightGBMError as error:
         if intercept is None or not says_no_feature_splits(error):
             raise
         return make_constant(lgb.train(built_in(native, n_classes), train_set, 1), intercept)
-    return make_native(booster, intercept, n_classes)
+    return make_native(booster, intercept, n_classes, num_iteration=None).free_dataset()
 
 
 def cv(
@@ -279,8 +279,13 @@ def make_constant(booster: Any, intercept: Array) -> Any:
     return booster
 
 
-def make_native(booster: Any, intercept: Array | None, n_classes: int | None) -> Any:
-    """Add the intercept to the first tree of each class and write the link into the model."""
+def make_native(
+    booster: Any, intercept: Array | None, n_classes: int | None, num_iteration: int | None = -1
+) -> Any:
+    """Add the intercept to the first tree of each class and write the link into the model.
+
+    ``num_iteration`` rounds are kept: -1 for all, None for those up to the best.
+    """
     if intercept is not None:
         leaves = _leaf_counts(booster, len(intercept))
         for tree, n_leaves in enumerate(leaves):
@@ -288,7 +293,7 @@ def make_native(booster: Any, intercept: Array | None, n_classes: int | None) ->
                 value = booster.get_leaf_output(tree, leaf) + intercept[tree]
                 booster.set_leaf_output(tree, leaf, value)
     link = "binary sigmoid:1" if n_classes is None else f"multiclass num_class:{n_classes}"
-    model = booster.model_to_string(num_iteration=-1)
+    model = booster.model_to_string(num_iteration=num_iteration)
     if "\nobjective=" not in model:
         model = model.replace("\nfeature_names=", f"\nobjective={link}\nfeature_names=", 1)
     # what Booster.refit goes by
