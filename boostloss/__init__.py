@@ -12,6 +12,7 @@ from boostloss.metrics import (
     posterior_log_loss,
 )
 from boostloss.objectives import balanced_ce_obj, focal_obj, ghm_obj, objective
+from boostloss.recorder import Recorder
 
 if TYPE_CHECKING:
     from boostloss.lightgbm import ImbalancedLGBMClassifier as ImbalancedLGBMClassifier
@@ -23,6 +24,7 @@ __all__ = [
     "CrossEntropy",
     "FocalLoss",
     "GHMLoss",
+    "Recorder",
     "balanced_ce_metric",
     "balanced_ce_obj",
     "focal_metric",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from typing import Any
 
@@ -12,6 +13,7 @@ from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
 from boostloss.losses._base import Memory
 from boostloss.losses._threads import WORTHWHILE
 from boostloss.losses._validation import Array
+from boostloss.recorder import Recorder, check_recorder
 
 
 class Objective:
@@ -27,6 +29,8 @@ class Objective:
     ----------
     loss : Loss
         For example ``FocalLoss(gamma=2)``.
+    recorder : Recorder, optional
+        Sees every round; copies made for training share it, a pickle leaves it behind.
 
     Notes
     -----
@@ -35,10 +39,11 @@ class Objective:
     :func:`boostloss.xgboost.train` and :func:`boostloss.lightgbm.train`, which do all of it.
     """
 
-    def __init__(self, loss: Loss) -> None:
+    def __init__(self, loss: Loss, *, recorder: Recorder | None = None) -> None:
         if not isinstance(loss, Loss):
             raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
         self.loss = loss
+        self.recorder = check_recorder(recorder)
         self.__name__ = f"{loss.name}_objective"
         self._memories: weakref.WeakKeyDictionary[Any, Memory] = weakref.WeakKeyDictionary()
 
@@ -61,7 +66,7 @@ class Objective:
         factor = _engine_call.hessian_factor(_engine_call.engine_of(run), n_classes)
         if raw.size >= WORTHWHILE and "n_threads" not in memory:
             memory["n_threads"] = _engine_call.thread_limit(run)
-        return self.loss.gradient_hessian(
+        gradient, hessian = self.loss.gradient_hessian(
             call.y,
             raw,
             call.sample_weight,
@@ -69,6 +74,9 @@ class Objective:
             memory=memory,
             n_threads=memory.get("n_threads", 1),
         )
+        if self.recorder is not None:
+            self.recorder.see(call.y, raw, gradient, memory)
+        return gradient, hessian
 
     def __repr__(self) -> str:
         return f"objective({self.loss!r})"
@@ -77,6 +85,9 @@ class Objective:
         return isinstance(other, Objective) and self.loss == other.loss
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Objective:
+        return Objective(copy.deepcopy(self.loss, memo), recorder=self.recorder)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"loss": self.loss}
@@ -92,17 +103,26 @@ def check_two_classes(y: Any) -> None:
         raise ValueError(f"y must hold at least two classes, got only {labels.flat[0]!r}")
 
 
-def objective(loss: Loss) -> Objective:
+def objective(loss: Loss, *, recorder: Recorder | None = None) -> Objective:
     """Objective of any loss; see :class:`Objective`."""
-    return Objective(loss)
+    return Objective(loss, recorder=recorder)
 
 
-def balanced_ce_obj(class_weight: Any = "balanced", **parameters: Any) -> Objective:
+def balanced_ce_obj(
+    class_weight: Any = "balanced", *, recorder: Recorder | None = None, **parameters: Any
+) -> Objective:
     """Objective of ``CrossEntropy(class_weight="balanced")``; takes its parameters."""
-    return Objective(CrossEntropy(class_weight=class_weight, **parameters))
+    loss = CrossEntropy(class_weight=class_weight, **parameters)
+    return Objective(loss, recorder=recorder)
 
 
-def focal_obj(gamma: Any = 2.0, alpha: float | None = None, **parameters: Any) -> Objective:
+def focal_obj(
+    gamma: Any = 2.0,
+    alpha: float | None = None,
+    *,
+    recorder: Recorder | None = None,
+    **parameters: Any,
+) -> Objective:
     """Objective of :class:`~boostloss.FocalLoss`; takes its parameters.
 
     Examples
@@ -111,9 +131,15 @@ def focal_obj(gamma: Any = 2.0, alpha: float | None = None, **parameters: Any) -
     >>> focal_obj(gamma=2)
     objective(FocalLoss(gamma=2))
     """
-    return Objective(FocalLoss(gamma, alpha, **parameters))
+    return Objective(FocalLoss(gamma, alpha, **parameters), recorder=recorder)
 
 
-def ghm_obj(bins: int = 10, density: str = "bins", **parameters: Any) -> Objective:
+def ghm_obj(
+    bins: int = 10,
+    density: str = "bins",
+    *,
+    recorder: Recorder | None = None,
+    **parameters: Any,
+) -> Objective:
     """Objective of :class:`~boostloss.GHMLoss`; takes its parameters."""
-    return Objective(GHMLoss(bins, density, **parameters))
+    return Objective(GHMLoss(bins, density, **parameters), recorder=recorder)

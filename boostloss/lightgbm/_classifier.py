@@ -35,6 +35,7 @@ from boostloss.losses import CrossEntropy, Loss
 from boostloss.losses._validation import Array, check_number, check_sample_weight
 from boostloss.metrics import posterior_log_loss
 from boostloss.objectives import objective
+from boostloss.recorder import Recorder
 
 lgb = require("lightgbm", "lightgbm")
 _Parent: Any = lgb.LGBMClassifier
@@ -128,13 +129,15 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         *,
         eval_X: Any = None,
         eval_y: Any = None,
+        recorder: Recorder | None = None,
     ) -> Self:
         """Fit to features X (n, d) and labels y (n,).
 
         Parameters are those of ``LGBMClassifier.fit``; ``y`` and the labels of evaluation sets
         may be of any kind, given as ``eval_set`` or as ``eval_X`` and ``eval_y``. Training
         starts from the loss's exact intercept, unless ``init_score`` is given,
-        ``boost_from_average`` is False, or training goes on from ``init_model``.
+        ``boost_from_average`` is False, or training goes on from ``init_model``. A
+        :class:`boostloss.Recorder` keeps what was hard in each round.
 
         Raises
         ------
@@ -152,7 +155,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         loss = self._resolved_loss(codes, weight, labels, factor)
         sets = eval_codes(_pairs(eval_set, eval_X, eval_y), y, codes, labels)
         metrics, callables = self._split_metrics(params, eval_metric, loss, n_classes)
-        engine = lgb.LGBMClassifier(**{**params, "objective": objective(loss), "metric": metrics})
+        params_given = {**params, "objective": objective(loss, recorder=recorder)}
+        engine = lgb.LGBMClassifier(**{**params_given, "metric": metrics})
         softmax = n_classes if n_classes > 2 else None
         intercept = None
         if init_score is None and init_model is None:

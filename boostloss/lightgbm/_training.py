@@ -13,6 +13,7 @@ from boostloss.losses import Loss
 from boostloss.losses._validation import Array, check_labels
 from boostloss.metrics import posterior_log_loss
 from boostloss.objectives import check_two_classes, objective
+from boostloss.recorder import Recorder
 
 lgb = require("lightgbm", "lightgbm")
 
@@ -33,6 +34,7 @@ def train(
     loss: Loss,
     valid_sets: list[Any] | None = None,
     feval: Any = None,
+    recorder: Recorder | None = None,
     init_model: Any = None,
     **keywords: Any,
 ) -> Any:
@@ -59,6 +61,8 @@ def train(
     feval : callable or list of callables, optional
         Default, where ``params`` has no ``metric``: :func:`boostloss.posterior_log_loss`.
         LightGBM's own log losses see raw scores during training and are wrong there.
+    recorder : Recorder, optional
+        Keeps what was hard in each round.
     init_model, **keywords
         As in ``lightgbm.train``.
 
@@ -78,7 +82,7 @@ def train(
             "the finished model; go on with init_model= instead, got True"
         )
     y, weight = _target(train_set)
-    native, resolved, n_classes = _native_params(params, loss, y, weight)
+    native, resolved, n_classes = _native_params(params, loss, y, weight, recorder)
     sets = list(dict.fromkeys([train_set, *(valid_sets or [])]))
     intercept = None
     if init_model is None and _field(train_set, "init_score") is None:
@@ -108,6 +112,7 @@ def cv(
     *,
     loss: Loss,
     feval: Any = None,
+    recorder: Recorder | None = None,
     fpreproc: Callable[..., Any] | None = None,
     **keywords: Any,
 ) -> dict[str, Any]:
@@ -118,7 +123,7 @@ def cv(
     counted on all of ``train_set``.
     """
     y, weight = _target(train_set)
-    native, resolved, n_classes = _native_params(params, loss, y, weight)
+    native, resolved, n_classes = _native_params(params, loss, y, weight, recorder)
     intercepts: list[Array | None] = []
 
     def with_intercept(fold_train: Any, fold_test: Any, fold_params: Params) -> Any:
@@ -171,7 +176,7 @@ def _given(params: Params, aliases: tuple[str, ...]) -> Any:
 
 
 def _native_params(
-    params: Params, loss: Loss, y: Array, weight: Array | None
+    params: Params, loss: Loss, y: Array, weight: Array | None, recorder: Recorder | None
 ) -> tuple[Params, Loss, int | None]:
     """Parameters with our objective, the loss with fixed weights, K (None for binary)."""
     if not isinstance(loss, Loss):
@@ -187,7 +192,7 @@ def _native_params(
     skip = (*OBJECTIVE_ALIASES, *_CLASS_ALIASES)
     native = {name: value for name, value in params.items() if name not in skip}
     resolved = loss.resolve(y, weight, n_classes=n_classes)
-    native["objective"] = objective(resolved)
+    native["objective"] = objective(resolved, recorder=recorder)
     if softmax:
         native["num_class"] = n_classes
     return native, resolved, n_classes if softmax else None

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from boostloss.losses import _binary, _harmonize, _softmax
+from boostloss.losses import _harmonize
 from boostloss.losses._base import Loss, Memory
 from boostloss.losses._density import (
     EXACT_ROWS,
@@ -20,9 +20,8 @@ from boostloss.losses._density import (
     region_beta,
     window_beta,
 )
-from boostloss.losses._elementary import SMALLEST_LOG
 from boostloss.losses._frozen_ghm import FrozenGHM
-from boostloss.losses._jit import inlined
+from boostloss.losses._norms import gradient_norms
 from boostloss.losses._threads import in_parts
 from boostloss.losses._validation import (
     Array,
@@ -156,7 +155,7 @@ class GHMLoss(Loss):
         serves :meth:`posterior`.
         """
         y, raw, weight = self._check(y, raw, sample_weight)
-        return self._weights(_norms(y, raw)[0], weight, {})
+        return self._weights(gradient_norms(y, raw)[0], weight, {})
 
     def posterior(self, raw: ArrayLike, weights: GradientWeights | None = None) -> Array:
         """Calibrated class probabilities, P_k proportional to p_k / (w_k beta(1 - p_k)).
@@ -184,7 +183,7 @@ class GHMLoss(Loss):
 
     def _frozen(self, y: Array, raw: Array, weight: Array | None) -> Loss:
         class_weight = self._class_weight(y, weight, raw.shape[1] if raw.ndim == 2 else 2)
-        return FrozenGHM.of(self._weights(_norms(y, raw)[0], weight, {}), class_weight)
+        return FrozenGHM.of(self._weights(gradient_norms(y, raw)[0], weight, {}), class_weight)
 
     def _weights(
         self, norms: Array, sample_weight: Array | None, memory: Memory, n_threads: int = 1
@@ -222,7 +221,7 @@ class GHMLoss(Loss):
 
     def _value(self, y: Array, raw: Array, weight: Array | None) -> Array:
         static = self._class_weight(y, weight, raw.shape[1] if raw.ndim == 2 else 2)
-        norms, _ = _norms(y, raw)
+        norms, _ = gradient_norms(y, raw)
         row_weight = self._weights(norms, weight, {})(norms)
         row_weight = row_weight if weight is None else row_weight * weight
         return CrossEntropy(class_weight=static)._value(y, raw, row_weight)
@@ -268,7 +267,7 @@ class GHMLoss(Loss):
     def _row_weight(
         self, y: Array, raw: Array, weight: Array | None, memory: Memory, n_threads: int
     ) -> Array:
-        norms, bad = _norms(y, raw, n_threads)
+        norms, bad = gradient_norms(y, raw, n_threads)
         if bad:
             return norms  # not used: the gradient's loop will notice the same
         weights = self._weights(norms, weight, memory, n_threads)
@@ -338,31 +337,3 @@ class _AsDefined(Loss):
     def _log_weight(self, log_p: Array, log_q: Array, shape: Array) -> Array:
         log_weight: Array = np.log(self.weights(np.exp(log_q)))
         return log_weight
-
-
-def _norms(y: Array, raw: Array, n_threads: int = 1) -> tuple[Array, bool]:
-    """Gradient norm q = 1 - p of each row, and whether a label or score is not allowed."""
-    norms = np.empty(len(raw), dtype=raw.dtype)
-    zeros = np.zeros(2 if raw.ndim == 1 else 1, dtype=raw.dtype)
-    numbers = (zeros + 1, zeros, zeros - SMALLEST_LOG)
-
-    def work(start: int, stop: int) -> bool:
-        if raw.ndim == 1:
-            rows = slice(start, stop)
-            return binary_norms(raw[rows], y[rows], None, numbers, norms[rows])
-        matrix, bad = _softmax.Matrix(raw, y, numbers), False
-        for first, last in matrix.chunks(start, stop):
-            bad |= matrix.prepare(first, last)
-            softmax_norms(last - first, None, matrix.scratch, norms[first:last])
-        return bad
-
-    return norms, any(in_parts(work, len(raw), n_threads, raw.size // max(len(raw), 1)))
-
-
-@inlined
-def _q(theta: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any) -> Any:
-    return q
-
-
-binary_norms = _binary.value_kernel(_q)
-softmax_norms = _softmax.value_kernel(_q)

@@ -17,6 +17,7 @@ from boostloss.losses import CrossEntropy, Loss
 from boostloss.losses._validation import Array, check_number, check_sample_weight
 from boostloss.metrics import posterior_log_loss
 from boostloss.objectives import objective
+from boostloss.recorder import Recorder
 from boostloss.xgboost._training import starting_score
 
 xgb = require("xgboost", "xgboost")
@@ -109,13 +110,14 @@ class ImbalancedXGBClassifier(LossClassifierMixin, _Parent):
         sample_weight_eval_set: Any = None,
         base_margin_eval_set: Any = None,
         feature_weights: Any = None,
+        recorder: Recorder | None = None,
     ) -> Self:
         """Fit to features X (n, d) and labels y (n,).
 
         Parameters are those of ``XGBClassifier.fit``; ``y`` and the labels in ``eval_set`` may
         be of any kind. Training starts from the loss's exact intercept unless ``base_score`` is
         set; rows with a ``base_margin`` start from that, and with ``xgb_model`` training goes
-        on from there.
+        on from there. A :class:`boostloss.Recorder` keeps what was hard in each round.
 
         Raises
         ------
@@ -128,7 +130,9 @@ class ImbalancedXGBClassifier(LossClassifierMixin, _Parent):
         X = check_features(X, y=codes)
         weight = check_sample_weight(sample_weight, len(codes))
         loss = self._resolved_loss(codes, weight, labels, self._positive_factor(len(labels)))
-        engine = xgb.XGBClassifier(**self._training_params(loss, codes, weight, xgb_model))
+        engine = xgb.XGBClassifier(
+            **self._training_params(loss, codes, weight, xgb_model, recorder)
+        )
         engine.fit(
             X,
             codes,
@@ -283,11 +287,16 @@ class ImbalancedXGBClassifier(LossClassifierMixin, _Parent):
         return np.array([1.0, check_number("scale_pos_weight", self.scale_pos_weight, least)])
 
     def _training_params(
-        self, loss: Loss, codes: Array, weight: Array | None, xgb_model: Any
+        self,
+        loss: Loss,
+        codes: Array,
+        weight: Array | None,
+        xgb_model: Any,
+        recorder: Recorder | None,
     ) -> dict[str, Any]:
         """Parameters for the engine's own classifier, which does the training."""
         params = self._engine_params()
-        params["objective"] = objective(loss)
+        params["objective"] = objective(loss, recorder=recorder)
         n_classes = int(codes.max()) + 1
         if params.pop("num_class", None) not in (None, n_classes):
             raise ValueError(f"num_class must be left out: y holds {n_classes} classes")

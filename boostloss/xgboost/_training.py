@@ -12,6 +12,7 @@ from boostloss.losses import Loss
 from boostloss.losses._validation import Array, check_labels
 from boostloss.metrics import posterior_log_loss
 from boostloss.objectives import check_two_classes, objective
+from boostloss.recorder import Recorder
 
 xgb = require("xgboost", "xgboost")
 
@@ -25,6 +26,7 @@ def train(
     *,
     loss: Loss,
     custom_metric: Callable[..., Any] | None = None,
+    recorder: Recorder | None = None,
     xgb_model: Any = None,
     **keywords: Any,
 ) -> Any:
@@ -49,6 +51,8 @@ def train(
         For example ``FocalLoss(gamma=2)``.
     custom_metric : callable, optional
         Default, where ``params`` has no ``eval_metric``: :func:`boostloss.posterior_log_loss`.
+    recorder : Recorder, optional
+        Keeps what was hard in each round.
     xgb_model, **keywords
         As in ``xgboost.train``.
 
@@ -70,7 +74,7 @@ def train(
         native,
         dtrain,
         num_boost_round,
-        obj=objective(resolved),
+        obj=objective(resolved, recorder=recorder),
         custom_metric=custom_metric,
         xgb_model=xgb_model,
         **keywords,
@@ -84,6 +88,7 @@ def cv(
     *,
     loss: Loss,
     custom_metric: Callable[..., Any] | None = None,
+    recorder: Recorder | None = None,
     fpreproc: Callable[..., Any] | None = None,
     **keywords: Any,
 ) -> Any:
@@ -111,7 +116,7 @@ def cv(
         native,
         dtrain,
         num_boost_round,
-        obj=objective(resolved),
+        obj=objective(resolved, recorder=recorder),
         custom_metric=_default_metric(native, resolved, custom_metric),
         fpreproc=with_intercept,
         **keywords,

@@ -1,0 +1,221 @@
+"""What is hard while training goes on: gradient norms, crossings and weights, round by round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from boostloss.losses._norms import gradient_norms
+from boostloss.losses._tally import FIELDS, TABLES, tally
+from boostloss.losses._validation import Array, check_integer, check_number
+
+
+@dataclass
+class Run:
+    """Records of one training run; arrays have one entry for each recorded round.
+
+    Attributes
+    ----------
+    rounds : int array of shape (R,)
+        Number of trees (of each class) before the gradients were taken; 0 is the start.
+    counts : array of shape (R, K, bins)
+        Rows of each class in each bin of the gradient norm.
+    weights : array of shape (R, K, bins)
+        Mean weight that the loss gave there, sample weight included: slope over norm. NaN
+        where there were no rows.
+    hardened, eased : arrays of shape (R, K)
+        Share of each class's rows that became hard, or easy, since the record before.
+    edges : array of shape (bins + 1,)
+        Borders of the bins.
+    hard : float
+        The norm from which a row counts as hard.
+    """
+
+    hard: float
+    bins: int
+    n_classes: int
+    _every: int = 1
+    _seen: int = 0
+    _rounds: list[int] = field(default_factory=list)
+    _sums: list[Array] = field(default_factory=list)
+    _moved: list[Array] = field(default_factory=list)
+    _pending: Array | None = None
+    _was_hard: Array | None = None
+
+    @property
+    def edges(self) -> Array:
+        """Borders of the bins."""
+        return np.linspace(0.0, 1.0, self.bins + 1)
+
+    @property
+    def rounds(self) -> Array:
+        """Rounds that were recorded."""
+        return np.array(self._rounds, dtype=np.intp)
+
+    @property
+    def counts(self) -> Array:
+        """Rows of each class in each bin."""
+        return self._table()[..., 0]
+
+    @property
+    def weights(self) -> Array:
+        """Mean weight of the rows in each bin."""
+        table = self._table()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            weights: Array = table[..., 2] / table[..., 1]
+        return weights
+
+    @property
+    def hardened(self) -> Array:
+        """Share of each class's rows that became hard."""
+        return self._shares(0)
+
+    @property
+    def eased(self) -> Array:
+        """Share of each class's rows that became easy."""
+        return self._shares(1)
+
+    @property
+    def flips(self) -> Array:
+        """Share of all rows that crossed, either way, since the record before; shape (R,)."""
+        rows = self.counts.sum(axis=(1, 2))
+        moved: Array = self._crossings().sum(axis=(1, 2))
+        return moved / np.maximum(rows, 1.0)
+
+    def __repr__(self) -> str:
+        return f"Run({len(self._rounds)} rounds, {self.n_classes} classes, {self.bins} bins)"
+
+    def _table(self) -> Array:
+        shape = (len(self._sums), self.n_classes, self.bins, FIELDS - 1)
+        return np.reshape(self._sums, shape)
+
+    def _crossings(self) -> Array:
+        return np.reshape(self._moved, (len(self._moved), self.n_classes, 2))
+
+    def _shares(self, direction: int) -> Array:
+        rows = self.counts.sum(axis=2)
+        shares: Array = self._crossings()[..., direction] / np.maximum(rows, 1.0)
+        return shares
+
+    def _add(self, y: Array, raw: Array, gradient: Array, max_rounds: int) -> None:
+        norms, _ = gradient_norms(y, raw)
+        first = self._was_hard is None
+        if self._was_hard is None or len(self._was_hard) != len(norms):
+            self._was_hard = (norms > self.hard).astype(np.uint8)
+        sums = np.zeros(TABLES * self.n_classes * self.bins * FIELDS)
+        if self._pending is None:
+            self._pending = np.zeros((self.n_classes, 2))
+        slopes = gradient if gradient.ndim == 1 else _of_true_class(gradient, y)
+        tally(norms, y, slopes, self.bins, self.hard, self._was_hard, sums, self._pending)
+        if first or self._seen % self._every == 0:
+            table = sums.reshape(TABLES, self.n_classes, self.bins, FIELDS).sum(axis=0)
+            self._rounds.append(self._seen)
+            self._sums.append(table[..., : FIELDS - 1])
+            self._moved.append(self._pending)
+            self._pending = None
+        self._seen += 1
+        if len(self._rounds) > max_rounds:
+            self._thin()
+
+    def _thin(self) -> None:
+        """Keep every second record; the crossings of those dropped go to the next one kept."""
+        self._every *= 2
+        kept = [i for i, number in enumerate(self._rounds) if number % self._every == 0]
+        before = [-1, *kept[:-1]]
+        moved = [sum(self._moved[b + 1 : i + 1]) for b, i in zip(before, kept, strict=True)]
+        rest = sum(self._moved[kept[-1] + 1 :])
+        self._pending = None if isinstance(rest, int) else rest
+        self._rounds = [self._rounds[i] for i in kept]
+        self._sums = [self._sums[i] for i in kept]
+        self._moved = moved  # type: ignore[assignment]
+
+
+class Recorder:
+    r"""Keeps, round by round, which rows are hard and what weight they get.
+
+    The gradient norm ``g = |sigma(z) - y|`` (softmax: ``1 - p`` of the true class) says how
+    hard a row is just now; that moves while training goes on [1]_. A recorder counts the norms
+    by class and bin, the rows that cross from easy to hard and back, and the mean weight of each
+    bin. It goes as ``recorder=`` into :func:`boostloss.objective` and its like
+    (``focal_obj(recorder=...)``), the engines' ``train`` functions here and the classifiers'
+    ``fit``, on either engine.
+
+    Parameters
+    ----------
+    bins : int >= 1, default=50
+        Bins of the norm between 0 and 1.
+    hard : float in (0, 1), default=0.5
+        Norm above which a row counts as hard; 0.5 is a wrong decision in a binary problem.
+    max_rounds : int >= 2, default=1000
+        Records kept of a run. Beyond, every second one is dropped and from then on every second
+        (fourth, ...) round is recorded; crossings are counted in every round and none is lost.
+
+    Attributes
+    ----------
+    runs : list of Run
+        One for each training, in the order of their first rounds; a ``cv`` has one a fold. They
+        stay until you clear the list. Pickling an objective leaves its recorder behind.
+
+    References
+    ----------
+    .. [1] Li, Liu, Wang, "Gradient Harmonized Single-stage Detector", AAAI 2019, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from boostloss import Recorder, focal_obj
+    >>> recorder = Recorder(bins=2)
+    >>> y, raw = np.array([0.0, 0.0, 1.0, 1.0]), np.array([-1.0, -1.0, -1.0, 1.0])
+    >>> gradient, hessian = focal_obj(gamma=2, recorder=recorder)(y, raw)
+    >>> print(recorder.run.counts[0])  # one of the two positives is hard
+    [[2. 0.]
+     [1. 1.]]
+    """
+
+    def __init__(self, bins: int = 50, hard: float = 0.5, max_rounds: int = 1000) -> None:
+        self.bins = check_integer("bins", bins, 1)
+        self.hard = check_number("hard", hard, np.nextafter(0, 1), 1.0, open_end=True)
+        self.max_rounds = check_integer("max_rounds", max_rounds, 2)
+        self.runs: list[Run] = []
+
+    @property
+    def run(self) -> Run:
+        """The newest run.
+
+        Raises
+        ------
+        ValueError
+            If nothing was recorded.
+        """
+        if not self.runs:
+            raise ValueError("recorder has no run: give it as recorder= and train first")
+        return self.runs[-1]
+
+    def see(self, y: Array, raw: Array, gradient: Array, memory: dict[str, Any]) -> None:
+        """Record one round; ``memory`` is what the objective keeps of this training run."""
+        if "recorded" not in memory:
+            n_classes = raw.shape[1] if raw.ndim == 2 else 2
+            memory["recorded"] = Run(self.hard, self.bins, n_classes)
+            self.runs.append(memory["recorded"])
+        memory["recorded"]._add(np.asarray(y), raw, gradient, self.max_rounds)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Recorder:
+        return self  # LightGBM trains with a deep copy of the objective
+
+    def __repr__(self) -> str:
+        return f"Recorder({len(self.runs)} runs)"
+
+
+def check_recorder(recorder: Any) -> Recorder | None:
+    """The recorder given, if it is one or None."""
+    if recorder is not None and not isinstance(recorder, Recorder):
+        raise TypeError(f"recorder must be a boostloss.Recorder or None, got {recorder!r}")
+    return recorder
+
+
+def _of_true_class(gradient: Array, y: Array) -> Array:
+    column = np.asarray(y).astype(np.intp)[:, None]
+    slopes: Array = np.take_along_axis(gradient, column, axis=1)[:, 0]
+    return slopes
