@@ -141,7 +141,7 @@ def focal_metric(
 
 
 def ghm_metric(
-    bins: int = 10, density: str = "bins", *, scores: str = "raw", **parameters: Any
+    bins: int = 10, density: str = "class", *, scores: str = "raw", **parameters: Any
 ) -> Metric:
     """Mean GHM loss; parameters of :class:`~boostloss.GHMLoss`."""
     return Metric(GHMLoss(bins, density, **parameters), scores=scores)

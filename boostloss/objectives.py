@@ -136,7 +136,7 @@ def focal_obj(
 
 def ghm_obj(
     bins: int = 10,
-    density: str = "bins",
+    density: str = "class",
     *,
     recorder: Recorder | None = None,
     **parameters: Any,

@@ -81,8 +81,8 @@ class Run:
     def flips(self) -> Array:
         """Share of all rows that crossed, either way, since the record before; shape (R,)."""
         rows = self.counts.sum(axis=(1, 2))
-        moved: Array = self._crossings().sum(axis=(1, 2))
-        return moved / np.maximum(rows, 1.0)
+        flips: Array = self._crossings().sum(axis=(1, 2)) / np.maximum(rows, 1.0)
+        return flips
 
     def __repr__(self) -> str:
         return f"Run({len(self._rounds)} rounds, {self.n_classes} classes, {self.bins} bins)"

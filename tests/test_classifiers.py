@@ -49,6 +49,7 @@ LOSSES = [
     CrossEntropy(class_weight="balanced"),
     FocalLoss(2.0, class_weight="effective"),
     GHMLoss(),
+    GHMLoss(density="bins"),
     GHMLoss(density="window", strength=0.5),
 ]
 EVAL_X = "eval_X" in inspect.signature(lgb.LGBMClassifier.fit).parameters
@@ -333,7 +334,7 @@ def test_posterior_is_calibrated(make, problem):
     assert scores["focal", "link"] > 1.2 * scores["cross_entropy", "link"]
 
 
-@pytest.mark.parametrize("density", ["bins", "window"])
+@pytest.mark.parametrize("density", ["class", "bins", "window"])
 def test_frozen_ghm_posterior_is_monotone(density):
     rng = np.random.default_rng(0)
     y = rng.random(3000) < 0.1

@@ -3,6 +3,7 @@
 import mpmath as mp
 import numpy as np
 import pytest
+from scipy.special import expit, softmax
 
 from boostloss import CrossEntropy, FocalLoss, GHMLoss
 
@@ -143,9 +144,10 @@ def test_ghm_is_the_definition():
 
 def test_ghm_momentum_starts_at_the_first_round():
     y, first, second = np.array([0, 0, 0, 1]), np.full(4, -2.0), np.array([-2.0, 2.0, 2.0, 2.0])
-    ghm, memory = GHMLoss(10, momentum=0.75, normalize=False), {}
+    published = {"density": "bins", "normalize": False}
+    ghm, memory = GHMLoss(10, momentum=0.75, **published), {}
     start = ghm.gradient_hessian(y, first, memory=memory)[0]
-    np.testing.assert_array_equal(start, GHMLoss(10, normalize=False).gradient_hessian(y, first)[0])
+    np.testing.assert_array_equal(start, GHMLoss(10, **published).gradient_hessian(y, first)[0])
     gradient = ghm.gradient_hessian(y, second, memory=memory)[0]
     q = 1 / (1 + np.exp(2.0))
     low, high = 0.75 * 3 + 0.25 * 2, 0.75 * 1 + 0.25 * 2  # S after the second round, by hand
@@ -156,7 +158,7 @@ def test_ghm_momentum_starts_at_the_first_round():
 STATIC = [*LOSSES, CrossEntropy(class_weight="balanced"), CrossEntropy(class_weight="effective")]
 
 
-@pytest.mark.parametrize("loss", [*STATIC, GHMLoss(), GHMLoss(strength=0.25)], ids=repr)
+@pytest.mark.parametrize("loss", [*STATIC, GHMLoss(), GHMLoss(density="bins"), GHMLoss(density="bins", strength=0.25)], ids=repr)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_base_score_zeroes_the_gradient_sum(loss, weighted):
     rng = np.random.default_rng(3)
@@ -217,12 +219,110 @@ def test_window_on_rounded_norms(weighted):
     assert error.max() < 5e-3
 
 
-def test_ghm_posterior_inverts_frozen_weights():
+@pytest.mark.parametrize("density", ["class", "bins", "window"])
+def test_ghm_posterior_inverts_frozen_weights(density):
     rng = np.random.default_rng(5)
     y, raw = rng.integers(0, 2, 500), rng.normal(-1, 1, 500)
-    ghm = GHMLoss(strength=0.5)
+    ghm = GHMLoss(density=density, strength=0.5)
     weights = ghm.weights(y, raw)
     z = np.array([-1.3, 0.4])
     p = 1 / (1 + np.exp(-z))
-    positive, negative = p / weights(1 - p), (1 - p) / weights(p)
+    positive, negative = p / weights(1 - p, [1, 1]), (1 - p) / weights(p, [0, 0])
     np.testing.assert_allclose(ghm.posterior(z, weights), positive / (positive + negative))
+
+
+def class_density_weights(q, y, weight, bins, strength, normalize):
+    """The docstring's formula, row by row."""
+    nodes, result = (np.arange(bins) + 0.5) / bins, np.empty(len(q))
+    for k in np.unique(y):
+        rows = y == k
+        near = np.clip(q[rows], nodes[0], nodes[-1])
+        window = np.clip(1 - np.abs(near[:, None] - nodes) * bins, 0, None)
+        mass = (window * weight[rows, None]).sum(axis=0)
+        beta = (bins * mass / mass.sum() + 0.1) ** -strength
+        lowest = np.array([beta[: j + 1].min() for j in range(bins)])
+        result[rows] = window @ lowest
+        if normalize:
+            result[rows] /= np.average(result[rows], weights=weight[rows])
+    return result
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("settings", [{}, {"bins": 3, "strength": 0.7, "normalize": False},
+                                      {"bins": 1}], ids=repr)  # fmt: skip
+def test_ghm_class_density_is_its_formula(n_classes, weighted, settings):
+    rng = np.random.default_rng(6)
+    n, c = 4000, n_classes / (n_classes - 1)
+    y = np.minimum(rng.geometric(0.6, n) - 1, n_classes - 1)
+    raw = rng.normal(-1, 2, n if n_classes == 2 else (n, n_classes))
+    weight = rng.random(n) if weighted else None
+    p = expit(raw) if n_classes == 2 else softmax(raw, axis=1)
+    q = np.abs(p - y) if n_classes == 2 else 1 - p[np.arange(n), y]
+    rows = np.ones(n) if weight is None else weight
+    given = {"bins": 10, "strength": 0.25, "normalize": True, **settings}
+    row_weight = rows * class_density_weights(q, y, rows, **given)
+    if n_classes == 2:
+        want = row_weight * (p - y), row_weight * p * (1 - p)
+    else:
+        column = row_weight[:, None]
+        want = column * (p - np.eye(n_classes)[y]), c * column * p * (1 - p)
+    loss = GHMLoss(**settings)
+    got = loss.gradient_hessian(y, raw, weight, factor=c)
+    for part, exact in zip(got, want, strict=True):
+        np.testing.assert_allclose(part, exact, rtol=2e-6)
+    np.testing.assert_allclose(loss.value(y, raw, weight), -row_weight * np.log1p(-q), rtol=1e-6)
+    np.testing.assert_allclose(rows * loss.weights(y, raw, weight)(q, y), row_weight, rtol=1e-6)
+
+
+def test_ghm_by_class_never_weighs_a_harder_row_more_and_keeps_each_classes_total():
+    rng = np.random.default_rng(7)
+    y = (rng.random(3000) < 0.1).astype(int)
+    raw = rng.normal(0, 1, 3000) + 2 * y - 3
+    flipped = rng.random(3000) < 0.02
+    y[flipped] = 1 - y[flipped]
+    weights, norms = GHMLoss().weights(y, raw), np.linspace(0, 1, 301)
+    q = np.abs(expit(raw) - y)
+    for label in (0, 1):
+        curve = weights(norms, np.full(301, label))
+        assert (np.diff(curve) <= 1e-12).all()
+        assert weights(q, y)[y == label].mean() == pytest.approx(1.0)
+    # the positives are dense where q is near 1, wrong labels first
+    assert weights(0.97, 1) < 0.8 * weights(0.3, 1)
+
+
+def test_ghm_by_class_mirrors_when_the_classes_swap():
+    rng = np.random.default_rng(8)
+    y, raw = (rng.random(1000) < 0.1).astype(int), rng.normal(-1, 2, 1000)
+    gradient, hessian = GHMLoss().gradient_hessian(y, raw)
+    swapped = GHMLoss().gradient_hessian(1 - y, -raw)
+    np.testing.assert_array_equal(gradient, -swapped[0])
+    np.testing.assert_array_equal(hessian, swapped[1])
+
+
+@pytest.mark.parametrize("density", ["class", "bins", "window"])
+def test_ghm_counts_sample_weights_as_repeated_rows(density):
+    rng = np.random.default_rng(9)
+    y, raw = rng.integers(0, 2, 300), rng.normal(0, 2, 300)
+    times = rng.integers(1, 4, 300)
+    weighted = GHMLoss(density=density).gradient_hessian(y, raw, times.astype(float))
+    repeated = GHMLoss(density=density).gradient_hessian(np.repeat(y, times), np.repeat(raw, times))
+    first = np.concatenate([[0], np.cumsum(times)[:-1]])
+    for one, many in zip(weighted, repeated, strict=True):
+        np.testing.assert_allclose(one / times, many[first], rtol=1e-5)
+
+
+def test_ghm_by_class_gives_weight_1_to_a_class_that_has_one_row_or_none():
+    raw = np.array([-2.0, -1.0, 0.5, 1.0])
+    weights = GHMLoss().weights([0, 0, 0, 0], raw)
+    assert weights(0.4, 1) == 1.0
+    weights = GHMLoss().weights([0, 0, 0, 1], raw)
+    assert weights(1 - expit(1.0), 1) == pytest.approx(1.0)
+
+
+def test_ghm_by_class_starts_where_cross_entropy_does():
+    y = np.repeat([0, 1], [970, 30])
+    assert GHMLoss().base_score(y) == pytest.approx(CrossEntropy().base_score(y), abs=1e-6)
+    y = np.repeat([0, 1, 2], [970, 30, 10])
+    want = CrossEntropy().base_score(y)
+    np.testing.assert_allclose(GHMLoss().base_score(y), want, atol=1e-6)

@@ -14,6 +14,7 @@ LOSSES = [
     bl.CrossEntropy(class_weight="balanced"),
     bl.FocalLoss(2.0),
     bl.GHMLoss(momentum=0.9),
+    bl.GHMLoss(density="bins", momentum=0.9),
     bl.GHMLoss(density="window", strength=0.5),
 ]
 

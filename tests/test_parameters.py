@@ -111,6 +111,7 @@ def test_halves_add_up():
         (lambda: GHMLoss(bins=2.5), "bins"),
         (lambda: GHMLoss(momentum=1.0), "momentum"),
         (lambda: GHMLoss(density="window", momentum=0.5), "momentum"),
+        (lambda: GHMLoss(strength=1.5), "strength"),
         (lambda: GHMLoss(density="kernel"), "density"),
         (lambda: GHMLoss(strength=-0.1), "strength"),
         (lambda: GHMLoss(normalize=1), "normalize"),

@@ -19,7 +19,7 @@ from boostloss.lightgbm import ImbalancedLGBMClassifier
 from boostloss.losses import _threads
 from boostloss.xgboost import ImbalancedXGBClassifier
 
-LOSSES = [CrossEntropy(class_weight="balanced"), FocalLoss(1.5), GHMLoss(),
+LOSSES = [CrossEntropy(class_weight="balanced"), FocalLoss(1.5), GHMLoss(), GHMLoss(density="bins"),
           GHMLoss(density="window", strength=0.5)]  # fmt: skip
 
 

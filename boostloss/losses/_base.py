@@ -69,8 +69,11 @@ class Loss(BaseEstimator):
         return np.zeros(n_classes)
 
     @abstractmethod
-    def _log_weight(self, log_p: Array, log_q: Array, shape: Array) -> Array:
-        """``log w`` at probability p = exp(log_p), class weight left out; float64."""
+    def _log_weight(self, log_p: Array, log_q: Array, label: Any) -> Array:
+        """``log w`` at probability p = exp(log_p) of class ``label``, class weight left out.
+
+        float64; ``label`` is one class, or one for each column.
+        """
 
     def _class_weight(self, y: Array, sample_weight: Array | None, n_classes: int) -> Array:
         counts = None
@@ -360,15 +363,14 @@ class Loss(BaseEstimator):
         """Log-odds (n,) or unnormalised log-probabilities (n, K) of the posterior."""
         raw = raw.astype(np.float64)
         if raw.ndim == 1:
-            shape = self._shape(2)
             log_p, log_q = log_expit(raw), log_expit(-raw)
-            weight_1 = self._log_weight(log_p, log_q, shape[1]) + log_class_weight[1]
-            weight_0 = self._log_weight(log_q, log_p, shape[0]) + log_class_weight[0]
+            weight_1 = self._log_weight(log_p, log_q, 1) + log_class_weight[1]
+            weight_0 = self._log_weight(log_q, log_p, 0) + log_class_weight[0]
             log_odds: Array = raw - weight_1 + weight_0
             return log_odds
-        shape = self._shape(raw.shape[1])
-        log_p = log_softmax(raw, axis=1)
-        return log_p - self._log_weight(log_p, _log_complement(log_p), shape) - log_class_weight
+        self._shape(raw.shape[1])  # raises where there is not one for each class
+        log_p, labels = log_softmax(raw, axis=1), np.arange(raw.shape[1])
+        return log_p - self._log_weight(log_p, _log_complement(log_p), labels) - log_class_weight
 
     def _base_score(
         self, y: Array, weight: Array | None, counts: Array, binary: bool
@@ -387,16 +389,14 @@ class Loss(BaseEstimator):
 
         Both steps are monotone: p_k in c, and the sum of the p_k in c.
         """
-        shape = self._shape(len(log_target))
+        self._shape(len(log_target))  # raises where there is not one for each class
 
         def logits(c: float) -> list[float]:
             return [
                 _increasing_root(
                     lambda a, k=k: float(
                         log_expit(a)
-                        - self._log_weight(
-                            np.array(log_expit(a)), np.array(log_expit(-a)), shape[k]
-                        )
+                        - self._log_weight(np.array(log_expit(a)), np.array(log_expit(-a)), k)
                         - log_target[k]
                         - c
                     )

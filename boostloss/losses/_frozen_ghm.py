@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from boostloss.losses._base import Loss
-from boostloss.losses._validation import Array, check_number
+from boostloss.losses._validation import Array
 
 NODES = 255
 
@@ -25,7 +25,7 @@ class FrozenGHM(Loss):
 
     Parameters
     ----------
-    log_weight : sequence of float
+    log_weight : sequence of float, or one such sequence for each class
         ``log w`` at p = 1/(n+1), ..., n/(n+1).
     class_weight : None or one number for each class
     """
@@ -34,41 +34,65 @@ class FrozenGHM(Loss):
 
     beta = 0.0  # no class weight is counted here
 
-    def __init__(self, log_weight: Sequence[float], *, class_weight: Any = None) -> None:
+    def __init__(self, log_weight: Sequence[Any], *, class_weight: Any = None) -> None:
         self.log_weight = log_weight
         self.class_weight = class_weight
         self._check_params()
 
     def _check_params(self) -> None:
         super()._check_params()
-        if np.ndim(self.log_weight) != 1 or not len(self.log_weight):
-            raise ValueError(f"log_weight must hold numbers, got {self.log_weight!r}")
-        for number in self.log_weight:
-            check_number("log_weight", number, -np.inf)
+        try:
+            table = np.asarray(self.log_weight, dtype=np.float64)
+        except (TypeError, ValueError):
+            table = np.empty(0)  # of lists of different lengths, or not of numbers
+        if table.ndim not in (1, 2) or not table.size or not np.isfinite(table).all():
+            raise ValueError(f"log_weight must hold finite numbers, got {self.log_weight!r}")
 
     @classmethod
-    def of(cls, weight_of_norm: Callable[[Array], Array], class_weight: Array) -> FrozenGHM:
-        """Table of a weight function of the gradient norm q = 1 - p."""
-        p = _nodes(NODES)
-        log_odds = np.log(p) - np.log(weight_of_norm(1.0 - p))
-        above = np.maximum.accumulate(log_odds)
-        below = np.minimum.accumulate(log_odds[::-1])[::-1]
-        log_weight = np.log(p) - (above + below) / 2.0
-        return cls(log_weight.tolist(), class_weight=class_weight.tolist())
+    def of(cls, weights: Callable[[Any, Any], Array], class_weight: Array) -> FrozenGHM:
+        """Table of weights as a function of the gradient norm q = 1 - p and the label."""
+        tables = [_table(weights, label) for label in range(len(class_weight))]
+        same = all(table == tables[0] for table in tables)
+        return cls(tables[0] if same else tables, class_weight=class_weight.tolist())
 
-    def _log_weight(self, log_p: Array, log_q: Array, shape: Array) -> Array:
-        log_weight = np.asarray(self.log_weight)
-        nodes = np.log(_nodes(len(log_weight)))
-        # outside the table the weight is that of its end
-        inside = np.clip(log_p, nodes[0], nodes[-1])
-        weight: Array = inside - np.interp(inside, nodes, nodes - log_weight)
-        return weight
+    def _shape(self, n_classes: int) -> Array:
+        table = np.asarray(self.log_weight)
+        if table.ndim == 2 and len(table) != n_classes:
+            raise ValueError(
+                f"raw must be scores of {len(table)} classes, as in training, got {n_classes}"
+            )
+        return super()._shape(n_classes)
+
+    def _log_weight(self, log_p: Array, log_q: Array, label: Any) -> Array:
+        table = np.asarray(self.log_weight)
+        if table.ndim == 1:
+            return _read(table, log_p)
+        if np.ndim(label) == 0:
+            return _read(table[label], log_p)
+        return np.stack([_read(table[k], log_p[:, k]) for k in label], axis=1)
 
     def _value(self, y: Array, raw: Array, weight: Array | None) -> Array:
         raise TypeError("FrozenGHM has a posterior only: its value is GHMLoss's")
 
     def _gradient_hessian(self, *arguments: Any) -> tuple[Array, Array, bool]:
         raise TypeError("FrozenGHM has a posterior only: its gradient is GHMLoss's")
+
+
+def _table(weights: Callable[[Any, Any], Array], label: int) -> list[float]:
+    p = _nodes(NODES)
+    log_odds = np.log(p) - np.log(weights(1.0 - p, label))
+    above = np.maximum.accumulate(log_odds)
+    below = np.minimum.accumulate(log_odds[::-1])[::-1]
+    table: list[float] = (np.log(p) - (above + below) / 2.0).tolist()
+    return table
+
+
+def _read(table: Array, log_p: Array) -> Array:
+    nodes = np.log(_nodes(len(table)))
+    # outside the table the weight is that of its end
+    inside = np.clip(log_p, nodes[0], nodes[-1])
+    log_weight: Array = inside - np.interp(inside, nodes, nodes - table)
+    return log_weight
 
 
 def _nodes(count: int) -> Array:

@@ -162,7 +162,9 @@ class FocalLoss(Loss):
         # the exact curvature crosses zero: float32 would lose its digits near the crossing
         return self.hessian == "exact"
 
-    def _log_weight(self, log_p: Array, log_q: Array, shape: Array) -> Array:
+    def _log_weight(self, log_p: Array, log_q: Array, label: Any) -> Array:
+        shape = np.asarray(self.gamma, dtype=np.float64)
+        shape = shape[label] if shape.ndim else shape
         # w = q**gamma (1 + gamma p u / q), where u / q -> 1 as q -> 0
         p, q = np.exp(log_p), np.exp(log_q)
         ratio = np.divide(-log_p, q, out=np.ones_like(q), where=q > 1e-290)

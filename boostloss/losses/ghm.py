@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from boostloss.losses import _harmonize
+from boostloss.losses import _class_density, _harmonize
 from boostloss.losses._base import Loss, Memory
+from boostloss.losses._class_density import ClassWeights, class_mass
 from boostloss.losses._density import (
     EXACT_ROWS,
     CellDensity,
@@ -42,8 +43,8 @@ class GradientWeights:
     strength: float
     scale: float
 
-    def __call__(self, norms: ArrayLike) -> Array:
-        """Weight of rows with these gradient norms (in [0, 1])."""
+    def __call__(self, norms: ArrayLike, y: ArrayLike | None = None) -> Array:
+        """Weight of rows with these gradient norms (in [0, 1]), whatever their label."""
         norms = np.asarray(norms, dtype=np.float64)
         weights: Array = self.scale * self.density.beta(norms.ravel()) ** self.strength
         return weights.reshape(norms.shape)
@@ -54,6 +55,9 @@ class GradientWeights:
         table: Array = self.density.cell_beta**self.strength
         table *= self.scale
         return table
+
+
+Weights = GradientWeights | ClassWeights
 
 
 class GHMLoss(Loss):
@@ -70,30 +74,43 @@ class GHMLoss(Loss):
     within a round, hence slope = -(2y-1) w_y beta q and curvature = w_y beta p q. Sample
     weights count as repeated rows do, in the density too.
 
+    That definition is ``density="window"``, or ``"bins"``. In boosting it is fragile: a nearly
+    empty region hands its few rows, often wrong labels, a whole region's weight. The default
+    ``density="class"`` therefore counts each class by itself, with a triangular window (linear
+    between M nodes ``(j + 1/2)/M``), and lets no row weigh more than an easier one of its class:
+
+        beta_y(g) = min over nodes g' <= g of (GD_y(g')/N_y + 1/10)**-strength
+
+    Easy rows keep their weight, as in cross-entropy, whose sum boosting can cope with; where a
+    class's hard rows are dense, as wrong labels are, they lose theirs. Each class keeps its total
+    weight, so that the intercept is cross-entropy's.
+
     Parameters
     ----------
     bins : int >= 1, default=10
-        Number M of unit regions; the window's width is 1/M.
-    density : {"bins", "window"}, default="bins"
+        Number M of unit regions; the window's width is 1/M ("class": 2/M at its foot).
+    density : {"class", "bins", "window"}, default="class"
         "window" is the definition above; with more than 4,096 rows the norms are first rounded
         to multiples of 2**-15, which makes it O(n). "bins" is its unit-region approximation,
         ``GD = M`` times the mass in the row's bin.
     momentum : float in [0, 1), default=0.0
-        Moving average of the bins' mass over rounds, ``S <- momentum S + (1-momentum) R``,
-        starting at the first round's R (bins only).
-    strength : float in [0, 1], default=1.0
-        Tempers the weights: ``beta**strength``. 0 is cross-entropy.
+        Moving average of the mass over rounds, ``S <- momentum S + (1-momentum) R``,
+        starting at the first round's R (not for "window").
+    strength : float in [0, 1], optional
+        Tempers the weights: ``beta**strength``. 0 is cross-entropy. Default: 0.25 for "class", 1,
+        the definition, for "bins" and "window".
     normalize : bool, default=True
-        Scale the weights to mean 1 in each round, so that regularisation parameters keep
-        their meaning; False is the literal N/GD.
+        Scale the weights to mean 1 in each round ("class": and each class), so that
+        regularisation parameters keep their meaning; False is the literal N/GD.
     class_weight, beta
         As in :class:`~boostloss.CrossEntropy`.
 
     Notes
     -----
     What is hard changes as training moves, and the weights with it: use a small learning rate.
-    The density jumps where a row enters a window, so the gradient sum need not vanish at any
-    constant score; :meth:`base_score` then gives the place where its sign changes.
+    With "bins" and "window" the density jumps where a row enters a window, so the gradient sum
+    need not vanish at any constant score; :meth:`base_score` then gives the place where its sign
+    changes.
 
     References
     ----------
@@ -103,9 +120,13 @@ class GHMLoss(Loss):
     Examples
     --------
     >>> from boostloss import GHMLoss
-    >>> weights = GHMLoss(bins=2).weights([0, 0, 0, 1], [-2.0, -2.0, -2.0, -2.0])
+    >>> published = GHMLoss(bins=2, density="bins")
+    >>> weights = published.weights([0, 0, 0, 1], [-2.0, -2.0, -2.0, -2.0])
     >>> print(weights([0.1, 0.9]).round(3))  # three easy rows share what the hard one has
     [0.667 2.   ]
+    >>> weights = GHMLoss().weights([0, 1, 1, 1], [-2.0, -2.0, -2.0, 2.0])
+    >>> print(weights([0.1, 0.9], y=1).round(3))  # most positives are hard: they lose weight
+    [1.098 0.951]
     """
 
     name = "ghm"
@@ -115,9 +136,9 @@ class GHMLoss(Loss):
     def __init__(
         self,
         bins: int = 10,
-        density: str = "bins",
+        density: str = "class",
         momentum: float = 0.0,
-        strength: float = 1.0,
+        strength: float | None = None,
         *,
         normalize: bool = True,
         class_weight: Any = None,
@@ -135,9 +156,10 @@ class GHMLoss(Loss):
     def _check_params(self) -> None:
         super()._check_params()
         check_integer("bins", self.bins, 1)
-        check_choice("density", self.density, ("bins", "window"))
+        check_choice("density", self.density, ("class", "bins", "window"))
         check_number("momentum", self.momentum, 0.0, 1.0, open_end=True)
-        check_number("strength", self.strength, 0.0, 1.0)
+        if self.strength is not None:
+            check_number("strength", self.strength, 0.0, 1.0)
         if not isinstance(self.normalize, bool | np.bool_):
             raise TypeError(f"normalize must be True or False, got {self.normalize!r}")
         if self.momentum > 0 and self.density == "window":
@@ -148,22 +170,22 @@ class GHMLoss(Loss):
 
     def weights(
         self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> GradientWeights:
+    ) -> Weights:
         """Weight as a function of the gradient norm, for these rows and scores.
 
         Parameters and errors are those of :meth:`value`. The result is callable on norms and
-        serves :meth:`posterior`.
+        labels, ``weights(norms, y)``, and serves :meth:`posterior`.
         """
         y, raw, weight = self._check(y, raw, sample_weight)
-        return self._weights(gradient_norms(y, raw)[0], weight, {})
+        return self._weights_at(y, raw, weight)
 
-    def posterior(self, raw: ArrayLike, weights: GradientWeights | None = None) -> Array:
+    def posterior(self, raw: ArrayLike, weights: Weights | None = None) -> Array:
         """Calibrated class probabilities, P_k proportional to p_k / (w_k beta(1 - p_k)).
 
         Parameters
         ----------
         raw : array of shape (n,) or (n, K)
-        weights : GradientWeights
+        weights : Weights
             What :meth:`weights` gives for the training rows: the density is a property of a
             data set, not of this object.
 
@@ -182,24 +204,42 @@ class GHMLoss(Loss):
         return _AsDefined(weights)._posterior(raw, self._static_class_weight(n_classes))
 
     def _frozen(self, y: Array, raw: Array, weight: Array | None) -> Loss:
-        class_weight = self._class_weight(y, weight, raw.shape[1] if raw.ndim == 2 else 2)
-        return FrozenGHM.of(self._weights(gradient_norms(y, raw)[0], weight, {}), class_weight)
+        class_weight = self._class_weight(y, weight, _n_classes(raw))
+        return FrozenGHM.of(self._weights_at(y, raw, weight).__call__, class_weight)
+
+    def _weights_at(self, y: Array, raw: Array, weight: Array | None) -> Weights:
+        return self._weights(gradient_norms(y, raw)[0], y, weight, _n_classes(raw), {})
+
+    @property
+    def _strength(self) -> float:
+        if self.strength is not None:
+            return self.strength
+        return 0.25 if self.density == "class" else 1.0
 
     def _weights(
-        self, norms: Array, sample_weight: Array | None, memory: Memory, n_threads: int = 1
-    ) -> GradientWeights:
+        self,
+        norms: Array,
+        y: Array,
+        sample_weight: Array | None,
+        n_classes: int,
+        memory: Memory,
+        n_threads: int = 1,
+    ) -> Weights:
         """Weights of one round; ``norms`` may have a sign."""
+        if self.density == "class":
+            mass = class_mass(norms, y, sample_weight, n_classes, self.bins, n_threads)
+            return ClassWeights.of(self._averaged(mass, memory), self._strength, self.normalize)
         if self.density == "window" and len(norms) <= EXACT_ROWS:
             density: Density = WindowDensity.of(np.abs(norms), sample_weight, 1.0 / self.bins)
-            weights = GradientWeights(density, self.strength, 1.0)
+            weights = GradientWeights(density, self._strength, 1.0)
             mean = np.average(weights(np.abs(norms)), weights=sample_weight) if len(norms) else 1.0
         else:
             grid = Grid.rounding() if self.density == "window" else Grid.regions(self.bins)
             mass = self._mass(grid, norms, sample_weight, n_threads)
             density = CellDensity(grid, self._cell_beta(mass, memory))
-            weights = GradientWeights(density, self.strength, 1.0)
+            weights = GradientWeights(density, self._strength, 1.0)
             mean = np.average(weights.of_cells(), weights=mass) if mass.any() else 1.0
-        return GradientWeights(density, self.strength, 1.0 / mean) if self.normalize else weights
+        return GradientWeights(density, self._strength, 1.0 / mean) if self.normalize else weights
 
     @staticmethod
     def _mass(grid: Grid, norms: Array, weight: Array | None, n_threads: int) -> Array:
@@ -213,16 +253,19 @@ class GHMLoss(Loss):
     def _cell_beta(self, mass: Array, memory: Memory) -> Array:
         if self.density == "window":
             return window_beta(mass, 1.0 / self.bins)
+        return region_beta(self._averaged(mass, memory))
+
+    def _averaged(self, mass: Array, memory: Memory) -> Array:
         if self.momentum > 0:
             if "mass" in memory:
                 mass = self.momentum * memory["mass"] + (1.0 - self.momentum) * mass
             memory["mass"] = mass
-        return region_beta(mass)
+        return mass
 
     def _value(self, y: Array, raw: Array, weight: Array | None) -> Array:
-        static = self._class_weight(y, weight, raw.shape[1] if raw.ndim == 2 else 2)
+        static = self._class_weight(y, weight, _n_classes(raw))
         norms, _ = gradient_norms(y, raw)
-        row_weight = self._weights(norms, weight, {})(norms)
+        row_weight = self._weights(norms, y, weight, _n_classes(raw), {})(norms, y)
         row_weight = row_weight if weight is None else row_weight * weight
         return CrossEntropy(class_weight=static)._value(y, raw, row_weight)
 
@@ -244,9 +287,20 @@ class GHMLoss(Loss):
         memory["outputs"] = plain.pop("outputs")
         if bad:
             return gradient, hessian, bad
-        weights = self._weights(gradient, weight, memory, n_threads)
+        weights = self._weights(gradient, y, weight, 2, memory, n_threads)
         class_weight = memory["class_weight"].astype(np.float32)
-        if isinstance(weights.density, CellDensity):
+        if isinstance(weights, ClassWeights):
+            lines = _flat(weights, class_weight[:, None])
+
+            def work_class(start: int, stop: int) -> None:
+                rows = slice(start, stop)
+                some = None if weight is None else weight[rows]
+                _class_density.rescale(
+                    gradient[rows], hessian[rows], y[rows], some, lines, self.bins
+                )
+
+            in_parts(work_class, len(raw), n_threads)
+        elif isinstance(weights.density, CellDensity):
             table, grid = weights.of_cells().astype(np.float32), tuple(weights.density.grid)
 
             def work(start: int, stop: int) -> None:
@@ -258,7 +312,7 @@ class GHMLoss(Loss):
 
             in_parts(work, len(raw), n_threads)
         else:
-            row_weight = weights(np.abs(gradient)) * class_weight[y.astype(np.intp)]
+            row_weight = weights(np.abs(gradient), y) * class_weight[y.astype(np.intp)]
             row_weight = (row_weight if weight is None else row_weight * weight).astype(np.float32)
             gradient *= row_weight
             hessian *= row_weight
@@ -270,15 +324,18 @@ class GHMLoss(Loss):
         norms, bad = gradient_norms(y, raw, n_threads)
         if bad:
             return norms  # not used: the gradient's loop will notice the same
-        weights = self._weights(norms, weight, memory, n_threads)
+        weights = self._weights(norms, y, weight, raw.shape[1], memory, n_threads)
+        if isinstance(weights, ClassWeights):
+            _class_density.look_up(norms, y, weight, _flat(weights, 1.0), self.bins)
+            return norms
         if isinstance(weights.density, CellDensity):
             table = weights.of_cells().astype(norms.dtype)
             _harmonize.look_up(norms, weight, table, tuple(weights.density.grid))
             return norms
-        row_weight = weights(norms)
+        row_weight = weights(norms, y)
         return row_weight if weight is None else row_weight * weight
 
-    def _log_weight(self, log_p: Array, log_q: Array, shape: Array) -> Array:
+    def _log_weight(self, log_p: Array, log_q: Array, label: Any) -> Array:
         raise TypeError("GHM's weight needs the density of a data set")
 
     def _base_score(
@@ -292,7 +349,9 @@ class GHMLoss(Loss):
     def _harmonized_counts(self, p: Array, counts: Array, class_weight: Array) -> Array:
         """Each class's total weight when all its rows have probability p_k."""
         norms = (1.0 - p).astype(np.float32)  # as in training
-        harmonized: Array = counts * class_weight * self._weights(norms, counts, {})(norms)
+        y = np.arange(len(p))
+        weights = self._weights(norms, y, counts, len(p), {})
+        harmonized: Array = counts * class_weight * weights(norms, y)
         return harmonized
 
     def _binary_base_score(self, counts: Array, class_weight: Array) -> float:
@@ -331,9 +390,20 @@ class GHMLoss(Loss):
 class _AsDefined(Loss):
     """Cross-entropy with a round's weights as they are: has the posterior all losses have."""
 
-    def __init__(self, weights: GradientWeights) -> None:
+    def __init__(self, weights: Weights) -> None:
         self.weights = weights
 
-    def _log_weight(self, log_p: Array, log_q: Array, shape: Array) -> Array:
-        log_weight: Array = np.log(self.weights(np.exp(log_q)))
+    def _log_weight(self, log_p: Array, log_q: Array, label: Any) -> Array:
+        y = np.broadcast_to(label, np.shape(log_q))
+        log_weight: Array = np.log(self.weights(np.exp(log_q), y))
         return log_weight
+
+
+def _n_classes(raw: Array) -> int:
+    return raw.shape[1] if raw.ndim == 2 else 2
+
+
+def _flat(weights: ClassWeights, factor: Any) -> tuple[Array, Array]:
+    """The weights' lines as the loops take them."""
+    left, step = weights.lines()
+    return (left * factor).astype(np.float32).ravel(), (step * factor).astype(np.float32).ravel()

@@ -1,0 +1,1 @@
+"""What each loss is worth on real imbalanced data; run with ``python -m benchmarks.quality``."""

@@ -1,0 +1,163 @@
+"""Nested cross-validation of one arm: the tuner sees nothing of the outer test rows."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from benchmarks.quality import scores
+from benchmarks.quality.arms import ARMS, Arm, trials
+from benchmarks.quality.engines import ENGINES, EVERY, link, posterior, row_weight
+from benchmarks.quality.sets import Set, load
+
+OUTER, INNER, ROUNDS, PATIENCE = 4, 3, 300, 6
+FLIPPED_SHARE = 0.02
+CRITERIA = {
+    "average_precision": scores.average_precision,
+    "log_loss": lambda y, p: -scores.log_loss(y, p),
+}
+
+
+class Cell(NamedTuple):
+    """One result: what was trained, on what."""
+
+    set: str
+    seed: int
+    engine: str
+    arm: str
+    flipped: bool
+
+
+class Best(NamedTuple):
+    """The tuner's choice under one criterion."""
+
+    score: float
+    trial: dict[str, Any]
+    rounds: int
+    threshold: scores.Threshold
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, folder: Path | None, max_rows: int) -> Set:
+    return load(name, folder, max_rows)
+
+
+def evaluate(cell: Cell, folder: Path | None, max_rows: int, n_trials: int) -> list[dict[str, Any]]:
+    """One row of figures for each criterion by which the arm was tuned."""
+    data = _load(cell.set, folder, max_rows)
+    train_rows, test_rows = next(_folds(data, OUTER, cell.seed))
+    train, test = data.rows(train_rows), data.rows(test_rows)
+    if cell.flipped:
+        train = _with_flips(train, cell.seed)
+    start = time.perf_counter()
+    best = _tune(cell, train, n_trials)
+    tuning = time.perf_counter() - start
+    rows = []
+    for criterion, choice in best.items():
+        figures = _test(cell, choice, train, test)
+        shared = {"tuned_for": criterion, "tuning_seconds": tuning}
+        rows.append({**cell._asdict(), **shared, **figures})
+    return rows
+
+
+def _folds(data: Set, n_folds: int, seed: int) -> Any:
+    if data.groups is None:
+        return StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(data.X, data.y)
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    return splitter.split(data.X, data.y, data.groups)
+
+
+def _with_flips(data: Set, seed: int) -> Set:
+    """The label of a few rows exchanged for another class."""
+    rng = np.random.default_rng(seed)
+    y = data.y.copy()
+    rows = rng.choice(len(y), round(FLIPPED_SHARE * len(y)), replace=False)
+    y[rows] = (y[rows] + rng.integers(1, data.n_classes, len(rows))) % data.n_classes
+    return data._replace(y=y)
+
+
+class Watch:
+    """Validation scores of one training, every few rounds, under each criterion."""
+
+    def __init__(self, valid: Set, to_probability: Any) -> None:
+        self.valid, self.to_probability = valid, to_probability
+        self.curves: dict[str, list[float]] = {name: [] for name in CRITERIA}
+
+    def see(self, raw: Any) -> bool:
+        """Note the scores; whether no criterion has risen for some time."""
+        probability = self.to_probability(raw)
+        for name, score in CRITERIA.items():
+            self.curves[name].append(score(self.valid.y, probability))
+        since = [len(curve) - 1 - int(np.argmax(curve)) for curve in self.curves.values()]
+        return min(since) >= PATIENCE
+
+
+def _tune(cell: Cell, train: Set, n_trials: int) -> dict[str, Best]:
+    folds = [(train.rows(a), train.rows(b)) for a, b in _folds(train, INNER, cell.seed)]
+    best: dict[str, Best] = {}
+    for trial in trials(n_trials, cell.seed):
+        fits = [_fit(cell, trial, inner, ROUNDS, valid) for inner, valid in folds]
+        for name in CRITERIA:
+            # folds may stop at different rounds: only what all of them saw counts
+            length = min(len(watch.curves[name]) for _, _, watch in fits)
+            mean = np.mean([watch.curves[name][:length] for _, _, watch in fits], axis=0)
+            score, rounds = float(mean.max()), (int(mean.argmax()) + 1) * EVERY
+            if name not in best or score > best[name].score:
+                held_out = [
+                    posterior(loss, inner, model.raw(inner.X, rounds), model.raw(valid.X, rounds))
+                    for (loss, model, _), (inner, valid) in zip(fits, folds, strict=True)
+                ]
+                y = np.concatenate([valid.y for _, valid in folds])
+                threshold = scores.Threshold(y, np.concatenate(held_out))
+                best[name] = Best(score, trial, rounds, threshold)
+    return best
+
+
+def _fit(
+    cell: Cell, trial: dict[str, Any], data: Set, rounds: int, valid: Set | None
+) -> tuple[Any, Any, Any]:
+    arm: Arm = ARMS[cell.arm]
+    loss = arm.make_loss(trial)
+    if loss is not None:
+        loss = loss.resolve(data.y, n_classes=data.n_classes)
+    watch = None
+    if valid is not None:
+        watch = Watch(valid, _to_probability(cell.engine, loss, valid))
+    model = ENGINES[cell.engine](
+        loss, row_weight(data.y, arm.balanced_rows), trial, data, rounds, valid,
+        watch.see if watch else None, cell.seed,
+    )  # fmt: skip
+    return loss, model, watch
+
+
+def _to_probability(engine: str, loss: Any, valid: Set) -> Any:
+    if loss is None:
+        return (lambda p: p) if engine == "lightgbm" else link
+    return lambda raw: loss.frozen(valid.y, raw, None).posterior(raw)
+
+
+def _test(cell: Cell, choice: Best, train: Set, test: Set) -> dict[str, Any]:
+    start = time.perf_counter()
+    loss, model, _ = _fit(cell, choice.trial, train, choice.rounds, None)
+    seconds = time.perf_counter() - start
+    raw = model.raw(test.X, choice.rounds)
+    probability = posterior(loss, train, model.raw(train.X, choice.rounds), raw)
+    default, tuned = scores.default_decision(raw), choice.threshold.decide(probability)
+    return {
+        "average_precision": scores.average_precision(test.y, probability),
+        "roc_auc": scores.roc_auc(test.y, probability),
+        "log_loss": scores.log_loss(test.y, probability),
+        "brier": scores.brier(test.y, probability),
+        "f1_default": scores.f1(test.y, default, test.n_classes),
+        "f1_tuned": scores.f1(test.y, tuned, test.n_classes),
+        "balanced_accuracy_default": scores.balanced_accuracy(test.y, default),
+        "balanced_accuracy_tuned": scores.balanced_accuracy(test.y, tuned),
+        "trees": choice.rounds,
+        "seconds": seconds,
+        "trial": choice.trial,
+    }

@@ -1,0 +1,262 @@
+"""Pictures: what a loss gives to easy and hard rows, and what was hard while training went on.
+
+Every function draws on ``ax``, or on axes of a new figure, and returns the ``Axes``. Needs
+matplotlib (extra "report").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from boostloss._optional import require
+from boostloss.losses import FocalLoss, Loss
+from boostloss.losses._base import Loss as _Loss
+from boostloss.losses._validation import Array, check_choice
+from boostloss.recorder import Recorder, Run
+
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's palette: told apart by readers with colour-blindness."""
+
+STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+
+Losses = Loss | Sequence[Loss] | Mapping[str, Loss]
+Runs = Recorder | Run | Mapping[str, Recorder | Run]
+
+
+def loss_curves(
+    losses: Losses,
+    *,
+    show: str = "value",
+    margins: ArrayLike | None = None,
+    data: tuple[ArrayLike, ArrayLike] | None = None,
+    ax: Any = None,
+) -> Any:
+    r"""A loss over the margin ``s z``, ``s = 2y - 1``: right and sure to the right.
+
+    Parameters
+    ----------
+    losses : Loss, sequence of Loss, or dict of name to Loss
+        For example ``[FocalLoss(gamma) for gamma in (0, 1, 2, 5)]``.
+    show : {"value", "gradient", "hessian", "weight"}, default="value"
+        The loss in nats; the magnitude ``w q`` of its gradient; ``w p q``; or the weight w
+        that it gives to cross-entropy's gradient.
+    margins : array of shape (m,), optional
+        Default: 201 from -6 to 6.
+    data : (y, raw), optional
+        Labels and raw scores of a data set, for losses whose weight depends on one (GHM).
+        Without it GHM's curves are left out of what a single row can show: a ValueError says so.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        For GHM without ``data``, or an unknown ``show``.
+
+    Examples
+    --------
+    >>> from boostloss import FocalLoss, plot
+    >>> axes = plot.loss_curves([FocalLoss(gamma) for gamma in (0, 1, 2, 5)], show="gradient")
+    """
+    check_choice("show", show, ("value", "gradient", "hessian", "weight"))
+    m = np.linspace(-6, 6, 201) if margins is None else np.asarray(margins, dtype=np.float64)
+    axes = _axes(ax)
+    for i, (name, loss) in enumerate(_named(losses).items()):
+        axes.plot(m, _curve(loss, m, show, data), label=name, **_style(i))
+    title = {
+        "value": "loss (nats)",
+        "gradient": "gradient's magnitude, w q",
+        "hessian": "Hessian, w p q",
+        "weight": "weight w of the row",
+    }
+    axes.set(xlabel="margin s·z (wrong on the left, right on the right)", ylabel=title[show])
+    axes.axvline(0, color="0.8", lw=1, zorder=0)
+    axes.legend()
+    return axes
+
+
+def weight_of_norm(
+    losses: Losses, y: ArrayLike, raw: ArrayLike, *, positives: bool = True, ax: Any = None
+) -> Any:
+    """The weight given to a row as a function of its gradient norm ``q = 1 - p``.
+
+    Parameters
+    ----------
+    losses : Loss, sequence of Loss, or dict of name to Loss
+    y : array of shape (n,), 0 or 1
+    raw : array of shape (n,)
+        The data set and raw scores from which GHM takes its density.
+    positives : bool, default=True
+        The weight of rows of class 1, or of class 0.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    q = np.linspace(0.002, 0.998, 499)
+    axes = _axes(ax)
+    for i, (name, loss) in enumerate(_named(losses).items()):
+        weight = _curve(loss, np.log1p(-q) - np.log(q), "weight", (y, raw), positives)
+        axes.plot(q, weight, label=name, **_style(i))
+    row = "positive" if positives else "negative"
+    axes.set(xlabel="gradient norm q (easy on the left, hard on the right)", yscale="log")
+    axes.set_ylabel(f"weight w of a {row} row")
+    axes.legend()
+    return axes
+
+
+def norms_over_rounds(runs: Recorder | Run, *, label: int | None = None, ax: Any = None) -> Any:
+    """Heat map: how many rows have which gradient norm, round after round.
+
+    Parameters
+    ----------
+    runs : Recorder or Run
+        Of a recorder the newest run.
+    label : int, optional
+        The class to show, as its code 0..K-1; default: all classes together.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    run = _run(runs)
+    if label is not None and label not in range(run.n_classes):
+        raise ValueError(f"label must be 0 to {run.n_classes - 1} or None, got {label!r}")
+    counts = run.counts.sum(axis=1) if label is None else run.counts[:, label]
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    axes = _axes(ax)
+    colours = require("matplotlib.colors", "report")
+    least = max(share[share > 0].min(initial=1.0), 1e-6)
+    rounds = np.append(run.rounds, run.rounds[-1] + max(1, run._every))
+    mesh = axes.pcolormesh(
+        rounds,
+        run.edges,
+        np.ma.masked_equal(share.T, 0.0),
+        norm=colours.LogNorm(least, 1.0),
+        cmap="viridis",
+    )
+    axes.axhline(run.hard, color="white", lw=1, ls="--")
+    axes.figure.colorbar(mesh, ax=axes, label="share of the rows")
+    rows = "all rows" if label is None else f"class {label}"
+    axes.set(xlabel="round", ylabel="gradient norm q", title=f"{rows}: easy below, hard above")
+    return axes
+
+
+def flips(runs: Runs, *, ax: Any = None) -> Any:
+    """Share of the rows that cross between easy and hard, round after round.
+
+    Parameters
+    ----------
+    runs : Recorder, Run, or dict of name to either
+        For example one for each learning rate.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    given = runs if isinstance(runs, Mapping) else {"": runs}
+    axes = _axes(ax)
+    for i, (name, one) in enumerate(given.items()):
+        run = _run(one)
+        axes.plot(run.rounds[1:], run.flips[1:], label=name, **_style(i))
+    axes.set(xlabel="round", ylabel="share of rows that crossed")
+    axes.set_ylim(bottom=0)
+    if isinstance(runs, Mapping):
+        axes.legend()
+    return axes
+
+
+def flips_by_learning_rate(runs: Mapping[float, Recorder | Run], *, ax: Any = None) -> Any:
+    """Crossings between easy and hard of a whole training against its learning rate.
+
+    Parameters
+    ----------
+    runs : dict of learning rate to Recorder or Run
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+        In it the mean share of a round, and its largest.
+    """
+    rates = sorted(runs)
+    shares = [_run(runs[rate]).flips[1:] for rate in rates]
+    axes = _axes(ax)
+    axes.plot(rates, [s.mean() for s in shares], marker="o", label="mean round", **_style(1))
+    axes.plot(rates, [s.max() for s in shares], marker="s", label="worst round", **_style(2))
+    axes.set(xlabel="learning rate", ylabel="share of rows that crossed", xscale="log")
+    axes.legend()
+    return axes
+
+
+def _axes(ax: Any) -> Any:
+    if ax is not None:
+        return ax
+    return require("matplotlib.pyplot", "report").subplots(layout="constrained")[1]
+
+
+def _style(i: int) -> dict[str, Any]:
+    return {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+
+
+def _named(losses: Losses) -> dict[str, Loss]:
+    if isinstance(losses, Mapping):
+        return dict(losses)
+    listed = [losses] if isinstance(losses, _Loss) else list(losses)
+    return {_name(loss): loss for loss in listed}
+
+
+def _name(loss: Loss) -> str:
+    return f"focal γ={loss.gamma:g}" if isinstance(loss, FocalLoss) else repr(loss)
+
+
+def _run(given: Recorder | Run) -> Run:
+    run = given.run if isinstance(given, Recorder) else given
+    if not isinstance(run, Run):
+        raise TypeError(f"runs must be a Recorder or one of its runs, got {given!r}")
+    return run
+
+
+def _curve(
+    loss: Loss,
+    margins: Array,
+    show: str,
+    data: tuple[ArrayLike, ArrayLike] | None,
+    positives: bool = True,
+) -> Array:
+    """What ``show`` names for a row of one class at each margin."""
+    y, raw = np.empty(0), np.empty(0)
+    weight = np.empty(0)
+    if loss.weights_move or isinstance(loss.class_weight, str):
+        if data is None:
+            raise ValueError(f"data must be given, (y, raw): the weights of {loss!r} depend on one")
+        y, raw = (np.asarray(part, dtype=np.float64) for part in data)
+        weight = np.ones(len(y))
+    label = 1.0 if positives else 0.0
+    sign = 2 * label - 1
+    # rows of weight 0 are asked about and change nothing
+    y = np.concatenate([y, np.full(len(margins), label)])
+    raw = np.concatenate([raw, sign * margins])
+    asked = np.concatenate([weight, np.full(len(margins), _ASKED)])
+    rows = slice(len(weight), None)
+    if show == "value":
+        value: Array = loss.value(y, raw, asked)[rows] / _ASKED
+        return value
+    gradient, hessian = (part[rows] / _ASKED for part in loss.gradient_hessian(y, raw, asked))
+    if show == "hessian":
+        return np.asarray(hessian)
+    slope = np.abs(gradient)
+    return slope if show == "gradient" else slope * (1.0 + np.exp(margins))
+
+
+_ASKED = 1e-9
