@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import expit, logit
 
 from boostloss._optional import require
-from boostloss.losses import FocalLoss, Loss
-from boostloss.losses._base import Loss as _Loss
+from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
 from boostloss.losses._validation import Array, check_choice
 from boostloss.recorder import Recorder, Run
 
@@ -47,8 +47,8 @@ def loss_curves(
     margins : array of shape (m,), optional
         Default: 201 from -6 to 6.
     data : (y, raw), optional
-        Labels and raw scores of a data set, for losses whose weight depends on one (GHM).
-        Without it GHM's curves are left out of what a single row can show: a ValueError says so.
+        Labels (0 or 1) and raw scores of a data set, for losses whose weights depend on one: GHM,
+        and class weights counted on the labels.
     ax : matplotlib Axes, optional
 
     Returns
@@ -58,7 +58,7 @@ def loss_curves(
     Raises
     ------
     ValueError
-        For GHM without ``data``, or an unknown ``show``.
+        For such a loss without ``data``, or an unknown ``show``.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def loss_curves(
 
 
 def weight_of_norm(
-    losses: Losses, y: ArrayLike, raw: ArrayLike, *, positives: bool = True, ax: Any = None
+    losses: Losses, y: ArrayLike, raw: ArrayLike, *, label: int = 1, ax: Any = None
 ) -> Any:
     """The weight given to a row as a function of its gradient norm ``q = 1 - p``.
 
@@ -93,22 +93,23 @@ def weight_of_norm(
     y : array of shape (n,), 0 or 1
     raw : array of shape (n,)
         The data set and raw scores from which GHM takes its density.
-    positives : bool, default=True
-        The weight of rows of class 1, or of class 0.
+    label : {0, 1}, default=1
+        The class whose rows' weight is shown.
     ax : matplotlib Axes, optional
 
     Returns
     -------
     matplotlib Axes
     """
+    if label not in (0, 1):
+        raise ValueError(f"label must be 0 or 1, got {label!r}")
     q = np.linspace(0.002, 0.998, 499)
     axes = _axes(ax)
     for i, (name, loss) in enumerate(_named(losses).items()):
-        weight = _curve(loss, np.log1p(-q) - np.log(q), "weight", (y, raw), positives)
+        weight = _curve(loss, -logit(q), "weight", (y, raw), label)
         axes.plot(q, weight, label=name, **_style(i))
-    row = "positive" if positives else "negative"
     axes.set(xlabel="gradient norm q (easy on the left, hard on the right)", yscale="log")
-    axes.set_ylabel(f"weight w of a {row} row")
+    axes.set_ylabel(f"weight w of a row of class {label}")
     axes.legend()
     return axes
 
@@ -212,7 +213,7 @@ def _style(i: int) -> dict[str, Any]:
 def _named(losses: Losses) -> dict[str, Loss]:
     if isinstance(losses, Mapping):
         return dict(losses)
-    listed = [losses] if isinstance(losses, _Loss) else list(losses)
+    listed = [losses] if isinstance(losses, Loss) else list(losses)
     return {_name(loss): loss for loss in listed}
 
 
@@ -228,35 +229,23 @@ def _run(given: Recorder | Run) -> Run:
 
 
 def _curve(
-    loss: Loss,
-    margins: Array,
-    show: str,
-    data: tuple[ArrayLike, ArrayLike] | None,
-    positives: bool = True,
+    loss: Loss, margins: Array, show: str, data: tuple[ArrayLike, ArrayLike] | None, label: int = 1
 ) -> Array:
-    """What ``show`` names for a row of one class at each margin."""
-    y, raw = np.empty(0), np.empty(0)
-    weight = np.empty(0)
+    """What ``show`` names for a row of class ``label`` at each margin."""
+    weight: Array | float = 1.0
     if loss.weights_move or isinstance(loss.class_weight, str):
         if data is None:
             raise ValueError(f"data must be given, (y, raw): the weights of {loss!r} depend on one")
-        y, raw = (np.asarray(part, dtype=np.float64) for part in data)
-        weight = np.ones(len(y))
-    label = 1.0 if positives else 0.0
-    sign = 2 * label - 1
-    # rows of weight 0 are asked about and change nothing
-    y = np.concatenate([y, np.full(len(margins), label)])
-    raw = np.concatenate([raw, sign * margins])
-    asked = np.concatenate([weight, np.full(len(margins), _ASKED)])
-    rows = slice(len(weight), None)
+        loss = loss.resolve(data[0])
+        if isinstance(loss, GHMLoss):
+            y = np.full(len(margins), label)
+            weight = loss.weights(*data)(expit(-margins), y)
+            loss = CrossEntropy(class_weight=loss.class_weight)
+    y, raw = np.full(len(margins), label), (2 * label - 1) * margins
     if show == "value":
-        value: Array = loss.value(y, raw, asked)[rows] / _ASKED
-        return value
-    gradient, hessian = (part[rows] / _ASKED for part in loss.gradient_hessian(y, raw, asked))
+        return weight * loss.value(y, raw)
+    gradient, hessian = loss.gradient_hessian(y, raw)
     if show == "hessian":
-        return np.asarray(hessian)
-    slope = np.abs(gradient)
-    return slope if show == "gradient" else slope * (1.0 + np.exp(margins))
-
-
-_ASKED = 1e-9
+        return weight * hessian
+    slope = weight * np.abs(gradient)
+    return slope if show == "gradient" else slope / expit(-margins)

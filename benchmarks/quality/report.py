@@ -37,7 +37,7 @@ def full(rows: Any) -> Any:
     """Mean and standard deviation over seeds of every figure."""
     keys = ["tuned_for", "flipped", "set", "engine", "arm"]
     grouped = rows.groupby(keys)[[*HIGHER, *LOWER, *OTHER]].agg(["mean", "std"])
-    grouped["seeds"] = rows.groupby(keys)["seed"].nunique()
+    grouped[("seeds", "count")] = rows.groupby(keys)["seed"].nunique()
     return grouped
 
 

@@ -1,0 +1,111 @@
+"""The pictures show what the losses and the recorder say; axes are used where given."""
+
+import matplotlib
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from boostloss import CrossEntropy, FocalLoss, GHMLoss, Recorder, plot
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    y = (rng.random(2000) < 0.1).astype(int)
+    return y, rng.normal(-2, 1, 2000) + 2 * y
+
+
+@pytest.fixture(scope="module")
+def recorder(data):
+    recorder, memory = Recorder(bins=10), {}
+    y, raw = data
+    for k in range(6):
+        recorder.see(y, raw * k / 3, expit(raw * k / 3) - y, memory)
+    return recorder
+
+
+def lines(axes):
+    return {line.get_label(): line.get_xydata() for line in axes.get_lines()}
+
+
+def test_loss_curves_are_the_losses():
+    given = [FocalLoss(gamma) for gamma in (0, 2)]
+    m = np.linspace(-6, 6, 201)
+    for show in ("value", "gradient", "hessian", "weight"):
+        drawn = lines(plot.loss_curves(given, show=show))
+        q = expit(-m)
+        u, w = np.logaddexp(0, -m), q**2 + 2 * (1 - q) * q * np.logaddexp(0, -m)
+        want = {"value": q**2 * u, "gradient": w * q, "hessian": w * q * (1 - q), "weight": w}
+        np.testing.assert_allclose(drawn["focal γ=2"][:, 0], m)
+        np.testing.assert_allclose(drawn["focal γ=2"][:, 1], want[show], rtol=1e-5)
+        assert set(drawn) >= {"focal γ=0", "focal γ=2"}
+
+
+def test_weights_that_depend_on_data_need_data(data):
+    for loss in (GHMLoss(), CrossEntropy(class_weight="balanced")):
+        with pytest.raises(ValueError, match="data must be given"):
+            plot.loss_curves(loss)
+        plot.loss_curves(loss, data=data)
+    with pytest.raises(ValueError, match="show must be"):
+        plot.loss_curves(FocalLoss(), show="slope")
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_weight_of_norm(data, label):
+    y, raw = data
+    given = {
+        "GHM": GHMLoss(),
+        "published": GHMLoss(density="bins"),
+        "balanced": CrossEntropy(class_weight="balanced"),
+    }
+    drawn = lines(plot.weight_of_norm(given, y, raw, label=label))
+    for name in ("GHM", "published"):
+        q, weight = drawn[name].T
+        want = given[name].weights(y, raw)(q, np.full(len(q), label))
+        np.testing.assert_allclose(weight, want, rtol=1e-5)
+    np.testing.assert_allclose(drawn["balanced"][:, 1], 2000 / (2 * (y == label).sum()), rtol=1e-5)
+    with pytest.raises(ValueError, match="label must be"):
+        plot.weight_of_norm(given, y, raw, label=2)
+
+
+def test_norms_over_rounds(recorder):
+    axes = plot.norms_over_rounds(recorder, label=1)
+    counts = recorder.run.counts[:, 1]
+    drawn = axes.collections[0].get_array()
+    np.testing.assert_allclose(
+        drawn.filled(0).reshape(10, 6), (counts / counts.sum(axis=1, keepdims=True)).T
+    )
+    with pytest.raises(ValueError, match="label must be 0 to 1"):
+        plot.norms_over_rounds(recorder, label=2)
+    with pytest.raises(TypeError, match="runs must be"):
+        plot.norms_over_rounds([1, 2])
+
+
+def test_flips(recorder):
+    drawn = lines(plot.flips({"a": recorder, "b": recorder.run}))
+    np.testing.assert_array_equal(drawn["a"][:, 1], recorder.run.flips[1:])
+    np.testing.assert_array_equal(drawn["a"], drawn["b"])
+    by_rate = lines(plot.flips_by_learning_rate({0.3: recorder, 0.1: recorder}))
+    assert by_rate["mean round"][:, 0].tolist() == [0.1, 0.3]
+    assert by_rate["worst round"][0, 1] == recorder.run.flips[1:].max()
+
+
+def test_axes_given_are_used(recorder, data):
+    for draw in (
+        lambda ax: plot.loss_curves(FocalLoss(), ax=ax),
+        lambda ax: plot.weight_of_norm(FocalLoss(), *data, ax=ax),
+        lambda ax: plot.flips(recorder, ax=ax),
+        lambda ax: plot.norms_over_rounds(recorder, ax=ax),
+    ):
+        axes = plt.subplots()[1]
+        assert draw(axes) is axes
+        assert axes.has_data()
