@@ -37,7 +37,8 @@ def full(rows: Any) -> Any:
     """Mean and standard deviation over seeds of every figure."""
     keys = ["tuned_for", "flipped", "set", "engine", "arm"]
     grouped = rows.groupby(keys)[[*HIGHER, *LOWER, *OTHER]].agg(["mean", "std"])
-    grouped[("seeds", "count")] = rows.groupby(keys)["seed"].nunique()
+    grouped.columns = ["_".join(names) for names in grouped.columns]
+    grouped["seeds"] = rows.groupby(keys)["seed"].nunique()
     return grouped
 
 
