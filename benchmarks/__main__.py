@@ -10,7 +10,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from benchmarks import kernels, others, start, training
+from benchmarks import kernels, others, recording, start, training
 
 
 def sections(quick: bool, output: Path) -> dict[str, Callable[[], str]]:
@@ -24,6 +24,7 @@ def sections(quick: bool, output: Path) -> dict[str, Callable[[], str]]:
         "rows": lambda: kernels.by_rows(sizes, 3 if quick else 9, output / "rows.png"),
         "memory": lambda: kernels.memory(n if quick else 4 * n),
         "start": lambda: start.cold_start(1 if quick else 5, not quick),
+        "recorder": lambda: recording.share_of_training(cases, 1 if quick else 5),
         "training": lambda: training.whole(cases, 1 if quick else 7),
         "others": lambda: others.side_by_side(n, 2 if quick else 20, repeats),
     }

@@ -17,7 +17,8 @@ LOSSES = {
     "focal γ=2": (FocalLoss(2), False, 3.5),
     "focal γ=2.5": (FocalLoss(2.5), False, 5.0),
     "focal γ=2, sample weights": (FocalLoss(2), True, 5.0),
-    "GHM, bins": (GHMLoss(), False, 6.0),
+    "GHM": (GHMLoss(), False, 6.0),
+    "GHM, bins": (GHMLoss(density="bins"), False, 6.0),
     "GHM, window": (GHMLoss(density="window"), False, 25.0),
 }
 
@@ -67,7 +68,7 @@ def _exp_row(data: Data, loss: Any, weighted: bool, repeats: int) -> list[float]
 def by_rows(sizes: list[int], repeats: int, picture: Path | None) -> str:
     """Nanoseconds per row from small to large, and what a second thread brings."""
     rows, curves = [], {}
-    for name in ("cross-entropy", "focal γ=2", "GHM, bins", "GHM, window"):
+    for name in ("cross-entropy", "focal γ=2", "GHM", "GHM, bins", "GHM, window"):
         loss = LOSSES[name][0]
         per_row, speedup = [], []
         for n_rows in sizes:
