@@ -36,7 +36,7 @@ def share_of_training(cases: list[tuple[int, int, int]], repeats: int) -> str:
             shares = []
             for _ in range(repeats):
                 recorder = _Timed()
-                whole = seconds(lambda r=recorder: train(r))
+                whole = seconds(lambda r=recorder, f=train: f(r))
                 shares.append(recorder.spent / whole)
             rows.append([f"{n_rows:,} × 20", n_classes, rounds, engine, f"{np.median(shares):.1%}"])
     return table(["rows × features", "classes", "rounds", "engine", "inside the recorder"], rows)

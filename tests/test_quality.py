@@ -9,8 +9,9 @@ from sklearn.metrics import brier_score_loss
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from benchmarks.quality import __main__ as quality
-from benchmarks.quality import nested, scores, sets
+from benchmarks.quality import nested, sets
 from benchmarks.quality.report import _against_baseline, _groups, _ranks
+from boostloss.report import scores
 
 SMALL = ["--sets", "card_default", "--arms", "built-in", "focal", "GHM", "--trials", "1",
          "--max-rows", "900", "--jobs", "1", "--engines"]  # fmt: skip

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from benchmarks.quality import scores
 from benchmarks.quality.arms import ARMS, Arm, trials
-from benchmarks.quality.engines import ENGINES, EVERY, link, posterior, row_weight
+from benchmarks.quality.engines import ENGINES
 from benchmarks.quality.sets import Set, load
+from boostloss.report import scores, training
+from boostloss.report.training import EVERY, Rows
 
 OUTER, INNER, ROUNDS, PATIENCE = 4, 3, 300, 6
 FLIPPED_SHARE = 0.02
@@ -84,13 +85,12 @@ def _with_flips(data: Set, seed: int) -> Set:
 class Watch:
     """Validation scores of one training, every few rounds, under each criterion."""
 
-    def __init__(self, valid: Set, to_probability: Any) -> None:
-        self.valid, self.to_probability = valid, to_probability
+    def __init__(self, valid: Set) -> None:
+        self.valid = valid
         self.curves: dict[str, list[float]] = {name: [] for name in CRITERIA}
 
-    def see(self, raw: Any) -> bool:
+    def see(self, probability: Any) -> bool:
         """Note the scores; whether no criterion has risen for some time."""
-        probability = self.to_probability(raw)
         for name, score in CRITERIA.items():
             self.curves[name].append(score(self.valid.y, probability))
         since = [len(curve) - 1 - int(np.argmax(curve)) for curve in self.curves.values()]
@@ -109,13 +109,21 @@ def _tune(cell: Cell, train: Set, n_trials: int) -> dict[str, Best]:
             score, rounds = float(mean.max()), (int(mean.argmax()) + 1) * EVERY
             if name not in best or score > best[name].score:
                 held_out = [
-                    posterior(loss, inner, model.raw(inner.X, rounds), model.raw(valid.X, rounds))
+                    _posterior(loss, model, inner, valid, rounds)
                     for (loss, model, _), (inner, valid) in zip(fits, folds, strict=True)
                 ]
                 y = np.concatenate([valid.y for _, valid in folds])
                 threshold = scores.Threshold(y, np.concatenate(held_out))
                 best[name] = Best(score, trial, rounds, threshold)
     return best
+
+
+def _rows(data: Set, balanced: bool = False) -> Rows:
+    weight = None
+    if balanced:
+        counts = np.bincount(data.y)
+        weight = (len(data.y) / (len(counts) * counts))[data.y]
+    return Rows(data.X, data.y, weight, data.n_classes)
 
 
 def _fit(
@@ -125,20 +133,17 @@ def _fit(
     loss = arm.make_loss(trial)
     if loss is not None:
         loss = loss.resolve(data.y, n_classes=data.n_classes)
-    watch = None
-    if valid is not None:
-        watch = Watch(valid, _to_probability(cell.engine, loss, valid))
-    model = ENGINES[cell.engine](
-        loss, row_weight(data.y, arm.balanced_rows), trial, data, rounds, valid,
-        watch.see if watch else None, cell.seed,
+    watch = None if valid is None else Watch(valid)
+    model = training.train(
+        cell.engine, loss, ENGINES[cell.engine](trial, cell.seed), _rows(data, arm.balanced_rows),
+        rounds, None if valid is None else _rows(valid), watch.see if watch else None,
     )  # fmt: skip
     return loss, model, watch
 
 
-def _to_probability(engine: str, loss: Any, valid: Set) -> Any:
-    if loss is None:
-        return (lambda p: p) if engine == "lightgbm" else link
-    return lambda raw: loss.frozen(valid.y, raw, None).posterior(raw)
+def _posterior(loss: Any, model: Any, train: Set, other: Set, rounds: int) -> Any:
+    raw = model.raw(other.X, rounds)
+    return training.posterior(loss, _rows(train), model.raw(train.X, rounds), raw)
 
 
 def _test(cell: Cell, choice: Best, train: Set, test: Set) -> dict[str, Any]:
@@ -146,7 +151,7 @@ def _test(cell: Cell, choice: Best, train: Set, test: Set) -> dict[str, Any]:
     loss, model, _ = _fit(cell, choice.trial, train, choice.rounds, None)
     seconds = time.perf_counter() - start
     raw = model.raw(test.X, choice.rounds)
-    probability = posterior(loss, train, model.raw(train.X, choice.rounds), raw)
+    probability = _posterior(loss, model, train, test, choice.rounds)
     default, tuned = scores.default_decision(raw), choice.threshold.decide(probability)
     return {
         "average_precision": scores.average_precision(test.y, probability),
