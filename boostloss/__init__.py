@@ -16,6 +16,7 @@ from boostloss.recorder import Recorder
 
 if TYPE_CHECKING:
     from boostloss.lightgbm import ImbalancedLGBMClassifier as ImbalancedLGBMClassifier
+    from boostloss.report.compare import compare as compare
     from boostloss.xgboost import ImbalancedXGBClassifier as ImbalancedXGBClassifier
 
 __version__ = "0.1.0"
@@ -36,15 +37,19 @@ __all__ = [
     "posterior_log_loss",
 ]
 
-# an engine is imported when its classifier is first asked for
-_CLASSIFIERS = {"ImbalancedLGBMClassifier": "lightgbm", "ImbalancedXGBClassifier": "xgboost"}
+# an engine is imported when its classifier is first asked for, and what reports need likewise
+_LAZY = {
+    "ImbalancedLGBMClassifier": "lightgbm",
+    "ImbalancedXGBClassifier": "xgboost",
+    "compare": "report.compare",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _CLASSIFIERS:
-        return getattr(import_module(f"boostloss.{_CLASSIFIERS[name]}"), name)
+    if name in _LAZY:
+        return getattr(import_module(f"boostloss.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'boostloss' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_CLASSIFIERS])
+    return sorted([*globals(), *_LAZY])

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from boostloss._optional import require
 from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
-from boostloss.losses._validation import Array, check_choice
+from boostloss.losses._validation import Array, check_choice, check_integer, check_labels
 from boostloss.recorder import Recorder, Run
 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -198,6 +199,96 @@ def flips_by_learning_rate(runs: Mapping[float, Recorder | Run], *, ax: Any = No
     axes.set(xlabel="learning rate", ylabel="share of rows that crossed", xscale="log")
     axes.legend()
     return axes
+
+
+def precision_recall(
+    y: ArrayLike, probabilities: ArrayLike | Mapping[str, ArrayLike], *, ax: Any = None
+) -> Any:
+    """Precision over recall of one model or several, with the share of positives.
+
+    Parameters
+    ----------
+    y : array of shape (n,), 0 or 1
+    probabilities : array of shape (n,), or dict of name to one
+        Any score that ranks the rows.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    labels = _binary(y)
+    axes = _axes(ax)
+    for i, (name, p) in enumerate(_curves(probabilities, len(labels)).items()):
+        precision, recall, _ = precision_recall_curve(labels, p)
+        shown = f"{name} ({average_precision_score(labels, p):.3f})".strip()
+        axes.plot(recall, precision, label=shown, drawstyle="steps-post", **_style(i))
+    axes.axhline(labels.mean(), color="0.6", lw=1, zorder=0, label="share of positives")
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(title="average precision")
+    return axes
+
+
+def reliability(
+    y: ArrayLike,
+    probabilities: ArrayLike | Mapping[str, ArrayLike],
+    *,
+    groups: int = 12,
+    ax: Any = None,
+) -> Any:
+    """Observed share of positives over the predicted probability, logarithmic.
+
+    Rows are sorted by probability and cut into ``groups`` of about equally many positives, so that
+    rare classes have points where their rows are.
+
+    Parameters
+    ----------
+    y : array of shape (n,), 0 or 1
+    probabilities : array of shape (n,), or dict of name to one
+    groups : int >= 1, default=12
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    check_integer("groups", groups, 1)
+    labels = _binary(y)
+    axes = _axes(ax)
+    least = 1.0
+    for i, (name, p) in enumerate(_curves(probabilities, len(labels)).items()):
+        order = np.argsort(p)
+        shares = np.cumsum(labels[order]) / max(labels.sum(), 1)
+        cells = np.minimum((shares * groups).astype(int), groups - 1)
+        parts = [order[cells == k] for k in np.unique(cells)]
+        predicted = np.array([p[rows].mean() for rows in parts])
+        observed = np.array([labels[rows].mean() for rows in parts])
+        there = (predicted > 0) & (observed > 0)
+        axes.plot(predicted[there], observed[there], marker="o", ms=4, label=name, **_style(i))
+        least = min([least, *predicted[there], *observed[there]])
+    axes.plot([least, 1], [least, 1], color="0.6", lw=1, zorder=0, label="calibrated")
+    axes.set(xlabel="predicted probability", ylabel="observed share", xscale="log", yscale="log")
+    axes.legend()
+    return axes
+
+
+def _binary(y: ArrayLike) -> Array:
+    labels = check_labels(y, 2)
+    if len(np.unique(labels)) < 2:
+        raise ValueError("y must hold both classes, 0 and 1")
+    return labels.astype(np.intp)
+
+
+def _curves(probabilities: Any, n_rows: int) -> dict[str, Array]:
+    given = probabilities if isinstance(probabilities, Mapping) else {"": probabilities}
+    curves = {name: np.asarray(p, dtype=np.float64) for name, p in given.items()}
+    for name, p in curves.items():
+        if p.shape != (n_rows,) or not np.isfinite(p).all():
+            raise ValueError(
+                f"probabilities must be {n_rows} finite numbers, one for each row, got "
+                f"shape {p.shape}{f' for {name}' if name else ''}"
+            )
+    return curves
 
 
 def _axes(ax: Any) -> Any:

@@ -1,8 +1,17 @@
 """The mathematics: losses with values, derivatives, intercepts and posteriors. No engine."""
 
 from boostloss.losses._base import Loss
+from boostloss.losses._catalogue import from_plain, to_plain
 from boostloss.losses.cross_entropy import CrossEntropy
 from boostloss.losses.focal import FocalLoss
 from boostloss.losses.ghm import GHMLoss, GradientWeights
 
-__all__ = ["CrossEntropy", "FocalLoss", "GHMLoss", "GradientWeights", "Loss"]
+__all__ = [
+    "CrossEntropy",
+    "FocalLoss",
+    "GHMLoss",
+    "GradientWeights",
+    "Loss",
+    "from_plain",
+    "to_plain",
+]

@@ -1,0 +1,139 @@
+"""A data file and its target, read and checked; every fault is one line that says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from boostloss._optional import require
+
+MOST_CLASSES, MOST_CATEGORIES = 30, 1000
+
+
+class BadInput(ValueError):
+    """Something in the user's file or options that the user can mend."""
+
+
+class Table(NamedTuple):
+    """Features, target, and groups (or None)."""
+
+    X: Any
+    y: Any
+    groups: Any
+
+
+def read(
+    path: Path,
+    target: str,
+    *,
+    groups: str | None = None,
+    time: str | None = None,
+    drop: list[str] | None = None,
+) -> Table:
+    """Features and target from a CSV or Parquet file.
+
+    Parameters
+    ----------
+    path : path
+    target : str
+        Column of the labels.
+    groups : str, optional
+        Column whose equal values must not stand in training and test; no feature.
+    time : str, optional
+        Column by which rows are sorted; no feature.
+    drop : list of str, optional
+        Columns that are no features.
+
+    Raises
+    ------
+    BadInput
+        Naming the file or column, and what would do.
+    """
+    frame = _frame(path)
+    names = list(frame.columns)
+    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    if twice:
+        raise BadInput(f"columns must have different names, got more than one {', '.join(twice)}")
+    named: dict[str, list[str | None]] = {
+        "target": [target],
+        "groups": [groups],
+        "time-order": [time],
+        "drop": [*(drop or [])],
+    }
+    for option, columns in named.items():
+        for column in columns:
+            if column is not None and column not in names:
+                raise BadInput(
+                    f"--{option} must be a column of {path}, got {column!r}; it has "
+                    f"{', '.join(map(str, names[:20]))}{', ...' if len(names) > 20 else ''}"
+                )
+    if time is not None:
+        frame = frame.sort_values(time, kind="stable").reset_index(drop=True)
+    y = _target(frame[target], target)
+    others = {column for columns in named.values() for column in columns if column is not None}
+    X = frame.drop(columns=list(others))
+    if X.shape[1] == 0:
+        raise BadInput(f"{path} must have features besides {', '.join(sorted(others))}, got none")
+    group_values = None if groups is None else require("pandas", "report").factorize(frame[groups])
+    return Table(_features(X), y, None if group_values is None else group_values[0])
+
+
+def _frame(path: Path) -> Any:
+    pd = require("pandas", "report")
+    if not path.is_file():
+        raise BadInput(f"{path} must be a CSV or Parquet file, got no such file")
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return pd.read_parquet(path)
+        # pandas would rename columns of equal names
+        header = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].tolist()
+        frame = pd.read_csv(path)
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise BadInput(f"{path} cannot be read as CSV or Parquet: {reason[0]}") from error
+    if len(header) == frame.shape[1]:
+        frame.columns = [str(name) for name in header]
+    return frame
+
+
+def _target(column: Any, name: str) -> Any:
+    if column.isna().any():
+        rows = int(column.isna().sum())
+        raise BadInput(f"target {name!r} must have a label in every row, {rows} have none")
+    values = column.nunique()
+    if values < 2:
+        given = f"only {column.iloc[0]!r}" if len(column) else "no rows"
+        raise BadInput(f"target {name!r} must have at least two classes, got {given}")
+    if values > MOST_CLASSES:
+        raise BadInput(
+            f"target {name!r} must be a class, of which there may be {MOST_CLASSES}; it has "
+            f"{values:,} different values"
+        )
+    return column.to_numpy()
+
+
+def _features(X: Any) -> Any:
+    pd = require("pandas", "report")
+    X = X.copy()
+    for name in X.columns:
+        column = X[name]
+        kinds = pd.api.types
+        if kinds.is_bool_dtype(column) or kinds.is_numeric_dtype(column):
+            if kinds.is_extension_array_dtype(column) or kinds.is_complex_dtype(column):
+                X[name] = column.astype(np.float64)
+            continue
+        if kinds.is_datetime64_any_dtype(column) or kinds.is_timedelta64_dtype(column):
+            raise BadInput(
+                f"column {name!r} holds times: use --time-order {name} or --drop {name}, or make "
+                "numbers of them"
+            )
+        values = column.nunique()
+        if values > MOST_CATEGORIES or values > max(20, len(column) // 2):
+            raise BadInput(
+                f"column {name!r} holds text with {values:,} different values, which is no "
+                f"category: use --drop {name}"
+            )
+        X[name] = column.astype("category")
+    return X
