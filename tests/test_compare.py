@@ -102,8 +102,8 @@ def test_folds_keep_groups_apart_and_time_in_order(frame):
     patients = frame["patient"].to_numpy()
     for learn, stop, test in module._splits(rows, 4, patients, False, 0):
         sets = [set(patients[part]) for part in (learn, stop, test)]
-        assert not (sets[0] & sets[1] or sets[0] & sets[2])
-        assert not sets[1] & sets[2]
+        assert sets[0].isdisjoint(sets[1] | sets[2])
+        assert sets[1].isdisjoint(sets[2])
     for learn, stop, test in module._splits(rows, 4, None, True, 0):
         assert learn.max() < stop.min() <= stop.max() < test.min()
 
