@@ -24,6 +24,9 @@ COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#5
 
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 
+LEAST_ROWS = 10
+"""Rows that a point of a reliability curve stands for, at least."""
+
 Losses = Loss | Sequence[Loss] | Mapping[str, Loss]
 Runs = Recorder | Run | Mapping[str, Recorder | Run]
 
@@ -225,7 +228,7 @@ def precision_recall(
         axes.plot(recall, precision, label=shown, drawstyle="steps-post", **_style(i))
     axes.axhline(labels.mean(), color="0.6", lw=1, zorder=0, label="share of positives")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(title="average precision")
+    axes.legend(title="average precision of all rows")
     return axes
 
 
@@ -238,8 +241,8 @@ def reliability(
 ) -> Any:
     """Observed share of positives over the predicted probability, logarithmic.
 
-    Rows are sorted by probability and cut into ``groups`` of about equally many positives, so that
-    rare classes have points where their rows are.
+    Rows are grouped by log-odds, in steps of equal width between the 0.5% and the 99.5% quantile,
+    so that rare classes are seen too; a group needs ten rows and a positive for a point.
 
     Parameters
     ----------
@@ -257,15 +260,16 @@ def reliability(
     axes = _axes(ax)
     least = 1.0
     for i, (name, p) in enumerate(_curves(probabilities, len(labels)).items()):
-        order = np.argsort(p)
-        shares = np.cumsum(labels[order]) / max(labels.sum(), 1)
-        cells = np.minimum((shares * groups).astype(int), groups - 1)
-        parts = [order[cells == k] for k in np.unique(cells)]
-        predicted = np.array([p[rows].mean() for rows in parts])
-        observed = np.array([labels[rows].mean() for rows in parts])
-        there = (predicted > 0) & (observed > 0)
-        axes.plot(predicted[there], observed[there], marker="o", ms=4, label=name, **_style(i))
-        least = min([least, *predicted[there], *observed[there]])
+        log_odds = logit(np.clip(p, 1e-15, 1 - 1e-15))
+        low, high = np.quantile(log_odds, [0.005, 0.995])
+        cells = np.digitize(log_odds, np.linspace(low, high, groups + 1)[1:-1])
+        rows = np.bincount(cells, minlength=groups)
+        positives = np.bincount(cells, labels, minlength=groups)
+        there = (rows >= LEAST_ROWS) & (positives > 0)
+        predicted = np.bincount(cells, p, minlength=groups)[there] / rows[there]
+        observed = positives[there] / rows[there]
+        axes.plot(predicted, observed, marker="o", ms=4, label=name, **_style(i))
+        least = min([least, *predicted, *observed])
     axes.plot([least, 1], [least, 1], color="0.6", lw=1, zorder=0, label="calibrated")
     axes.set(xlabel="predicted probability", ylabel="observed share", xscale="log", yscale="log")
     axes.legend()

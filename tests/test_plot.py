@@ -4,6 +4,7 @@ import matplotlib
 import numpy as np
 import pytest
 from scipy.special import expit
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from boostloss import CrossEntropy, FocalLoss, GHMLoss, Recorder, plot
 
@@ -97,6 +98,33 @@ def test_flips(recorder):
     by_rate = lines(plot.flips_by_learning_rate({0.3: recorder, 0.1: recorder}))
     assert by_rate["mean round"][:, 0].tolist() == [0.1, 0.3]
     assert by_rate["worst round"][0, 1] == recorder.run.flips[1:].max()
+
+
+def test_precision_recall(data):
+    y, raw = data
+    drawn = lines(plot.precision_recall(y, {"raw": raw, "flat": np.zeros(len(y))}))
+    name = f"raw ({average_precision_score(y, raw):.3f})"
+    precision, recall, _ = precision_recall_curve(y, raw)
+    np.testing.assert_array_equal(drawn[name], np.column_stack([recall, precision]))
+
+
+def test_reliability_lies_on_the_diagonal_where_it_should():
+    rng = np.random.default_rng(2)
+    p = expit(rng.normal(-3, 2, 200_000))
+    y = (rng.random(200_000) < p).astype(int)
+    drawn = lines(plot.reliability(y, {"true": p, "halved": p / 2}))
+    for name, factor in (("true", 1), ("halved", 2)):
+        predicted, observed = drawn[name][drawn[name][:, 0] > 0.003].T  # enough positives
+        np.testing.assert_allclose(factor * predicted, observed, rtol=0.2)
+    assert len(drawn["true"]) == 12
+
+
+@pytest.mark.parametrize("draw", [plot.precision_recall, plot.reliability])
+def test_curves_say_what_is_wrong(draw):
+    with pytest.raises(ValueError, match=r"probabilities must be 3 finite numbers.* for a"):
+        draw([0, 1, 1], {"a": [0.1, 0.2]})
+    with pytest.raises(ValueError, match="y must"):
+        draw([1, 1, 1], [0.1, 0.2, 0.3])
 
 
 def test_axes_given_are_used(recorder, data):

@@ -26,13 +26,13 @@ from boostloss.report.compare import (
 from boostloss.report.training import Rows
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem;
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
        color: #1a1a1a; background: #fff; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block;
         overflow-x: auto; }
-th, td { padding: .35rem .7rem; text-align: right; border-bottom: 1px solid #ddd;
-         white-space: nowrap; }
+th, td { padding: .35rem .55rem; font-size: .85rem; text-align: right; white-space: nowrap;
+         border-bottom: 1px solid #ddd; }
 th:first-child, td:first-child { text-align: left; }
 .best { font-weight: 700; } .muted { color: #555; font-size: .9rem; }
 img { max-width: 100%; height: auto; } pre { background: #f4f4f4; padding: 1rem; overflow-x: auto; }
@@ -43,7 +43,7 @@ HEADINGS = {
     "roc_auc": "ROC AUC",
     "log_loss": "log loss",
     "brier": "Brier",
-    "f1": "F1, tuned threshold",
+    "f1": "F1, tuned",
     "seconds": "seconds",
 }
 
@@ -141,7 +141,7 @@ def _page(done: Comparison, rows: Rows, title: str, snippet: str) -> str:
 <p class="muted">Mean ± standard deviation over the folds; Δ is the paired difference to the
 built-in objective with half of its 95% interval, corrected for overlapping training sets. Average
 precision and ROC AUC: larger is better; log loss and Brier of the calibrated probabilities:
-smaller.</p>
+smaller. F1 is that of a threshold tuned on other rows.</p>
 {pictures}
 <h2>The model</h2><p>{html.escape(done.best)}, refitted on all rows.</p>
 <pre>{html.escape(snippet)}</pre>
@@ -165,7 +165,7 @@ def _html_table(done: Comparison) -> str:
         cells = [f"<td>{html.escape(name)}</td>"]
         for figure in FIGURES:
             values = done.values(name, figure)
-            spread = f" ± {values.std(ddof=1):.4f}" if len(values) > 1 else ""
+            spread = f" <small>±&nbsp;{values.std(ddof=1):.4f}</small>" if len(values) > 1 else ""
             mark = ' class="best"' if best[figure] == name else ""
             digits = 1 if figure == "seconds" else 4
             text = f"{values.mean():.{digits}f}" + (spread if figure != "seconds" else "")
