@@ -116,7 +116,7 @@ def test_reliability_lies_on_the_diagonal_where_it_should():
     for name, factor in (("true", 1), ("halved", 2)):
         predicted, observed = drawn[name][drawn[name][:, 0] > 0.003].T  # enough positives
         np.testing.assert_allclose(factor * predicted, observed, rtol=0.2)
-    assert len(drawn["true"]) == 12
+    assert 8 <= len(drawn["true"]) <= 12
 
 
 @pytest.mark.parametrize("draw", [plot.precision_recall, plot.reliability])
