@@ -63,7 +63,7 @@ Weights = GradientWeights | ClassWeights
 class GHMLoss(Loss):
     r"""Gradient harmonizing mechanism ``w_y beta(q) u`` with ``u = -log p``, ``q = 1 - p``.
 
-    q is the norm of cross-entropy's gradient, |sigma(z) - y|. Rows are weighted by one over
+    q is the norm of cross-entropy's gradient, ``|sigma(z) - y|``. Rows are weighted by one over
     the density of their norm, so that neither the mass of easy rows (q near 0) nor the
     outliers (q near 1) dominate the sum [1]_:
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc_score
-from sklearn.metrics import precision_recall_curve as pr_curve
 
-from boostloss import CrossEntropy, FocalLoss, GHMLoss
+from boostloss import CrossEntropy, FocalLoss, GHMLoss, plot
 from boostloss._optional import require
 from boostloss.losses import Loss
 from boostloss.losses._validation import Array
 from boostloss.report import flights
+from boostloss.report.scores import Threshold
 
 ROUNDS, PATIENCE, LEARNING_RATE = 500, 60, 0.03
 
@@ -24,7 +24,7 @@ LOSSES: dict[str, Loss | None] = {
     "balanced CE": CrossEntropy(class_weight="balanced"),
     "focal γ=2": FocalLoss(gamma=2),
     "GHM": GHMLoss(),
-    "GHM, strength .25": GHMLoss(strength=0.25),
+    "GHM as published": GHMLoss(density="bins"),
 }
 
 
@@ -124,15 +124,8 @@ def _result(
 ) -> Result:  # fmt: skip
     frozen = (loss or CrossEntropy()).frozen(split.train[1], raw[0])
     valid, test = (frozen.posterior(z) for z in raw[1:])
-    threshold = best_threshold(split.valid[1], valid)
+    threshold = Threshold(split.valid[1].astype(int), valid).number
     return Result(engine, name, booster, link, test, threshold, trees, seconds)
-
-
-def best_threshold(y: Array, probability: Array) -> float:
-    """Threshold with the highest F1."""
-    precision, recall, thresholds = pr_curve(y, probability)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return float(thresholds[np.argmax(f1[:-1])])
 
 
 def _print_table(rows: list[list[str]]) -> None:
@@ -145,30 +138,18 @@ def _print_table(rows: list[list[str]]) -> None:
 
 def _picture(results: list[Result], y: Array, path: Path) -> None:
     figure_class = require("matplotlib.figure", "report").Figure
-    figure = figure_class(figsize=(13, 4.2), layout="constrained")
-    curves, sigma, posterior = figure.subplots(1, 3)
-    for result in results:
-        if result.engine != "XGBoost":
-            continue
-        precision, recall, _ = pr_curve(y, result.posterior)
-        curves.plot(recall, precision, label=result.loss)
-        for axes, probability in ((sigma, result.link), (posterior, result.posterior)):
-            axes.loglog(*_reliability(y, probability), marker="o", ms=3, label=result.loss)
-    curves.set(xlabel="recall", ylabel="precision", title="Precision and recall (XGBoost)")
-    curves.legend(fontsize=8)
-    for axes, title in ((sigma, "Reliability of σ(raw)"), (posterior, "… of the posterior")):
-        axes.plot([1e-4, 1], [1e-4, 1], color="0.6", lw=1, zorder=0)
-        axes.set(xlabel="predicted", ylabel="observed share", title=title)
-        axes.set(xlim=(1e-4, 1), ylim=(1e-4, 1))
-    figure.savefig(path, dpi=120)
+    figure = figure_class(figsize=(16, 4.8), layout="constrained")
+    ranking, sigma, calibrated = figure.subplots(1, 3)
+    shown = [result for result in results if result.engine == "LightGBM"]
+    posterior = {result.loss: result.posterior for result in shown}
+    plot.precision_recall(y, posterior, ax=ranking)
+    plot.reliability(y, {result.loss: result.link for result in shown}, ax=sigma)
+    plot.reliability(y, posterior, ax=calibrated)
+    ranking.set_title("Precision and recall (LightGBM)")
+    sigma.set_title("Reliability of σ(raw)")
+    calibrated.set_title("… of the posterior")
+    figure.savefig(path, dpi=100)
     print(f"picture: {path}")
-
-
-def _reliability(y: Array, probability: Array) -> tuple[Array, Array]:
-    """Mean prediction and observed share in 15 groups of equal size."""
-    groups = np.array_split(np.argsort(probability), 15)
-    return (np.array([probability[g].mean() for g in groups]),
-            np.array([max(y[g].mean(), 1e-4) for g in groups]))  # fmt: skip
 
 
 def _save_and_read_back(best: Result, split: flights.Split, output: Path) -> None:
