@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench lint types clean
+.PHONY: demo test bench docs lint types clean
 
 demo: $(VENV)/ready-demo
 	$(BIN)/boostloss demo
@@ -12,6 +12,9 @@ test: $(VENV)/ready-test
 
 bench: $(VENV)/ready-bench
 	$(BIN)/python -W ignore -m benchmarks
+
+docs: $(VENV)/ready-docs
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 lint: $(VENV)/ready-test
 	$(BIN)/ruff check .
@@ -30,6 +33,10 @@ $(VENV)/ready-demo: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/ready-test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --group test --editable ".[report]"
+	touch $@
+
+$(VENV)/ready-docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --group engines --group docs --editable .
 	touch $@
 
 # imbalance-xgboost asks for the package xgboost by name: its dependencies are left out

@@ -175,7 +175,7 @@ def flips(runs: Runs, *, ax: Any = None) -> Any:
         run = _run(one)
         axes.plot(run.rounds[1:], run.flips[1:], label=name, **_style(i))
     axes.set(xlabel="round", ylabel="share of rows that crossed")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, auto=None)
     if isinstance(runs, Mapping):
         axes.legend()
     return axes

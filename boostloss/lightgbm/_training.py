@@ -44,7 +44,8 @@ def train(
     instead). Afterwards the intercept is added to the first tree's leaves and the link is
     written into the model: ``predict`` gives sigma or softmax of the raw score, SHAP values
     add up to it, and the saved file needs LightGBM alone. Calibrated probabilities are
-    ``loss.posterior(booster.predict(X, raw_score=True))``.
+    ``loss.posterior(booster.predict(X, raw_score=True))``, with ``loss.resolve(y)`` for class
+    weights that are counted and ``loss.frozen(y, raw_train)`` for GHM.
 
     Parameters
     ----------

@@ -267,16 +267,17 @@ def run(
     splits = _splits(rows, folds, groups, time_order, seed)
     native = {**_engine_params(engine, learning_rate, seed), **(params or {})}
     done = Comparison(metric, engine, labels, chosen)
-    tqdm = require("tqdm.auto", "report").tqdm
-    tasks = [(name, split) for split in splits for name in chosen]
-    with tqdm(tasks, unit="model", disable=not progress) as bar:
-        try:
-            for name, split in bar:
-                bar.set_postfix_str(name)
-                _one(done, name, native, rows, split, rounds)
-        except KeyboardInterrupt:
-            if not stop_quietly:
-                raise
+    tasks: Any = [(name, split) for split in splits for name in chosen]
+    if progress:
+        tasks = require("tqdm.auto", "report").tqdm(tasks, unit="model")
+    try:
+        for name, split in tasks:
+            if progress:
+                tasks.set_postfix_str(name)
+            _one(done, name, native, rows, split, rounds)
+    except KeyboardInterrupt:
+        if not stop_quietly:
+            raise
     return done
 
 

@@ -36,7 +36,8 @@ def train(
     from the loss's exact intercept (unless ``params`` has a ``base_score`` or training goes on
     from ``xgb_model``), ``predict`` gives sigma or softmax of the raw score, and the saved
     file needs XGBoost alone. Calibrated probabilities are
-    ``loss.posterior(booster.predict(d, output_margin=True))``.
+    ``loss.posterior(booster.predict(d, output_margin=True))``, with ``loss.resolve(y)`` for class
+    weights that are counted and ``loss.frozen(y, raw_train)`` for GHM.
 
     Parameters
     ----------
