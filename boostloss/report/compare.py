@@ -265,7 +265,7 @@ def run(
     chosen = _chosen(losses)
     rows = Rows(X, codes, weight, len(labels))
     splits = _splits(rows, folds, groups, time_order, seed)
-    native = {**_engine_params(engine, learning_rate, seed), **(params or {})}
+    native = {**engine_params(engine, learning_rate, seed), **(params or {})}
     done = Comparison(metric, engine, labels, chosen)
     tasks: Any = [(name, split) for split in splits for name in chosen]
     if progress:
@@ -298,7 +298,8 @@ def _name(loss: Any) -> str:
     return loss if isinstance(loss, str) else repr(loss)
 
 
-def _engine_params(engine: str, learning_rate: float, seed: int) -> dict[str, Any]:
+def engine_params(engine: str, learning_rate: float, seed: int) -> dict[str, Any]:
+    """Parameters of either engine that give trees of like size."""
     if engine == "xgboost":
         return {"eta": learning_rate, "tree_method": "hist", "max_depth": 6, "seed": seed}
     return {

@@ -21,7 +21,7 @@ from boostloss.report.compare import (
     FIGURES,
     SMALLER_IS_BETTER,
     Comparison,
-    _engine_params,
+    engine_params,
 )
 from boostloss.report.training import Rows
 
@@ -77,7 +77,7 @@ def _write_model(done: Comparison, rows: Rows, settings: dict[str, Any], folder:
     if loss is not None:
         loss = loss.resolve(rows.y, rows.weight, n_classes=rows.n_classes)
     params = {
-        **_engine_params(done.engine, settings["learning_rate"], settings["seed"]),
+        **engine_params(done.engine, settings["learning_rate"], settings["seed"]),
         **(settings.get("params") or {}),
     }
     rounds = max(1, round(float(np.median(done.values(name, "rounds")))))
