@@ -199,7 +199,7 @@ def picture(blocks: Any, path: Path) -> None:
                   ha="left" if left else "right")  # fmt: skip
     axes.plot([1, 1 + difference], [1.7, 1.7], color="#0072B2", lw=2)
     axes.text(1 + difference + 0.05, 1.7, f"critical difference {difference:.2f}", va="center",
-              color="#0072B2")  # fmt: skip
+              color="#0072B2", bbox={"fc": "white", "ec": "none", "pad": 1}, zorder=3)  # fmt: skip
     for k, (low, high) in enumerate(_groups(mean.to_numpy(), difference)):
         axes.plot([low - 0.03, high + 0.03], [0.7 - 0.5 * k] * 2, color="#D55E00", lw=4)
     figure.savefig(path, dpi=150)

@@ -55,7 +55,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
 
     Parameters
     ----------
-    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="focal"
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="ghm"
         A loss object, whose parameters can be searched as ``loss__gamma`` and the like, or the
         name of one with its defaults. A ``class_weight`` of the loss that is a dict has the
         labels of ``y`` for keys.
@@ -104,7 +104,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     """
 
     def __init__(
-        self, *, loss: Loss | str = "focal", probability: str = "posterior", **kwargs: Any
+        self, *, loss: Loss | str = "ghm", probability: str = "posterior", **kwargs: Any
     ) -> None:
         self.loss = loss
         self.probability = probability

@@ -36,7 +36,7 @@ class ImbalancedXGBClassifier(LossClassifierMixin, _Parent):
 
     Parameters
     ----------
-    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="focal"
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="ghm"
         A loss object, whose parameters can be searched as ``loss__gamma`` and the like, or the
         name of one with its defaults. A ``class_weight`` that is a dict has the labels of
         ``y`` for keys. XGBoost's own ``gamma`` (minimum split loss) is another parameter.
@@ -88,7 +88,7 @@ class ImbalancedXGBClassifier(LossClassifierMixin, _Parent):
     def __init__(
         self,
         *,
-        loss: Loss | str = "focal",
+        loss: Loss | str = "ghm",
         probability: str = "posterior",
         objective: Any = "binary:logistic",
         **kwargs: Any,
