@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from boostloss.losses._norms import gradient_norms
-from boostloss.losses._tally import FIELDS, TABLES, tally
+from boostloss.losses._tally import FIELDS, of_true_class, tally
 from boostloss.losses._validation import Array, check_integer, check_number
 
 
@@ -88,7 +88,7 @@ class Run:
         return f"Run({len(self._rounds)} rounds, {self.n_classes} classes, {self.bins} bins)"
 
     def _table(self) -> Array:
-        shape = (len(self._sums), self.n_classes, self.bins, FIELDS - 1)
+        shape = (len(self._sums), self.n_classes, self.bins, FIELDS)
         return np.reshape(self._sums, shape)
 
     def _crossings(self) -> Array:
@@ -99,20 +99,19 @@ class Run:
         shares: Array = self._crossings()[..., direction] / np.maximum(rows, 1.0)
         return shares
 
-    def _add(self, y: Array, raw: Array, gradient: Array, max_rounds: int) -> None:
-        norms, _ = gradient_norms(y, raw)
+    def _add(self, y: Array, raw: Array, gradient: Array, max_rounds: int, n_threads: int) -> None:
+        norms, _ = gradient_norms(y, raw, n_threads)
         first = self._was_hard is None
         if self._was_hard is None or len(self._was_hard) != len(norms):
             self._was_hard = (norms > self.hard).astype(np.uint8)
-        sums = np.zeros(TABLES * self.n_classes * self.bins * FIELDS)
+        sums = np.zeros(self.n_classes * self.bins * FIELDS)
         if self._pending is None:
             self._pending = np.zeros((self.n_classes, 2))
         slopes = gradient if gradient.ndim == 1 else _of_true_class(gradient, y)
         tally(norms, y, slopes, self.bins, self.hard, self._was_hard, sums, self._pending)
         if first or self._seen % self._every == 0:
-            table = sums.reshape(TABLES, self.n_classes, self.bins, FIELDS).sum(axis=0)
             self._rounds.append(self._seen)
-            self._sums.append(table[..., : FIELDS - 1])
+            self._sums.append(sums)
             self._moved.append(self._pending)
             self._pending = None
         self._seen += 1
@@ -199,7 +198,8 @@ class Recorder:
             n_classes = raw.shape[1] if raw.ndim == 2 else 2
             memory["recorded"] = Run(self.hard, self.bins, n_classes)
             self.runs.append(memory["recorded"])
-        memory["recorded"]._add(np.asarray(y), raw, gradient, self.max_rounds)
+        n_threads = memory.get("n_threads", 1)
+        memory["recorded"]._add(np.asarray(y), raw, gradient, self.max_rounds, n_threads)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Recorder:
         return self  # LightGBM trains with a deep copy of the objective
@@ -216,6 +216,6 @@ def check_recorder(recorder: Any) -> Recorder | None:
 
 
 def _of_true_class(gradient: Array, y: Array) -> Array:
-    column = np.asarray(y).astype(np.intp)[:, None]
-    slopes: Array = np.take_along_axis(gradient, column, axis=1)[:, 0]
+    slopes = np.empty(len(gradient), dtype=gradient.dtype)
+    of_true_class(gradient, y, slopes)
     return slopes

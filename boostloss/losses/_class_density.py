@@ -24,6 +24,12 @@ _TABLES, _TURN = 4, np.uint64(3)
 """Rows take turns: one need not wait until the row before it, in the same cell, is added."""
 _1, _2 = np.uint64(1), np.uint64(2)
 
+FLUSH = 4096
+"""Rows counted in whole numbers, count and share (to 2**-19) in one, before they are summed."""
+
+_ONE, _LOW, _HIGH = np.uint64(1 << 32), np.uint64((1 << 32) - 1), np.uint64(32)
+_UNIT, _HALF = np.float32(1 << 19), np.float32(0.5)
+
 
 class ClassWeights(NamedTuple):
     """GHM's weight as a function of label and gradient norm, as a round left it."""
@@ -95,18 +101,25 @@ def _places(norms: Any, y: Any, start: Any, n_rows: Any, bins: Any, cell: Any, s
 def _spread(norms: Any, y: Any, weight: Any, bins: int, sums: Any) -> None:
     """Add each row to ``sums``, flat (tables, K, bins + 1, 2): its weight, and the right's."""
     cell, share = np.zeros(BLOCK, np.uint32), np.zeros(BLOCK, np.float32)
-    table = np.uint64(sums.shape[0] // _TABLES)
+    n_cells = np.uint64(sums.shape[0] // (2 * _TABLES))
+    counted, packed = np.zeros(_TABLES * n_cells, np.uint64), np.zeros(BLOCK, np.uint64)
     for block in range(0, norms.shape[0], BLOCK):
         start, n_rows = np.uint64(block), np.uint64(min(BLOCK, norms.shape[0] - block))
         _places(norms, y, start, n_rows, bins, cell, share)
         if weight is None:
             for i in range(n_rows):
-                at = np.uint64(cell[i]) * _2 + (i & _TURN) * table
-                sums[at] += 1.0
-                sums[at + _1] += np.float64(share[i])
+                packed[i] = np.uint64(np.uint32(share[i] * _UNIT + _HALF)) + _ONE
+            for i in range(n_rows):
+                counted[np.uint64(cell[i]) + (i & _TURN) * n_cells] += packed[i]
+            if (block + BLOCK) % FLUSH == 0 or block + BLOCK >= norms.shape[0]:
+                for k in range(counted.shape[0]):
+                    at = np.uint64(k) * _2
+                    sums[at] += np.float64(counted[k] >> _HIGH)
+                    sums[at + _1] += np.float64(counted[k] & _LOW) / np.float64(_UNIT)
+                    counted[k] = 0
         else:
             for i in range(n_rows):
-                at = np.uint64(cell[i]) * _2 + (i & _TURN) * table
+                at = (np.uint64(cell[i]) + (i & _TURN) * n_cells) * _2
                 sums[at] += np.float64(weight[start + i])
                 sums[at + _1] += np.float64(weight[start + i]) * np.float64(share[i])
 
