@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,7 +42,6 @@ class Run:
     _sums: list[Array] = field(default_factory=list)
     _moved: list[Array] = field(default_factory=list)
     _pending: Array | None = None
-    _was_hard: Array | None = None
 
     @property
     def edges(self) -> Array:
@@ -99,17 +98,27 @@ class Run:
         shares: Array = self._crossings()[..., direction] / np.maximum(rows, 1.0)
         return shares
 
-    def _add(self, y: Array, raw: Array, gradient: Array, max_rounds: int, n_threads: int) -> None:
-        norms, _ = gradient_norms(y, raw, n_threads)
-        first = self._was_hard is None
-        if self._was_hard is None or len(self._was_hard) != len(norms):
-            self._was_hard = (norms > self.hard).astype(np.uint8)
+    def _add(
+        self, y: Array, raw: Array, gradient: Array, max_rounds: int, memory: dict[str, Any]
+    ) -> None:
+        rows = memory.get("recorded_rows")
+        if rows is None or rows.norms.shape != y.shape:
+            rows = memory["recorded_rows"] = _Rows.like(raw, gradient)
+        if raw.dtype != np.float32:
+            np.copyto(rows.scores, raw)
+            raw = rows.scores
+        gradient_norms(y, raw, memory.get("n_threads", 1), rows.norms)
+        if not self._seen:
+            np.greater(rows.norms, self.hard, out=rows.was_hard, casting="unsafe")
+        slopes = gradient
+        if gradient.ndim == 2:
+            slopes = rows.slopes
+            of_true_class(gradient, y, slopes)
         sums = np.zeros(self.n_classes * self.bins * FIELDS)
         if self._pending is None:
             self._pending = np.zeros((self.n_classes, 2))
-        slopes = gradient if gradient.ndim == 1 else _of_true_class(gradient, y)
-        tally(norms, y, slopes, self.bins, self.hard, self._was_hard, sums, self._pending)
-        if first or self._seen % self._every == 0:
+        tally(rows.norms, y, slopes, self.bins, self.hard, rows.was_hard, sums, self._pending)
+        if self._seen % self._every == 0:
             self._rounds.append(self._seen)
             self._sums.append(sums)
             self._moved.append(self._pending)
@@ -129,6 +138,28 @@ class Run:
         self._rounds = [self._rounds[i] for i in kept]
         self._sums = [self._sums[i] for i in kept]
         self._moved = moved  # type: ignore[assignment]
+
+
+class _Rows(NamedTuple):
+    """What is kept of each row from round to round; gone with the training."""
+
+    scores: Array
+    """In float32, which takes half the time and is exact enough to be counted."""
+
+    norms: Array
+    slopes: Array
+    was_hard: Array
+
+    @classmethod
+    def like(cls, raw: Array, gradient: Array) -> _Rows:
+        n_slopes = len(raw) if gradient.ndim == 2 else 0
+        given = raw.dtype == np.float32
+        return cls(
+            np.empty(0, np.float32) if given else np.empty_like(raw, np.float32),
+            np.empty(len(raw), np.float32),
+            np.empty(n_slopes, gradient.dtype),
+            np.empty(len(raw), np.uint8),
+        )
 
 
 class Recorder:
@@ -198,8 +229,7 @@ class Recorder:
             n_classes = raw.shape[1] if raw.ndim == 2 else 2
             memory["recorded"] = Run(self.hard, self.bins, n_classes)
             self.runs.append(memory["recorded"])
-        n_threads = memory.get("n_threads", 1)
-        memory["recorded"]._add(np.asarray(y), raw, gradient, self.max_rounds, n_threads)
+        memory["recorded"]._add(np.asarray(y), raw, gradient, self.max_rounds, memory)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Recorder:
         return self  # LightGBM trains with a deep copy of the objective
@@ -213,9 +243,3 @@ def check_recorder(recorder: Any) -> Recorder | None:
     if recorder is not None and not isinstance(recorder, Recorder):
         raise TypeError(f"recorder must be a boostloss.Recorder or None, got {recorder!r}")
     return recorder
-
-
-def _of_true_class(gradient: Array, y: Array) -> Array:
-    slopes = np.empty(len(gradient), dtype=gradient.dtype)
-    of_true_class(gradient, y, slopes)
-    return slopes
