@@ -736,7 +736,8 @@ def test_lightgbm_parameters_by_their_other_names(binary):
     quiet = {"verbose": -1, "n_estimators": 3}
     with pytest.raises(ValueError, match="application must be left out"):
         ImbalancedLGBMClassifier(application="binary", **quiet).fit(X, y)
-    assert ImbalancedLGBMClassifier(is_unbalance="false", **quiet).fit(X, y).loss_ == FocalLoss()
+    model = ImbalancedLGBMClassifier(loss="focal", is_unbalance="false", **quiet)
+    assert model.fit(X, y).loss_ == FocalLoss()
     model = ImbalancedLGBMClassifier(metrics="auc", **quiet)
     fit_with_stopping(model, X, y, binary.X_valid, binary.y_valid)
     assert list(model.evals_result_["valid_0"]) == ["auc"]

@@ -121,7 +121,9 @@ def _spread(norms: Any, y: Any, weight: Any, bins: int, sums: Any) -> None:
             for i in range(n_rows):
                 at = (np.uint64(cell[i]) + (i & _TURN) * n_cells) * _2
                 sums[at] += np.float64(weight[start + i])
-                sums[at + _1] += np.float64(weight[start + i]) * np.float64(share[i])
+                # rounded as where rows are counted: a weight must be as good as repeating a row
+                part = np.float64(np.uint32(share[i] * _UNIT + _HALF)) / np.float64(_UNIT)
+                sums[at + _1] += np.float64(weight[start + i]) * part
 
 
 @kernel
