@@ -13,7 +13,7 @@ from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
 from boostloss.losses._base import Memory
 from boostloss.losses._threads import WORTHWHILE
 from boostloss.losses._validation import Array
-from boostloss.recorder import Recorder, check_recorder
+from boostloss.recorder import TALLY_COST, Recorder, check_recorder
 
 
 class Objective:
@@ -64,7 +64,8 @@ class Objective:
         raw = np.asarray(call.raw)
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
         factor = _engine_call.hessian_factor(_engine_call.engine_of(run), n_classes)
-        if raw.size >= WORTHWHILE and "n_threads" not in memory:
+        worthwhile = WORTHWHILE if self.recorder is None else WORTHWHILE // TALLY_COST
+        if raw.size >= worthwhile and "n_threads" not in memory:
             memory["n_threads"] = _engine_call.thread_limit(run)
         gradient, hessian = self.loss.gradient_hessian(
             call.y,

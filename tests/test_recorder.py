@@ -143,3 +143,19 @@ def test_bad_input_is_named():
         focal_obj(recorder=[])
     with pytest.raises(ValueError, match="no run"):
         _ = Recorder().run
+
+
+def test_records_do_not_depend_on_threads():
+    rng = np.random.default_rng(0)
+    y = (rng.random(600_000) < 0.05).astype(np.float32)
+    recorders, memories = [Recorder(), Recorder()], [{"n_threads": 1}, {"n_threads": 2}]
+    for _ in range(2):
+        raw = rng.normal(-2, 2, len(y)).astype(np.float32)
+        gradient, _ = FocalLoss(2).gradient_hessian(y, raw)
+        for recorder, memory in zip(recorders, memories, strict=True):
+            recorder.see(y, raw, gradient, memory)
+    one, two = (recorder.run for recorder in recorders)
+    np.testing.assert_array_equal(one.counts, two.counts)
+    np.testing.assert_array_equal(one.weights, two.weights)
+    np.testing.assert_array_equal(one.flips, two.flips)
+    assert one.counts.sum() == 2 * len(y)
