@@ -16,7 +16,10 @@ def main(arguments: list[str] | None = None) -> int:
         return status
     except KeyboardInterrupt:
         return 130
-    except (ImportError, OSError, ValueError, TypeError) as error:
+    except Exception as error:
+        expected = isinstance(error, ImportError | OSError | ValueError | TypeError)
+        if not expected and type(error).__name__ not in ("LightGBMError", "XGBoostError"):
+            raise
         print(f"boostloss: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 
@@ -38,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         help="of cross_entropy, balanced, focal, ghm; default: five, with two γ",
     )
     compare.add_argument("--folds", type=int, default=5)
+    compare.add_argument("--positive", metavar="LABEL", help="of two classes; default: the rarer")
     order = compare.add_mutually_exclusive_group()
     order.add_argument("--groups", metavar="COLUMN", help="equal values stay in one fold")
     order.add_argument("--time-order", metavar="COLUMN", help="train on the past, test on the next")

@@ -196,6 +196,8 @@ def flips_by_learning_rate(runs: Mapping[float, Recorder | Run], *, ax: Any = No
     """
     rates = sorted(runs)
     shares = [_run(runs[rate]).flips[1:] for rate in rates]
+    if not rates or min(map(len, shares)) == 0:
+        raise ValueError("runs must have at least two recorded rounds each")
     axes = _axes(ax)
     axes.plot(rates, [s.mean() for s in shares], marker="o", label="mean round", **_style(1))
     axes.plot(rates, [s.max() for s in shares], marker="s", label="worst round", **_style(2))

@@ -30,7 +30,10 @@ class Run:
         Mean weight that the loss gave there, sample weight included: slope over norm. NaN
         where there were no rows.
     hardened, eased : arrays of shape (R, K)
-        Share of each class's rows that became hard, or easy, since the record before.
+        Share of each class's rows that became hard, or easy, in a round: the mean of the rounds
+        since the record before.
+    flips : array of shape (R,)
+        Share of all rows that crossed, either way, in a round; likewise.
     edges : array of shape (bins + 1,)
         Borders of the bins.
     hard : float
@@ -82,8 +85,8 @@ class Run:
 
     @property
     def flips(self) -> Array:
-        """Share of all rows that crossed, either way, since the record before; shape (R,)."""
-        rows = self.counts.sum(axis=(1, 2))
+        """Share of all rows that crossed, either way, in a round; shape (R,)."""
+        rows = self.counts.sum(axis=(1, 2)) * self._gaps()
         flips: Array = self._crossings().sum(axis=(1, 2)) / np.maximum(rows, 1.0)
         return flips
 
@@ -97,8 +100,12 @@ class Run:
     def _crossings(self) -> Array:
         return np.reshape(self._moved, (len(self._moved), self.n_classes, 2))
 
+    def _gaps(self) -> Array:
+        """Rounds since the record before."""
+        return np.diff(self.rounds, prepend=-1)
+
     def _shares(self, direction: int) -> Array:
-        rows = self.counts.sum(axis=2)
+        rows = self.counts.sum(axis=2) * self._gaps()[:, None]
         shares: Array = self._crossings()[..., direction] / np.maximum(rows, 1.0)
         return shares
 

@@ -46,7 +46,8 @@ def test_cross_entropy_through_us_is_the_built_in(engine, frame):
         assert found.loc["built-in", f"{figure}_difference"] == 0.0
     assert found["average_precision"].min() > 0.5
     assert found["log_loss"].max() < 0.3
-    assert len(found.attrs["sentences"]) == 3
+    assert found.attrs["sentences"][0] == "Positive class: fraud."
+    assert len(found.attrs["sentences"]) == 4
 
 
 def test_the_same_call_twice_gives_the_same(frame):
@@ -66,7 +67,9 @@ def test_three_classes_and_arrays():
 
 
 def done(metric="average_precision", **folds):
-    result = module.Comparison(metric, "xgboost", np.array([0, 1]), dict.fromkeys(folds))
+    names = ["built-in" if name == "built_in" else name for name in folds]
+    labels, losses = np.array(["a", "b", "c"]), dict.fromkeys(names)
+    result = module.Comparison(metric, "xgboost", labels, losses, np.empty(0))
     for name, values in folds.items():
         rows = [dict.fromkeys(module.FIGURES, 0.1) | {metric: v, "rounds": 10.0} for v in values]
         result.folds["built-in" if name == "built_in" else name] = rows
@@ -128,8 +131,7 @@ def test_the_command_writes_what_loads_alone(engine, losses, csv, tmp_path, monk
     use = (output / "use_model.py").read_text()
     lines = [
         "import pandas as pd",
-        f"X = pd.read_csv({str(csv)!r}).drop(columns=['target', 'patient', 'day'])",
-        "X['kind'] = X['kind'].astype('category')",
+        f"X = pd.read_csv({str(csv)!r})",
         use,
         "assert probability.shape == (900,) and 0.05 < probability.mean() < 0.2, probability",
     ]
@@ -212,8 +214,13 @@ def test_ctrl_c_leaves_what_was_finished(csv, tmp_path, monkeypatch, capsys):
     options = ["--target", "target", "--drop", "patient", "day", "--folds", "3", "--rounds", "10"]
     arguments = ["compare", str(csv), *options, "--losses", "focal", "--output", str(output)]
     assert main(arguments) == 130
-    assert "built-in" in pd.read_csv(output / "table.csv")["loss"].tolist()
-    assert (output / "report.html").exists()
+    # one fold is whole, of the second focal is missing
+    assert pd.read_csv(output / "table.csv")["loss"].tolist() == ["built-in", "focal"]
+    said = capsys.readouterr().out
+    assert "Interrupted after 3 of 6 models: 1 fold(s) compared." in said
+    assert "on a single fold" in said
+    assert "keep it" not in said
+    assert "Interrupted" in (output / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -233,3 +240,52 @@ def test_bad_arguments_are_named(argument, value, error, frame):
     X, y = frame[list("abcdef")], frame["target"]
     with pytest.raises(error, match="loss" if argument == "losses" else argument):
         compare(X, y, progress=False, **{argument: value})
+
+
+def test_the_rarer_class_is_the_positive_one(frame):
+    X = frame[list("abcdef")]
+    swapped = frame["target"].map({"fraud": "a", "fine": "b"})  # now it sorts first
+    one, two = (compare(X, y, losses=["focal"], **SHORT) for y in (frame["target"], swapped))
+    assert two.attrs["sentences"][0] == "Positive class: a."
+    figures = ["average_precision", "log_loss", "f1"]
+    pd.testing.assert_frame_equal(one[figures], two[figures], check_names=False)
+    other = compare(X, frame["target"], losses=["focal"], positive="fine", **SHORT)
+    assert other["average_precision"].min() > 0.9
+    with pytest.raises(ValueError, match="positive must be one of"):
+        compare(X, swapped, positive="c", **SHORT)
+
+
+def test_an_interruption_in_the_first_fold_gives_no_verdict():
+    found = done(built_in=[0.5], good=[0.6])
+    found.losses["late"], found.n_models = None, 9
+    said = found.sentences()
+    assert said[0] == "Interrupted after 2 of 9 models: 1 fold(s) compared; not compared: late."
+    assert not any("keep it" in line or "Best" in line for line in said[:2])
+
+
+def test_dates_are_ordered_as_dates_or_refused(frame, tmp_path):
+    path = tmp_path / "data.csv"
+    days = pd.to_datetime("2020-01-01") + pd.to_timedelta(frame["day"], unit="D")
+    frame.assign(day=days.dt.strftime("%Y-%m-%d")).to_csv(path, index=False)
+    assert table.read(path, "target", time="day", drop=["patient"]).X["a"].tolist() == (
+        pytest.approx(frame.sort_values("day")["a"].tolist())
+    )
+    frame.assign(day=days.dt.strftime("%d/%m/%Y")).to_csv(path, index=False)
+    with pytest.raises(table.BadInput, match="dates such as 2024-01-31"):
+        table.read(path, "target", time="day")
+    frame.to_csv(path)
+    with pytest.raises(table.BadInput, match="column 1 has none"):
+        table.read(path, "target")
+
+
+def test_names_that_engines_do_not_take(frame):
+    X = frame[list("abcdef")]
+    for names, words in ((["a[0]", *"bcdef"], r"'a\[0\]'"), (["a", "a", *"cdef"], "twice: a")):
+        with pytest.raises(ValueError, match=words):
+            compare(X.set_axis(names, axis=1), frame["target"], progress=False)
+    with pytest.raises(ValueError, match="must not give another loss the name"):
+        compare(X, frame["target"], losses={"built-in": "focal"}, progress=False)
+    with pytest.raises(TypeError, match="time_order must be"):
+        compare(X, frame["target"], time_order="day", progress=False)
+    weighted = CrossEntropy(class_weight={"fraud": 5, "fine": 1})
+    assert len(compare(X, frame["target"], losses={"weighted": weighted}, **SHORT)) == 2

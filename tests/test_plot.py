@@ -100,6 +100,14 @@ def test_flips(recorder):
     assert by_rate["worst round"][0, 1] == recorder.run.flips[1:].max()
 
 
+def test_one_round_has_no_crossings(data):
+    y, raw = data
+    recorder = Recorder()
+    recorder.see(y, raw, expit(raw) - y, {})
+    with pytest.raises(ValueError, match="at least two recorded rounds"):
+        plot.flips_by_learning_rate({0.1: recorder})
+
+
 def test_precision_recall(data):
     y, raw = data
     drawn = lines(plot.precision_recall(y, {"raw": raw, "flat": np.zeros(len(y))}))

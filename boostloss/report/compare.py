@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
+from sklearn.base import clone
 from sklearn.model_selection import (
     StratifiedGroupKFold,
     StratifiedKFold,
     TimeSeriesSplit,
 )
 
-from boostloss._classifier import check_features, encode_labels
+from boostloss._classifier import _by_code, check_features, encode_labels
 from boostloss._optional import require
 from boostloss.losses import CrossEntropy, FocalLoss, Loss
 from boostloss.losses._catalogue import named
@@ -65,15 +66,37 @@ class Comparison:
     engine: str
     labels: Array
     losses: dict[str, Loss | None]
+    codes: Array
+    """Each row's class, its place in ``labels``; of two classes 1 is the positive one."""
+
+    n_models: int = 0
+    """Models that were to be trained."""
+
     folds: dict[str, list[dict[str, float]]] = field(default_factory=dict)
-    held_out: dict[str, tuple[Array, Array]] = field(default_factory=dict)
-    """Codes and probabilities of all test rows."""
+    held_out: dict[str, list[tuple[Array, Array]]] = field(default_factory=dict)
+    """Codes and probabilities of each fold's test rows."""
+
+    @property
+    def n_folds(self) -> int:
+        """Folds that all losses have finished; one if the first is not yet."""
+        return max(1, min(len(self.folds.get(name, [])) for name in self.losses))
 
     @property
     def finished(self) -> list[str]:
-        """Names of the losses with a result on every fold."""
-        most = max((len(rows) for rows in self.folds.values()), default=0)
-        return [name for name, rows in self.folds.items() if len(rows) == most]
+        """Names of the losses with a result on every one of ``n_folds``."""
+        return [name for name in self.losses if len(self.folds.get(name, [])) >= self.n_folds]
+
+    @property
+    def interrupted(self) -> str:
+        """What is missing after Ctrl-C, in words; empty if nothing is."""
+        done = sum(len(rows) for rows in self.folds.values())
+        if done >= self.n_models:
+            return ""
+        missing = [name for name in self.losses if name not in self.finished]
+        text = (
+            f"Interrupted after {done} of {self.n_models} models: {self.n_folds} fold(s) compared"
+        )
+        return text + (f"; not compared: {', '.join(missing)}." if missing else ".")
 
     @property
     def best(self) -> str:
@@ -86,7 +109,12 @@ class Comparison:
 
     def values(self, name: str, figure: str) -> Array:
         """A figure of one loss on each fold."""
-        return np.array([fold[figure] for fold in self.folds[name]])
+        return np.array([fold[figure] for fold in self.folds[name][: self.n_folds]])
+
+    def tested(self, name: str) -> tuple[Array, Array]:
+        """Codes and one loss's probabilities of all test rows."""
+        y, p = zip(*self.held_out[name][: self.n_folds], strict=True)
+        return np.concatenate(y), np.concatenate(p)
 
     def difference(self, name: str, figure: str) -> tuple[float, float]:
         """Mean difference to the built-in on the same folds, and half its 95% interval.
@@ -128,9 +156,14 @@ class Comparison:
 
     def sentences(self) -> list[str]:
         """What the figures say, in words."""
-        if BUILT_IN not in self.finished:
-            return []
-        said = [self._sentence(name) for name in self.finished if name != BUILT_IN]
+        first = [self.interrupted] if self.interrupted else []
+        if len(self.labels) == 2:
+            first.append(f"Positive class: {self.labels[1]}.")
+        if BUILT_IN not in self.finished or len(self.finished) < 2:
+            return [*first, "Nothing was compared with the built-in loss."]
+        said = first + [self._sentence(name) for name in self.finished if name != BUILT_IN]
+        if self.n_folds < 2:
+            return said
         better = [name for name in self.finished if name != BUILT_IN and self._surely_better(name)]
         words = _words(self.metric)
         if better:
@@ -142,7 +175,9 @@ class Comparison:
         sign = -1 if self.metric in SMALLER_IS_BETTER else 1
         figures = f"by {abs(difference):.4f} ± {half:.4f}"
         words = _words(self.metric)
-        if abs(difference) <= half or np.isnan(half):
+        if np.isnan(half):
+            return f"{name}: {words} {difference:+.4f} on a single fold, which says little."
+        if abs(difference) <= half:
             text = f"{name} makes no sure difference to {words} ({difference:+.4f} ± {half:.4f})"
         elif sign * difference > 0:
             text = f"{name} improves {words} {figures}"
@@ -180,6 +215,7 @@ def compare(
     learning_rate: float = 0.05,
     params: dict[str, Any] | None = None,
     sample_weight: ArrayLike | None = None,
+    positive: Any = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Any:
@@ -212,6 +248,8 @@ def compare(
         More parameters of the engine.
     sample_weight : array of shape (n,), optional
         For training and stopping; the figures are not weighted.
+    positive : label, optional
+        Of two classes the one to be found; default: the rarer.
     seed : int, default=0
     progress : bool, default=True
         Show a progress bar.
@@ -241,7 +279,7 @@ def compare(
     done = run(
         X, y, losses=losses, engine=engine, folds=folds, groups=groups, time_order=time_order,
         metric=metric, rounds=rounds, learning_rate=learning_rate, params=params,
-        sample_weight=sample_weight, seed=seed, progress=progress,
+        sample_weight=sample_weight, positive=positive, seed=seed, progress=progress,
     )  # fmt: skip
     return done.frame()
 
@@ -250,8 +288,8 @@ def run(
     X: Any, y: ArrayLike, *, losses: Any = None, engine: str = "xgboost", folds: int = 5,
     groups: ArrayLike | None = None, time_order: bool = False,
     metric: str = "average_precision", rounds: int = 500, learning_rate: float = 0.05,
-    params: dict[str, Any] | None = None, sample_weight: ArrayLike | None = None, seed: int = 0,
-    progress: bool = True, stop_quietly: bool = False,
+    params: dict[str, Any] | None = None, sample_weight: ArrayLike | None = None,
+    positive: Any = None, seed: int = 0, progress: bool = True, stop_quietly: bool = False,
 ) -> Comparison:  # fmt: skip
     """As :func:`compare`, all there is to report; ``stop_quietly`` keeps what Ctrl-C left."""
     check_choice("engine", engine, ("xgboost", "lightgbm"))
@@ -259,14 +297,19 @@ def run(
     check_integer("folds", folds, 2)
     check_integer("rounds", rounds, EVERY)
     check_number("learning_rate", learning_rate, np.nextafter(0, 1))
-    labels, codes = encode_labels(y)
+    if not isinstance(time_order, bool | np.bool_):
+        raise TypeError(f"time_order must be True or False, got {time_order!r}")
+    labels, codes = _positive_last(*encode_labels(y), positive)
+    _check_names(X)
     X = check_features(X, y=codes)
     weight = check_sample_weight(sample_weight, len(codes))
-    chosen = _chosen(losses)
+    chosen = _chosen(losses, labels)
     rows = Rows(X, codes, weight, len(labels))
     splits = _splits(rows, folds, groups, time_order, seed)
     native = {**engine_params(engine, learning_rate, seed), **(params or {})}
-    done = Comparison(metric, engine, labels, chosen)
+    done = Comparison(metric, engine, labels, chosen, codes, len(splits) * len(chosen))
+    for loss in chosen.values():
+        _warm_up(loss, engine, len(labels))
     tasks: Any = [(name, split) for split in splits for name in chosen]
     if progress:
         tasks = require("tqdm.auto", "report").tqdm(tasks, unit="model")
@@ -281,7 +324,51 @@ def run(
     return done
 
 
-def _chosen(losses: Any) -> dict[str, Loss | None]:
+def _warm_up(loss: Loss | None, engine: str, n_classes: int) -> None:
+    """Compile the loss's loops, which is no part of the seconds of a training."""
+    if loss is None:
+        return
+    y = np.tile(np.arange(n_classes), 2)
+    kind = np.float32 if engine == "xgboost" else np.float64
+    raw = np.zeros(len(y) if n_classes == 2 else (len(y), n_classes), kind, "F")
+    loss.gradient_hessian(y.astype(np.float32), raw if engine == "lightgbm" else raw.copy("C"))
+
+
+def _positive_last(labels: Array, codes: Array, positive: Any) -> tuple[Array, Array]:
+    """Of two classes the positive one, by default the rarer, with code 1."""
+    if len(labels) > 2:
+        if positive is not None:
+            raise ValueError(f"positive must be None with {len(labels)} classes, got {positive!r}")
+        return labels, codes
+    if positive is None:
+        swap = 2 * codes.sum() > len(codes)
+    else:
+        known = [str(label) for label in labels.tolist()]  # a command line gives text
+        if str(positive) not in known:
+            raise ValueError(f"positive must be one of {', '.join(known)}, got {positive!r}")
+        swap = known.index(str(positive)) == 0
+    return (labels[::-1], 1 - codes) if swap else (labels, codes)
+
+
+SPECIAL = '[]{}<>,":'
+"""Characters that one engine or the other takes no column names with."""
+
+
+def _check_names(X: Any) -> None:
+    """Raise for column names that would end a training, before it has begun."""
+    names = [str(name) for name in getattr(X, "columns", [])]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"columns of X must have different names, got twice: {', '.join(twice)}")
+    special = [name for name in names if set(name) & set(SPECIAL)]
+    if special:
+        raise ValueError(
+            f"columns of X must have names without any of {' '.join(SPECIAL)} (the engines take "
+            f"none), got {', '.join(map(repr, special[:5]))}"
+        )
+
+
+def _chosen(losses: Any, labels: Array) -> dict[str, Loss | None]:
     if losses is None:
         return dict(LOSSES)
     if isinstance(losses, Loss | str):
@@ -289,8 +376,11 @@ def _chosen(losses: Any) -> dict[str, Loss | None]:
     pairs = losses.items() if isinstance(losses, Mapping) else [(_name(one), one) for one in losses]
     chosen: dict[str, Loss | None] = {BUILT_IN: None}
     for name, one in pairs:
-        if one is not None and one != BUILT_IN:
-            chosen[str(name)] = named(one)
+        if one is None or (isinstance(one, str) and one == BUILT_IN):
+            continue
+        if name == BUILT_IN:
+            raise ValueError(f"losses must not give another loss the name {BUILT_IN!r}")
+        chosen[str(name)] = _by_code(clone(named(one)), labels)
     return chosen
 
 
@@ -420,8 +510,7 @@ def _one(
         "rounds": float(watch.rounds),
     }
     done.folds.setdefault(name, []).append(figures)
-    y, p = done.held_out.get(name, (test.y[:0], tested[:0]))
-    done.held_out[name] = np.concatenate([y, test.y]), np.concatenate([p, tested])
+    done.held_out.setdefault(name, []).append((test.y, tested))
 
 
 def _words(metric: str) -> str:

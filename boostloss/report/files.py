@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from boostloss._classifier import encode_labels
 from boostloss._optional import require
 from boostloss.report import compare, page, table
 from boostloss.report.training import Rows
@@ -18,7 +17,7 @@ INTERRUPTED = 130
 def compare_file(
     file: Path, target: str, engine: str, losses: list[str] | None, folds: int,
     groups: str | None, time_order: str | None, drop: list[str], metric: str, rounds: int,
-    learning_rate: float, seed: int, output: Path,
+    learning_rate: float, seed: int, output: Path, positive: str | None = None,
 ) -> int:  # fmt: skip
     """Read, compare, print what came out and write the report; the exit status."""
     for module, extra in ((engine, engine), ("matplotlib", "report"), ("tqdm", "report")):
@@ -28,28 +27,24 @@ def compare_file(
     done = compare.run(
         data.X, data.y, losses=losses, engine=engine, folds=folds, groups=data.groups,
         time_order=time_order is not None, metric=metric, rounds=rounds,
-        learning_rate=learning_rate, seed=seed, stop_quietly=True,
+        learning_rate=learning_rate, positive=positive, seed=seed, stop_quietly=True,
     )  # fmt: skip
     if not done.folds:
         return INTERRUPTED
-    labels, codes = encode_labels(data.y)
-    rows = Rows(data.X, codes, None, len(labels))
+    rows = Rows(data.X, done.codes, None, len(done.labels))
     settings = {"learning_rate": learning_rate, "seed": seed}
     output.mkdir(parents=True, exist_ok=True)
     # files appear all together, once they are whole
     with tempfile.TemporaryDirectory(dir=output, prefix=".writing-") as unfinished:
         page.write(done, rows, f"{file.name}: which loss?", settings, Path(unfinished))
+        for other in ("model.json", "model.txt"):  # of an earlier run on the other engine
+            (output / other).unlink(missing_ok=True)
         for path in Path(unfinished).iterdir():
             os.replace(path, output / path.name)
     columns = [metric, f"{metric}_sd", "log_loss", "f1", "seconds", "rounds"]
     print(done.frame()[list(dict.fromkeys(columns))].round(4).to_string())
     print(*done.sentences(), f"report: {output / 'report.html'}", sep="\n")
-    finished = len(done.finished) == len(done.losses) and _folds(done) == folds
-    return 0 if finished else INTERRUPTED
-
-
-def _folds(done: compare.Comparison) -> int:
-    return max(len(rows) for rows in done.folds.values())
+    return INTERRUPTED if done.interrupted else 0
 
 
 def _check_output(output: Path) -> None:

@@ -88,12 +88,12 @@ def _write_model(done: Comparison, rows: Rows, settings: dict[str, Any], folder:
     if loss is not None:
         frozen = loss.frozen(rows.y, model.raw(rows.X, rounds), rows.weight)
         state["loss"] = to_plain(frozen)
-    (folder / "model_loss.json").write_text(json.dumps(state), encoding="utf-8")
-    return _snippet(done.engine, suffix, loss is not None)
+    (folder / "model_loss.json").write_text(json.dumps(state, default=str), encoding="utf-8")
+    return _snippet(done, rows.X, suffix, loss is not None)
 
 
-def _snippet(engine: str, suffix: str, weighted: bool) -> str:
-    if engine == "xgboost":
+def _snippet(done: Comparison, X: Any, suffix: str, weighted: bool) -> str:
+    if done.engine == "xgboost":
         load = ["import xgboost as xgb", "",
                 f'booster = xgb.Booster(model_file="model.{suffix}")  # XGBoost alone',
                 "data = xgb.DMatrix(X, enable_categorical=True)"]  # fmt: skip
@@ -102,7 +102,13 @@ def _snippet(engine: str, suffix: str, weighted: bool) -> str:
         read = f'booster = lgb.Booster(model_file="model.{suffix}")  # LightGBM alone'
         load = ["import lightgbm as lgb", "", read]
         link, raw = "booster.predict(X)", "booster.predict(X, raw_score=True)"
-    head = '"""X: a frame with the columns and categories of the training file."""\n'
+    categories = [name for name in X.columns if str(X[name].dtype) == "category"]
+    what = f"of {done.labels[1]}" if len(done.labels) == 2 else f"of {done.labels.tolist()}"
+    head = "\n".join([
+        f'"""Probabilities {what}; X: a frame with the columns of the training file."""', "",
+        f"X = X[{list(X.columns)!r}]",
+        f"X = X.astype(dict.fromkeys({categories!r}, 'category'))" if categories else "",
+    ])  # fmt: skip
     if not weighted:
         return "\n".join([head, *load, f"probability = {link}"]) + "\n"
     undo = [
@@ -198,13 +204,10 @@ def _figures(done: Comparison) -> list[tuple[str, Any]]:
 
 def _one_class(done: Comparison) -> tuple[Array, dict[str, Array]]:
     """Labels and probabilities of the rarest class; of two classes the second."""
-    y = done.held_out[done.best][0]
-    several = done.held_out[done.best][1].ndim == 2
-    k = int(np.bincount(y).argmin()) if several else 1
-    curves = {
-        name: done.held_out[name][1][:, k] if several else done.held_out[name][1]
-        for name in done.finished
-    }
+    y, p = done.tested(done.best)
+    k = int(np.bincount(y).argmin()) if p.ndim == 2 else 1
+    curves = {name: done.tested(name)[1] for name in done.finished}
+    curves = {name: p[:, k] if p.ndim == 2 else p for name, p in curves.items()}
     return (y == k).astype(int), curves
 
 

@@ -70,7 +70,7 @@ def read(
                     f"{', '.join(map(str, names[:20]))}{', ...' if len(names) > 20 else ''}"
                 )
     if time is not None:
-        frame = frame.sort_values(time, kind="stable").reset_index(drop=True)
+        frame = _in_order(frame, time)
     y = _target(frame[target], target)
     others = {column for columns in named.values() for column in columns if column is not None}
     X = frame.drop(columns=list(others))
@@ -88,14 +88,37 @@ def _frame(path: Path) -> Any:
         if path.suffix.lower() in (".parquet", ".pq"):
             return pd.read_parquet(path)
         # pandas would rename columns of equal names
-        header = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].tolist()
+        options = {"header": None, "nrows": 1, "dtype": str, "keep_default_na": False}
+        header = pd.read_csv(path, **options).iloc[0].tolist()
         frame = pd.read_csv(path)
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise BadInput(f"{path} cannot be read as CSV or Parquet: {reason[0]}") from error
+    if "" in header:
+        raise BadInput(
+            f"columns of {path} must have names, column {header.index('') + 1} has none; "
+            "if it is a saved index, write the file without it"
+        )
     if len(header) == frame.shape[1]:
         frame.columns = [str(name) for name in header]
     return frame
+
+
+def _in_order(frame: Any, time: str) -> Any:
+    """Rows sorted by a column of numbers, times or ISO dates."""
+    pd = require("pandas", "report")
+    when = frame[time]
+    if when.isna().any():
+        raise BadInput(f"--time-order {time!r} must have a time in every row, some have none")
+    if not (pd.api.types.is_numeric_dtype(when) or pd.api.types.is_datetime64_any_dtype(when)):
+        try:
+            when = pd.to_datetime(when, format="ISO8601", utc=True)
+        except (ValueError, TypeError) as error:
+            raise BadInput(
+                f"--time-order {time!r} must hold numbers, times or dates such as 2024-01-31, got "
+                f"{frame[time].iloc[0]!r}"
+            ) from error
+    return frame.loc[when.sort_values(kind="stable").index].reset_index(drop=True)
 
 
 def _target(column: Any, name: str) -> Any:
