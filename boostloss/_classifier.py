@@ -62,7 +62,7 @@ class LossClassifierMixin:
         """The loss with class weights as numbers, times the engine's own class weights."""
         check_choice("probability", self.probability, PROBABILITIES)
         # a copy: parameters set later must not reach into a fitted model
-        loss = _by_code(clone(named(self.loss)), labels)
+        loss = by_code(clone(named(self.loss)), labels)
         n_classes = len(labels)
         loss = loss.resolve(codes, weight, n_classes=n_classes)
         if class_factor is None:
@@ -189,7 +189,7 @@ def check_features(X: Any, y: Any = None) -> Any:
     return X
 
 
-def _by_code(loss: Loss, labels: Array) -> Loss:
+def by_code(loss: Loss, labels: Array) -> Loss:
     """Class weights given for each label, ordered as the codes are."""
     given = loss.class_weight
     if not isinstance(given, Mapping):
@@ -197,8 +197,8 @@ def _by_code(loss: Loss, labels: Array) -> Loss:
     wanted = labels.tolist()
     if set(given) != set(wanted):
         raise ValueError(f"class_weight must have the keys {wanted}, got {list(given)}")
-    by_code: Loss = loss.set_params(class_weight=[given[label] for label in wanted])
-    return by_code
+    ordered: Loss = loss.set_params(class_weight=[given[label] for label in wanted])
+    return ordered
 
 
 def _plain_labels(labels: Array) -> dict[str, Any]:

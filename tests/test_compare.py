@@ -69,7 +69,7 @@ def test_three_classes_and_arrays():
 def done(metric="average_precision", **folds):
     names = ["built-in" if name == "built_in" else name for name in folds]
     labels, losses = np.array(["a", "b", "c"]), dict.fromkeys(names)
-    result = module.Comparison(metric, "xgboost", labels, losses, np.empty(0))
+    result = module.Comparison(metric, "xgboost", labels, losses, np.empty(0), 1 / 3)
     for name, values in folds.items():
         rows = [dict.fromkeys(module.FIGURES, 0.1) | {metric: v, "rounds": 10.0} for v in values]
         result.folds["built-in" if name == "built_in" else name] = rows
@@ -98,6 +98,14 @@ def test_words():
     smaller = done("log_loss", built_in=[0.5, 0.6, 0.7], good=[0.4, 0.5, 0.6])
     assert smaller.best == "good"
     assert "improves log loss" in smaller.sentences()[0]
+
+
+def test_time_order_counts_its_smaller_training_sets(frame):
+    X, y = frame[list("abcdef")], frame["target"]
+    found = module.run(X, y, losses=["focal"], time_order=True, **SHORT)
+    # three tests of a quarter, after one, two and three quarters
+    assert found.test_over_train == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
+    assert module.run(X, y, losses=["focal"], **SHORT).test_over_train == pytest.approx(1 / 2)
 
 
 def test_folds_keep_groups_apart_and_time_in_order(frame):

@@ -17,7 +17,7 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from boostloss._classifier import _by_code, check_features, encode_labels
+from boostloss._classifier import by_code, check_features, encode_labels
 from boostloss._optional import require
 from boostloss.losses import CrossEntropy, FocalLoss, Loss
 from boostloss.losses._catalogue import named
@@ -68,6 +68,9 @@ class Comparison:
     losses: dict[str, Loss | None]
     codes: Array
     """Each row's class, its place in ``labels``; of two classes 1 is the positive one."""
+
+    test_over_train: float
+    """Test rows over training rows, the mean of the folds."""
 
     n_models: int = 0
     """Models that were to be trained."""
@@ -130,8 +133,7 @@ class Comparison:
         n = len(paired)
         if n < 2:
             return float(paired.mean()), float("nan")
-        # a test fold is 1/n of the rows, its training set the other (n - 1)/n
-        error = float(np.sqrt(paired.var(ddof=1) * (1 / n + 1 / (n - 1))))
+        error = float(np.sqrt(paired.var(ddof=1) * (1 / n + self.test_over_train)))
         return float(paired.mean()), float(student.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
 
     def frame(self) -> Any:
@@ -307,7 +309,9 @@ def run(
     rows = Rows(X, codes, weight, len(labels))
     splits = _splits(rows, folds, groups, time_order, seed)
     native = {**engine_params(engine, learning_rate, seed), **(params or {})}
-    done = Comparison(metric, engine, labels, chosen, codes, len(splits) * len(chosen))
+    ratio = np.mean([len(test) / (len(learn) + len(stop)) for learn, stop, test in splits])
+    n_models = len(splits) * len(chosen)
+    done = Comparison(metric, engine, labels, chosen, codes, float(ratio), n_models)
     for loss in chosen.values():
         _warm_up(loss, engine, len(labels))
     tasks: Any = [(name, split) for split in splits for name in chosen]
@@ -380,7 +384,7 @@ def _chosen(losses: Any, labels: Array) -> dict[str, Loss | None]:
             continue
         if name == BUILT_IN:
             raise ValueError(f"losses must not give another loss the name {BUILT_IN!r}")
-        chosen[str(name)] = _by_code(clone(named(one)), labels)
+        chosen[str(name)] = by_code(clone(named(one)), labels)
     return chosen
 
 
