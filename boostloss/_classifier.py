@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from boostloss import _engine_call
 from boostloss.losses import Loss
 from boostloss.losses._catalogue import from_plain, named, to_plain
 from boostloss.losses._validation import Array, check_choice
@@ -71,22 +72,11 @@ class LossClassifierMixin:
 
     def _probability(self, raw: Array) -> Array:
         """Probabilities (n, K) of raw scores, as the parameter ``probability`` says."""
-        p = self._one_probability(self.loss_, raw)
-        return p if p.ndim == 2 else np.column_stack([1.0 - p, p])
-
-    def _one_probability(self, loss: Loss, raw: Array) -> Array:
-        check_choice("probability", self.probability, PROBABILITIES)
-        if self.probability == "posterior":
-            return loss.posterior(raw)
-        raw = np.asarray(raw, dtype=np.float64)
-        p: Array = expit(raw) if raw.ndim == 1 else softmax(raw, axis=1)
-        return p
+        return probabilities(raw, self.loss_, self.probability)
 
     def _decide(self, raw: Array) -> Array:
         """Labels by the loss's own decision."""
-        code = np.argmax(raw, axis=1) if raw.ndim == 2 else (raw > 0).astype(np.intp)
-        decided: Array = self._labels[code]
-        return decided
+        return decided(raw, self._labels)
 
     def _metric_on_probability(self, metric: Any, loss: Loss) -> Any:
         """A user's metric, which expects probabilities, for an engine that hands raw scores."""
@@ -96,8 +86,10 @@ class LossClassifierMixin:
         @functools.wraps(metric)
         def on_probability(y: Any, raw: Any, *weight: Any, **keywords: Any) -> Any:
             given = weight[0] if weight else keywords.get("sample_weight")
-            frozen = loss.frozen(y, raw, given)
-            return metric(y, self._one_probability(frozen, raw), *weight, **keywords)
+            workers = _engine_call.workers_of(_engine_call.calling_booster())
+            frozen = loss.frozen(y, raw, given, workers=workers)
+            p = _one_probability(raw, frozen, self.probability)
+            return metric(y, p, *weight, **keywords)
 
         return on_probability
 
@@ -115,12 +107,34 @@ class LossClassifierMixin:
         self._labels, self.loss_, self.probability = _read_state(text, source)
 
 
+def probabilities(raw: Array, loss: Loss, probability: str) -> Array:
+    """Probabilities (n, K): the loss's posterior, or the link of the raw scores."""
+    p = _one_probability(raw, loss, probability)
+    return p if p.ndim == 2 else np.column_stack([1.0 - p, p])
+
+
+def _one_probability(raw: Array, loss: Loss, probability: str) -> Array:
+    check_choice("probability", probability, PROBABILITIES)
+    if probability == "posterior":
+        return loss.posterior(raw)
+    raw = np.asarray(raw, dtype=np.float64)
+    p: Array = expit(raw) if raw.ndim == 1 else softmax(raw, axis=1)
+    return p
+
+
+def decided(raw: Array, labels: Array) -> Array:
+    """Labels by a loss's own decision: raw score above 0, or the largest."""
+    code = np.argmax(raw, axis=1) if raw.ndim == 2 else (raw > 0).astype(np.intp)
+    decision: Array = labels[code]
+    return decision
+
+
 def encode_labels(y: Any) -> tuple[Array, Array]:
     """Sorted labels (K,) and each row's code 0..K-1 (n,); at least two classes."""
-    y = _column(y)
+    y = as_column(y)
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
-    labels, codes = _unique(y, "y")
+    labels, codes = unique_labels(y, "y")
     if len(labels) < 2:
         raise ValueError(
             f"y must hold at least two classes, got one class, {labels.tolist()}, "
@@ -129,7 +143,7 @@ def encode_labels(y: Any) -> tuple[Array, Array]:
     return labels, codes
 
 
-def _column(y: Any) -> Array:
+def as_column(y: Any) -> Array:
     """Labels as an array; numbers that stand in an object array get a type of their own."""
     y = column_or_1d(y, warn=True)
     if y.dtype == object and {type(label) for label in y} <= {bool, int, float}:
@@ -138,7 +152,7 @@ def _column(y: Any) -> Array:
     return column
 
 
-def _unique(y: Array, name: str) -> tuple[Array, Array]:
+def unique_labels(y: Array, name: str) -> tuple[Array, Array]:
     """Sorted labels and each row's code."""
     try:
         return np.unique(y, return_inverse=True)
@@ -149,9 +163,9 @@ def _unique(y: Array, name: str) -> tuple[Array, Array]:
 
 def codes_of(y: Any, labels: Array, name: str) -> Array:
     """Codes of labels that must all have been seen in training."""
-    y = _column(y)
+    y = as_column(y)
     seen = set(labels.tolist())
-    unseen = [label for label in _unique(y, name)[0].tolist() if label not in seen]
+    unseen = [label for label in unique_labels(y, name)[0].tolist() if label not in seen]
     if unseen:
         raise ValueError(
             f"{name} must hold labels seen in y, {labels.tolist()}; never seen: {unseen[:5]}"

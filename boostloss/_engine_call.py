@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 import joblib
 import numpy as np
 
+from boostloss import _collective
+from boostloss.losses._workers import ALONE, Workers
+
 ENGINES = ("xgboost", "lightgbm")
 
 
@@ -31,7 +34,7 @@ def read(first: Any, second: Any, sample_weight: Any) -> Call:
     if not hasattr(second, "get_label"):
         return Call(first, second, sample_weight, None)
     label, weight = second.get_label(), second.get_weight()
-    if label is None or np.size(label) == 0:
+    if label is None or (np.size(label) == 0 and np.size(first)):
         raise ValueError("y must be given: the data set has no labels")
     if weight is not None and np.size(weight) == 0:  # XGBoost's way to say "none"
         weight = None
@@ -48,14 +51,14 @@ def engine_of(thing: Any) -> str | None:
 
 
 def calling_booster() -> Any:
-    """The Booster whose ``update`` is on the stack, or None.
+    """The Booster whose ``update`` or ``eval_set`` is on the stack, or None.
 
     It is what identifies a training run: the same callable serves all folds of a ``cv`` and
     several trainings, on the same data set even, and an engine tells a callable nothing more.
     """
     frame = sys._getframe(2)
     for _ in range(8):
-        if frame.f_code.co_name == "update":
+        if frame.f_code.co_name in ("update", "eval_set"):
             owner = frame.f_locals.get("self")
             if owner is not None and engine_of(owner) and hasattr(owner, "save_model"):
                 return owner
@@ -63,6 +66,14 @@ def calling_booster() -> Any:
             return None
         frame = frame.f_back
     return None
+
+
+def workers_of(booster: Any) -> Workers:
+    """The processes that train this booster together, each with rows of its own.
+
+    Only a booster on the stack is sure to be trained by all of them just now.
+    """
+    return _collective.current() if engine_of(booster) == "xgboost" else ALONE
 
 
 def hessian_factor(engine: str | None, n_classes: int) -> float:

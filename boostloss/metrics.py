@@ -10,7 +10,8 @@ from scipy.special import logit
 
 from boostloss import _engine_call
 from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
-from boostloss.losses._validation import Array, check_choice, check_labels, check_sample_weight
+from boostloss.losses._validation import Array, check_choice
+from boostloss.losses._workers import Workers
 
 
 class MetricValue(float):
@@ -78,26 +79,32 @@ class Metric:
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> Any:
         """``f(raw, data_set)`` as engines call, or ``f(y, raw, sample_weight)``."""
-        call = _engine_call.read(first, second, sample_weight)
-        value = self._mean(call)
+        workers = _engine_call.workers_of(_engine_call.calling_booster())
+        call = workers.together(_engine_call.read, first, second, sample_weight)
+        value = self._mean(call, workers)
         if call.data_set is None:
             return MetricValue(value, self.__name__)
         if _engine_call.engine_of(call.data_set) == "lightgbm":
             return self.__name__, value, False
         return self.__name__, value
 
-    def _mean(self, call: _engine_call.Call) -> float:
-        raw = np.asarray(call.raw)
+    def _mean(self, call: _engine_call.Call, workers: Workers) -> float:
+        raw, given = np.asarray(call.raw), call.sample_weight
         if self.scores == "probability":
             raw = _raw_of(raw)
-        rows = self._log_loss(call, raw) if self.posterior else self.loss.value(call.y, raw)
-        weight = check_sample_weight(call.sample_weight, len(rows))
-        return float(np.average(rows.astype(np.float64), weights=weight))
+        if self.posterior:
+            rows = self._log_loss(call, raw, workers)
+            rows = rows if given is None else rows * np.asarray(given)
+        else:
+            rows = self.loss.value(call.y, raw, given, workers=workers)
+        weight_sum = len(rows) if given is None else np.sum(given, dtype=np.float64)
+        # the engine takes the mean of what the workers say: all of them say the same
+        sums = workers.sum(np.array([rows.sum(dtype=np.float64), weight_sum]))
+        return float(sums[0] / sums[1])
 
-    def _log_loss(self, call: _engine_call.Call, raw: Array) -> Array:
-        n_classes = raw.shape[1] if raw.ndim == 2 else 2
-        y = check_labels(call.y, n_classes, len(raw)).astype(np.intp)
-        probability = self.loss.frozen(y, raw, call.sample_weight).posterior(raw)
+    def _log_loss(self, call: _engine_call.Call, raw: Array, workers: Workers) -> Array:
+        frozen = self.loss.frozen(call.y, raw, call.sample_weight, workers=workers)
+        y, probability = np.asarray(call.y).astype(np.intp), frozen.posterior(raw)
         if probability.ndim == 2:
             given = probability[np.arange(len(y)), y]
         else:

@@ -12,7 +12,8 @@ from boostloss import _engine_call
 from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
 from boostloss.losses._base import Memory
 from boostloss.losses._threads import WORTHWHILE
-from boostloss.losses._validation import Array
+from boostloss.losses._validation import Array, as_labels, as_sample_weight
+from boostloss.losses._workers import ALONE, Workers
 from boostloss.recorder import TALLY_COST, Recorder, check_recorder
 
 
@@ -54,12 +55,14 @@ class Objective:
         -------
         gradient, hessian : float32 arrays of the raw scores' shape
         """
-        call = _engine_call.read(first, second, sample_weight)
         booster = _engine_call.calling_booster()
+        workers = _engine_call.workers_of(booster)
+        call = workers.together(_engine_call.read, first, second, sample_weight)
         run = booster if booster is not None else call.data_set
         memory = {} if run is None else self._memories.setdefault(run, {})
         if "checked" not in memory:
-            check_two_classes(call.y)
+            check_two_classes(call.y, workers)
+            _check_some_weight(call.sample_weight, np.size(call.y), workers)
             memory["checked"] = True
         raw = np.asarray(call.raw)
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
@@ -74,6 +77,7 @@ class Objective:
             factor=factor,
             memory=memory,
             n_threads=memory.get("n_threads", 1),
+            workers=workers,
         )
         if self.recorder is not None:
             self.recorder.see(call.y, raw, gradient, memory)
@@ -97,11 +101,23 @@ class Objective:
         self.__init__(state["loss"])  # type: ignore[misc]
 
 
-def check_two_classes(y: Any) -> None:
-    """Raise if there is nothing to learn: fewer than two different labels."""
-    labels = np.asarray(y)
-    if labels.size and (labels == labels.flat[0]).all():
-        raise ValueError(f"y must hold at least two classes, got only {labels.flat[0]!r}")
+def check_two_classes(y: Any, workers: Workers = ALONE) -> None:
+    """Raise if there is nothing to learn: fewer than two different labels on all workers."""
+    labels = workers.together(as_labels, y)
+    ends = [labels.max(), -labels.min()] if labels.size else [-np.inf, -np.inf]
+    highest, lowest = workers.largest(np.array(ends)) * (1, -1)
+    if highest == lowest:
+        raise ValueError(f"y must hold at least two classes, got only {highest:g}")
+
+
+def _check_some_weight(sample_weight: Any, n_rows: int, workers: Workers) -> None:
+    """Raise if the rows of all workers together have no weight."""
+    if workers.alone:
+        return  # the loss sees to it
+    weight = workers.together(as_sample_weight, sample_weight, n_rows, zero_allowed=True)
+    total = float(n_rows) if weight is None else weight.sum(dtype=np.float64)
+    if workers.sum(np.array([total]))[0] == 0:
+        raise ValueError("sample_weight must not be all zero")
 
 
 def objective(loss: Loss, *, recorder: Recorder | None = None) -> Objective:

@@ -38,6 +38,7 @@ from boostloss.losses._validation import (
     check_sample_weight,
     class_counts,
 )
+from boostloss.losses._workers import ALONE, Workers
 
 Memory = dict[str, Any]
 """What one training run remembers between rounds: resolved class weights, GHM's density."""
@@ -75,10 +76,12 @@ class Loss(BaseEstimator):
         float64; ``label`` is one class, or one for each column.
         """
 
-    def _class_weight(self, y: Array, sample_weight: Array | None, n_classes: int) -> Array:
+    def _class_weight(
+        self, y: Array, sample_weight: Array | None, n_classes: int, workers: Workers = ALONE
+    ) -> Array:
         counts = None
         if _class_weight.needs_counts(self.class_weight):
-            counts = class_counts(y, sample_weight, n_classes)
+            counts = workers.sum(class_counts(y, sample_weight, n_classes))
         return _class_weight.resolve(self.class_weight, self.beta, n_classes, counts)
 
     def _static_class_weight(self, n_classes: int) -> Array:
@@ -91,7 +94,14 @@ class Loss(BaseEstimator):
 
     # -- what a user calls --------------------------------------------------------------
 
-    def value(self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
+    def value(
+        self,
+        y: ArrayLike,
+        raw: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        workers: Workers = ALONE,
+    ) -> Array:
         """Loss of each row, in nats.
 
         Parameters
@@ -102,6 +112,9 @@ class Loss(BaseEstimator):
             Raw scores (log-odds), finite. (n, K) means softmax over K classes.
         sample_weight : array of shape (n,), optional
             Not negative, not all zero; multiplies each row's loss.
+        workers : Workers, optional
+            The processes among which the rows are spread, if this one does not hold them all:
+            class weights that are counted and GHM's density are then those of all rows.
 
         Returns
         -------
@@ -112,8 +125,8 @@ class Loss(BaseEstimator):
         ValueError, TypeError
             For labels, scores, weights, shapes or parameters that are not allowed.
         """
-        y, raw, weight = self._check(y, raw, sample_weight)
-        return self._value(y, raw, weight)
+        y, raw, weight = workers.together(self._check, y, raw, sample_weight, workers)
+        return self._value(y, raw, weight, workers)
 
     def gradient_hessian(
         self,
@@ -124,12 +137,13 @@ class Loss(BaseEstimator):
         factor: float = 1.0,
         memory: Memory | None = None,
         n_threads: int = 1,
+        workers: Workers = ALONE,
     ) -> tuple[Array, Array]:
         """First and second derivative with respect to the raw score.
 
         Parameters
         ----------
-        y, raw, sample_weight
+        y, raw, sample_weight, workers
             As in :meth:`value`.
         factor : float, default=1.0
             The engine's constant c in the softmax Hessian ``c w p_k (1 - p_k)``: 2 in
@@ -148,18 +162,19 @@ class Loss(BaseEstimator):
         self._check_params()
         scores = as_raw(raw)
         labels = as_labels(y, len(scores))
-        weight = as_sample_weight(sample_weight, len(scores))
+        weight = as_sample_weight(sample_weight, len(scores), zero_allowed=not workers.alone)
         memory = {} if memory is None else memory
         if "class_weight" not in memory:
             n_classes = scores.shape[1] if scores.ndim == 2 else 2
             if _class_weight.needs_counts(self.class_weight):
-                self._check(labels, scores, weight)
-            memory["class_weight"] = self._class_weight(labels, weight, n_classes)
+                workers.together(self._check, labels, scores, weight, workers)
+            memory["class_weight"] = self._class_weight(labels, weight, n_classes, workers)
         gradient, hessian, bad = self._gradient_hessian(
-            labels, scores, weight, float(factor), memory, n_threads
+            labels, scores, weight, float(factor), memory, n_threads, workers
         )
-        if bad:
-            self._check(labels, scores, weight)  # says what the loop only noticed
+        if workers.any(bad):
+            # says what the loop only noticed
+            workers.together(self._check, labels, scores, weight, workers)
         return gradient, hessian
 
     def posterior(self, raw: ArrayLike) -> Array:
@@ -225,14 +240,21 @@ class Loss(BaseEstimator):
             return self
         return self._with_class_weight(self._class_weight(y, weight, n_classes))
 
-    def frozen(self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None) -> Loss:
+    def frozen(
+        self,
+        y: ArrayLike,
+        raw: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        workers: Workers = ALONE,
+    ) -> Loss:
         """Loss as these rows leave it: its :meth:`posterior` needs no data any more.
 
         Parameters and errors are those of :meth:`value`. Class weights are numbers then, and
         GHM's density, taken at these scores, is a table.
         """
-        y, raw, weight = self._check(y, raw, sample_weight)
-        return self._frozen(y, raw, weight)
+        y, raw, weight = workers.together(self._check, y, raw, sample_weight, workers)
+        return self._frozen(y, raw, weight, workers)
 
     def __eq__(self, other: object) -> bool:
         """Same type and same parameters."""
@@ -250,17 +272,24 @@ class Loss(BaseEstimator):
         params = {**self.get_params(deep=False), "class_weight": class_weight.tolist()}
         return type(self)(**params)
 
-    def _frozen(self, y: Array, raw: Array, weight: Array | None) -> Loss:
-        return self.resolve(y, weight, n_classes=raw.shape[1] if raw.ndim == 2 else 2)
+    def _frozen(self, y: Array, raw: Array, weight: Array | None, workers: Workers) -> Loss:
+        if not _class_weight.needs_counts(self.class_weight):
+            return self
+        n_classes = raw.shape[1] if raw.ndim == 2 else 2
+        return self._with_class_weight(self._class_weight(y, weight, n_classes, workers))
 
     def _check(
-        self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None
+        self,
+        y: ArrayLike,
+        raw: ArrayLike,
+        sample_weight: ArrayLike | None,
+        workers: Workers = ALONE,
     ) -> tuple[Array, Array, Array | None]:
         self._check_params()
         raw = check_raw(raw)
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
         y = check_labels(y, n_classes, len(raw))
-        return y, raw, check_sample_weight(sample_weight, len(raw))
+        return y, raw, check_sample_weight(sample_weight, len(raw), zero_allowed=not workers.alone)
 
     def _check_target(
         self, y: ArrayLike, sample_weight: ArrayLike | None, n_classes: int | None
@@ -287,9 +316,10 @@ class Loss(BaseEstimator):
         """Whether float32 scores (n,) or (n, K) too must be computed in float64."""
         return False
 
-    def _value(self, y: Array, raw: Array, weight: Array | None) -> Array:
+    def _value(self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE) -> Array:
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
-        numbers = self._class_numbers(self._class_weight(y, weight, n_classes), raw.dtype)
+        class_weight = self._class_weight(y, weight, n_classes, workers)
+        numbers = self._class_numbers(class_weight, raw.dtype)
         out = np.empty(len(raw), dtype=raw.dtype)
         weight = None if weight is None else weight.astype(raw.dtype, copy=False)
         if raw.ndim == 1:
@@ -310,6 +340,7 @@ class Loss(BaseEstimator):
         factor: float,
         memory: Memory,
         n_threads: int,
+        workers: Workers,
     ) -> tuple[Array, Array, bool]:
         """Gradient, Hessian, and whether a loop met a label, score or weight not allowed."""
         dtype = np.float64 if self._in_double(raw.ndim) else raw.dtype

@@ -71,7 +71,7 @@ class FrozenGHM(Loss):
             return _read(table[label], log_p)
         return np.stack([_read(table[k], log_p[:, k]) for k in label], axis=1)
 
-    def _value(self, y: Array, raw: Array, weight: Array | None) -> Array:
+    def _value(self, *arguments: Any) -> Array:
         raise TypeError("FrozenGHM has a posterior only: its value is GHMLoss's")
 
     def _gradient_hessian(self, *arguments: Any) -> tuple[Array, Array, bool]:

@@ -90,8 +90,10 @@ def check_labels(y: ArrayLike, n_classes: int, n_rows: int | None = None) -> Arr
     return labels
 
 
-def as_sample_weight(sample_weight: ArrayLike | None, n_rows: int) -> Array | None:
-    """Row weights, not all zero; contiguous float32 or float64."""
+def as_sample_weight(
+    sample_weight: ArrayLike | None, n_rows: int, *, zero_allowed: bool = False
+) -> Array | None:
+    """Row weights, not all zero unless allowed; contiguous float32 or float64."""
     if sample_weight is None:
         return None
     array = _numeric("sample_weight", sample_weight)
@@ -99,14 +101,16 @@ def as_sample_weight(sample_weight: ArrayLike | None, n_rows: int) -> Array | No
         raise ValueError(f"sample_weight must have shape ({n_rows},), got {array.shape}")
     dtype = np.float32 if array.dtype == np.float32 else np.float64
     array = np.ascontiguousarray(array, dtype=dtype)
-    if n_rows and not array[0] and not array.any():
+    if n_rows and not zero_allowed and not array[0] and not array.any():
         raise ValueError("sample_weight must not be all zero")
     return array
 
 
-def check_sample_weight(sample_weight: ArrayLike | None, n_rows: int) -> Array | None:
+def check_sample_weight(
+    sample_weight: ArrayLike | None, n_rows: int, *, zero_allowed: bool = False
+) -> Array | None:
     """As :func:`as_sample_weight`, and finite, not negative."""
-    array = as_sample_weight(sample_weight, n_rows)
+    array = as_sample_weight(sample_weight, n_rows, zero_allowed=zero_allowed)
     if array is None:
         return None
     if not np.isfinite(array).all():
@@ -114,6 +118,13 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_rows: int) -> Array |
     if (array < 0).any():
         raise ValueError(f"sample_weight must not be negative, got {array.min()}")
     return array
+
+
+def not_allowed(weight: Array | None) -> bool:
+    """Whether a sample weight is negative, NaN or infinite."""
+    if weight is None or not len(weight):
+        return False
+    return not (weight.min() >= 0 and weight.max() < np.inf)
 
 
 def class_counts(y: Array, sample_weight: Array | None, n_classes: int) -> Array:

@@ -11,6 +11,7 @@ from boostloss.losses._elementary import exp_nonpositive
 from boostloss.losses._jit import fma, inlined
 from boostloss.losses._kernels import compile_loss
 from boostloss.losses._validation import Array, check_choice, check_number
+from boostloss.losses._workers import ALONE, Workers
 
 
 @inlined
@@ -143,9 +144,11 @@ class FocalLoss(Loss):
             )
         return np.array(np.broadcast_to(gamma, n_classes))
 
-    def _class_weight(self, y: Array, sample_weight: Array | None, n_classes: int) -> Array:
+    def _class_weight(
+        self, y: Array, sample_weight: Array | None, n_classes: int, workers: Workers = ALONE
+    ) -> Array:
         if self.alpha is None:
-            return super()._class_weight(y, sample_weight, n_classes)
+            return super()._class_weight(y, sample_weight, n_classes, workers)
         if n_classes != 2:
             raise ValueError(
                 f"alpha must be None with {n_classes} classes (it is the weight of the positives "

@@ -30,8 +30,9 @@ from boostloss.losses._validation import (
     check_integer,
     check_number,
     check_raw,
-    check_sample_weight,
+    not_allowed,
 )
+from boostloss.losses._workers import ALONE, Workers
 from boostloss.losses.cross_entropy import CrossEntropy
 
 
@@ -169,15 +170,20 @@ class GHMLoss(Loss):
             )
 
     def weights(
-        self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        y: ArrayLike,
+        raw: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        workers: Workers = ALONE,
     ) -> Weights:
         """Weight as a function of the gradient norm, for these rows and scores.
 
         Parameters and errors are those of :meth:`value`. The result is callable on norms and
         labels, ``weights(norms, y)``, and serves :meth:`posterior`.
         """
-        y, raw, weight = self._check(y, raw, sample_weight)
-        return self._weights_at(y, raw, weight)
+        y, raw, weight = workers.together(self._check, y, raw, sample_weight, workers)
+        return self._weights_at(y, raw, weight, workers)
 
     def posterior(self, raw: ArrayLike, weights: Weights | None = None) -> Array:
         """Calibrated class probabilities, P_k proportional to p_k / (w_k beta(1 - p_k)).
@@ -203,12 +209,19 @@ class GHMLoss(Loss):
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
         return _AsDefined(weights)._posterior(raw, self._static_class_weight(n_classes))
 
-    def _frozen(self, y: Array, raw: Array, weight: Array | None) -> Loss:
-        class_weight = self._class_weight(y, weight, _n_classes(raw))
-        return FrozenGHM.of(self._weights_at(y, raw, weight).__call__, class_weight)
+    def _frozen(self, y: Array, raw: Array, weight: Array | None, workers: Workers) -> Loss:
+        class_weight = self._class_weight(y, weight, _n_classes(raw), workers)
+        return FrozenGHM.of(self._weights_at(y, raw, weight, workers).__call__, class_weight)
 
-    def _weights_at(self, y: Array, raw: Array, weight: Array | None) -> Weights:
-        return self._weights(gradient_norms(y, raw)[0], y, weight, _n_classes(raw), {})
+    def _frozen_of_mass(self, mass: Array, class_weight: Array) -> Loss:
+        """As :meth:`frozen`, from the summed :meth:`_mass` of all rows."""
+        return FrozenGHM.of(self._weights_of_mass(mass).__call__, class_weight)
+
+    def _weights_at(
+        self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE
+    ) -> Weights:
+        norms, n_classes = gradient_norms(y, raw)[0], _n_classes(raw)
+        return self._weights(norms, y, weight, n_classes, {}, workers=workers)
 
     @property
     def _strength(self) -> float:
@@ -224,25 +237,32 @@ class GHMLoss(Loss):
         n_classes: int,
         memory: Memory,
         n_threads: int = 1,
+        workers: Workers = ALONE,
     ) -> Weights:
         """Weights of one round; ``norms`` may have a sign."""
-        if self.density == "class":
-            mass = class_mass(norms, y, sample_weight, n_classes, self.bins, n_threads)
-            return ClassWeights.of(self._averaged(mass, memory), self._strength, self.normalize)
-        if self.density == "window" and len(norms) <= EXACT_ROWS:
-            density: Density = WindowDensity.of(np.abs(norms), sample_weight, 1.0 / self.bins)
-            weights = GradientWeights(density, self._strength, 1.0)
-            mean = np.average(weights(np.abs(norms)), weights=sample_weight) if len(norms) else 1.0
-        else:
-            grid = Grid.rounding() if self.density == "window" else Grid.regions(self.bins)
-            mass = self._mass(grid, norms, sample_weight, n_threads)
-            density = CellDensity(grid, self._cell_beta(mass, memory))
-            weights = GradientWeights(density, self._strength, 1.0)
-            mean = np.average(weights.of_cells(), weights=mass) if mass.any() else 1.0
+        if self.density == "window" and workers.alone and len(norms) <= EXACT_ROWS:
+            return self._weights_of_window(np.abs(norms), sample_weight)
+        mass = workers.sum(self._mass(norms, y, sample_weight, n_classes, n_threads))
+        return self._weights_of_mass(self._averaged(mass, memory))
+
+    def _weights_of_window(self, norms: Array, sample_weight: Array | None) -> Weights:
+        density = WindowDensity.of(norms, sample_weight, 1.0 / self.bins)
+        weights = GradientWeights(density, self._strength, 1.0)
+        mean = np.average(weights(norms), weights=sample_weight) if len(norms) else 1.0
         return GradientWeights(density, self._strength, 1.0 / mean) if self.normalize else weights
 
-    @staticmethod
-    def _mass(grid: Grid, norms: Array, weight: Array | None, n_threads: int) -> Array:
+    @property
+    def _grid(self) -> Grid:
+        return Grid.rounding() if self.density == "window" else Grid.regions(self.bins)
+
+    def _mass(
+        self, norms: Array, y: Array, weight: Array | None, n_classes: int, n_threads: int = 1
+    ) -> Array:
+        """What the rows add to the density: the sum over their parts is that of all rows."""
+        if self.density == "class":
+            return class_mass(norms, y, weight, n_classes, self.bins, n_threads)
+        grid = self._grid
+
         def work(start: int, stop: int) -> Array:
             some = None if weight is None else weight[start:stop]
             return grid.mass(norms[start:stop], some)
@@ -250,10 +270,15 @@ class GHMLoss(Loss):
         total: Array = sum(in_parts(work, len(norms), n_threads))  # type: ignore[assignment]
         return total
 
-    def _cell_beta(self, mass: Array, memory: Memory) -> Array:
-        if self.density == "window":
-            return window_beta(mass, 1.0 / self.bins)
-        return region_beta(self._averaged(mass, memory))
+    def _weights_of_mass(self, mass: Array) -> Weights:
+        if self.density == "class":
+            return ClassWeights.of(mass, self._strength, self.normalize)
+        window = self.density == "window"
+        beta = window_beta(mass, 1.0 / self.bins) if window else region_beta(mass)
+        density = CellDensity(self._grid, beta)
+        weights = GradientWeights(density, self._strength, 1.0)
+        mean = np.average(weights.of_cells(), weights=mass) if mass.any() else 1.0
+        return GradientWeights(density, self._strength, 1.0 / mean) if self.normalize else weights
 
     def _averaged(self, mass: Array, memory: Memory) -> Array:
         if self.momentum > 0:
@@ -262,10 +287,10 @@ class GHMLoss(Loss):
             memory["mass"] = mass
         return mass
 
-    def _value(self, y: Array, raw: Array, weight: Array | None) -> Array:
-        static = self._class_weight(y, weight, _n_classes(raw))
+    def _value(self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE) -> Array:
+        static = self._class_weight(y, weight, _n_classes(raw), workers)
         norms, _ = gradient_norms(y, raw)
-        row_weight = self._weights(norms, y, weight, _n_classes(raw), {})(norms, y)
+        row_weight = self._weights_at(y, raw, weight, workers)(norms, y)
         row_weight = row_weight if weight is None else row_weight * weight
         return CrossEntropy(class_weight=static)._value(y, raw, row_weight)
 
@@ -277,17 +302,23 @@ class GHMLoss(Loss):
         factor: float,
         memory: Memory,
         n_threads: int,
+        workers: Workers,
     ) -> tuple[Array, Array, bool]:
-        check_sample_weight(weight, len(raw))
         if raw.ndim == 2:
-            row_weight = self._row_weight(y, raw, weight, memory, n_threads)
-            return super()._gradient_hessian(y, raw, row_weight, factor, memory, n_threads)
+            row_weight, bad = self._row_weight(y, raw, weight, memory, n_threads, workers)
+            gradient, hessian, also = super()._gradient_hessian(
+                y, raw, row_weight, factor, memory, n_threads, workers
+            )
+            return gradient, hessian, bad or also
         plain: Memory = {"class_weight": np.ones(2), "outputs": memory.pop("outputs", None)}
-        gradient, hessian, bad = super()._gradient_hessian(y, raw, None, factor, plain, n_threads)
+        gradient, hessian, bad = super()._gradient_hessian(
+            y, raw, None, factor, plain, n_threads, workers
+        )
         memory["outputs"] = plain.pop("outputs")
+        bad = workers.any(bad or not_allowed(weight))
         if bad:
             return gradient, hessian, bad
-        weights = self._weights(gradient, y, weight, 2, memory, n_threads)
+        weights = self._weights(gradient, y, weight, 2, memory, n_threads, workers)
         class_weight = memory["class_weight"].astype(np.float32)
         if isinstance(weights, ClassWeights):
             lines = _flat(weights, class_weight[:, None])
@@ -319,21 +350,28 @@ class GHMLoss(Loss):
         return gradient, hessian, False
 
     def _row_weight(
-        self, y: Array, raw: Array, weight: Array | None, memory: Memory, n_threads: int
-    ) -> Array:
+        self,
+        y: Array,
+        raw: Array,
+        weight: Array | None,
+        memory: Memory,
+        n_threads: int,
+        workers: Workers,
+    ) -> tuple[Array, bool]:
+        """Each row's weight, and whether a label, score or sample weight is not allowed."""
         norms, bad = gradient_norms(y, raw, n_threads)
-        if bad:
-            return norms  # not used: the gradient's loop will notice the same
-        weights = self._weights(norms, y, weight, raw.shape[1], memory, n_threads)
+        if workers.any(bad or not_allowed(weight)):
+            return norms, True
+        weights = self._weights(norms, y, weight, raw.shape[1], memory, n_threads, workers)
         if isinstance(weights, ClassWeights):
             _class_density.look_up(norms, y, weight, _flat(weights, 1.0), self.bins)
-            return norms
-        if isinstance(weights.density, CellDensity):
+        elif isinstance(weights.density, CellDensity):
             table = weights.of_cells().astype(norms.dtype)
             _harmonize.look_up(norms, weight, table, tuple(weights.density.grid))
-            return norms
-        row_weight = weights(norms, y)
-        return row_weight if weight is None else row_weight * weight
+        else:
+            norms = weights(norms, y)
+            norms = norms if weight is None else norms * weight
+        return norms, False
 
     def _log_weight(self, log_p: Array, log_q: Array, label: Any) -> Array:
         raise TypeError("GHM's weight needs the density of a data set")

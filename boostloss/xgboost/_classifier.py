@@ -14,7 +14,7 @@ from boostloss._classifier import (
 )
 from boostloss._optional import require
 from boostloss.losses import CrossEntropy, Loss
-from boostloss.losses._validation import Array, check_number, check_sample_weight
+from boostloss.losses._validation import Array, check_number, check_sample_weight, class_counts
 from boostloss.metrics import posterior_log_loss
 from boostloss.objectives import objective
 from boostloss.recorder import Recorder
@@ -22,12 +22,150 @@ from boostloss.xgboost._training import starting_score
 
 xgb = require("xgboost", "xgboost")
 _Parent: Any = xgb.XGBClassifier
+_Engine: Any = object  # stands for the one of XGBoost's classifiers that comes after the mixin
 
 _ATTRIBUTE = "boostloss"
 _OBJECTIVES = (None, "binary:logistic", "multi:softprob", "multi:softmax")
 
 
-class ImbalancedXGBClassifier(LossClassifierMixin, _Parent):
+class XGBLossMixin(LossClassifierMixin, _Engine):
+    """What XGBoost's classifiers share with a loss, on one machine or many.
+
+    Stands before one of XGBoost's own classifiers among the bases.
+    """
+
+    objective: Any
+    n_jobs: Any
+    scale_pos_weight: Any
+
+    def __init__(
+        self,
+        *,
+        loss: Loss | str = "ghm",
+        probability: str = "posterior",
+        objective: Any = "binary:logistic",
+        **kwargs: Any,
+    ) -> None:
+        self.loss = loss
+        self.probability = probability
+        super().__init__(objective=objective, **kwargs)
+
+    @property
+    def classes_(self) -> Array:
+        """Labels, sorted."""
+        self.get_booster()  # raises where nothing is fitted
+        return self._labels
+
+    def get_xgb_params(self) -> dict[str, Any]:
+        """Parameters that go to the booster: those of XGBoost, with the native objective."""
+        params: dict[str, Any] = super().get_xgb_params()
+        for name in list(params):
+            if name.partition("__")[0] in ("loss", "probability"):
+                del params[name]
+        if self.__sklearn_is_fitted__():
+            params["objective"] = _native_objective(self.n_classes_)
+        return params
+
+    def save_model(self, fname: Any) -> None:
+        """Save the model; labels and posterior stand in an attribute that XGBoost ignores.
+
+        Parameters
+        ----------
+        fname : str or path
+            Ending in ``.json`` or ``.ubj``.
+
+        Raises
+        ------
+        TypeError
+            For a loss that is not one of boostloss, or labels that are neither text nor number.
+        """
+        booster = self.get_booster()
+        booster.set_attr(**{_ATTRIBUTE: self._state()})
+        try:
+            super().save_model(fname)
+        finally:
+            booster.set_attr(**{_ATTRIBUTE: None})
+
+    def load_model(self, fname: Any) -> None:
+        """Load what :meth:`save_model` wrote, the posterior and the labels included.
+
+        Parameters
+        ----------
+        fname : str, path or bytearray
+
+        Raises
+        ------
+        ValueError
+            If the model was not saved by this class.
+        """
+        engine = xgb.XGBClassifier(n_jobs=self.n_jobs)
+        engine.load_model(fname)
+        source = "the model" if isinstance(fname, bytes | bytearray) else f"{fname}"
+        booster = engine.get_booster()
+        self._set_state(booster.attr(_ATTRIBUTE), source)
+        booster.set_attr(**{_ATTRIBUTE: None})
+        for name in ("_Booster", "n_classes_", "booster", "feature_types", "enable_categorical"):
+            setattr(self, name, getattr(engine, name))
+        self.evals_result_ = None
+
+    # -- inside -------------------------------------------------------------------------
+
+    def _check_objective(self) -> None:
+        if self.objective not in _OBJECTIVES:
+            raise ValueError(
+                "objective must be left as it is, 'binary:logistic', since loss takes its place, "
+                f"got {self.objective!r}"
+            )
+
+    def _positive_factor(self, n_classes: int) -> Array | None:
+        """``scale_pos_weight``, which XGBoost applies in its own objectives only."""
+        if self.scale_pos_weight is None or n_classes > 2:
+            return None
+        least = np.nextafter(0, 1)
+        return np.array([1.0, check_number("scale_pos_weight", self.scale_pos_weight, least)])
+
+    def _training_params(
+        self, loss: Loss, counts: Array, xgb_model: Any, recorder: Recorder | None = None
+    ) -> dict[str, Any]:
+        """Parameters for the engine's own classifier, which does the training."""
+        params = self._engine_params()
+        params["objective"] = objective(loss, recorder=recorder)
+        n_classes = len(counts)
+        if params.pop("num_class", None) not in (None, n_classes):
+            raise ValueError(f"num_class must be left out: y holds {n_classes} classes")
+        if n_classes == 2:
+            params["scale_pos_weight"] = None  # it is in the loss
+        if params["base_score"] is None and xgb_model is None:
+            softmax = n_classes if n_classes > 2 else None
+            # XGBoost's own objective, plain cross-entropy, starts from log(share + 1e-6)
+            own = 1e-6 if loss == CrossEntropy() else 0.0
+            params["base_score"] = starting_score(loss, counts, softmax, own)
+        return self._with_metrics(params, loss)
+
+    def _with_metrics(self, params: dict[str, Any], loss: Loss) -> dict[str, Any]:
+        given = params["eval_metric"]
+        if given is None:
+            # cross-entropy's posterior is its link: XGBoost's own default says the same
+            if loss != CrossEntropy():
+                params["eval_metric"] = posterior_log_loss(loss)
+                params["disable_default_eval_metric"] = 1
+        elif callable(given):
+            params["eval_metric"] = self._metric_on_probability(given, loss)
+        elif not isinstance(given, str):
+            params["eval_metric"] = [
+                self._metric_on_probability(metric, loss) if callable(metric) else metric
+                for metric in given
+            ]
+        return params
+
+    def _take(self, engine: Any, labels: Array, loss: Loss) -> None:
+        """Make the fitted engine's state this classifier's own."""
+        self._labels, self.loss_ = labels, loss
+        self._Booster, self.n_classes_ = engine.get_booster(), len(labels)
+        self.evals_result_ = getattr(engine, "evals_result_", None)
+
+
+class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
     """``XGBClassifier`` with a loss: any labels, exact intercept, calibrated probabilities.
 
     All parameters, attributes and methods of ``xgboost.XGBClassifier`` are there. The fitted
@@ -85,18 +223,6 @@ class ImbalancedXGBClassifier(LossClassifierMixin, _Parent):
     (500, 2)
     """
 
-    def __init__(
-        self,
-        *,
-        loss: Loss | str = "ghm",
-        probability: str = "posterior",
-        objective: Any = "binary:logistic",
-        **kwargs: Any,
-    ) -> None:
-        self.loss = loss
-        self.probability = probability
-        super().__init__(objective=objective, **kwargs)
-
     def fit(
         self,
         X: Any,
@@ -130,9 +256,8 @@ class ImbalancedXGBClassifier(LossClassifierMixin, _Parent):
         X = check_features(X, y=codes)
         weight = check_sample_weight(sample_weight, len(codes))
         loss = self._resolved_loss(codes, weight, labels, self._positive_factor(len(labels)))
-        engine = xgb.XGBClassifier(
-            **self._training_params(loss, codes, weight, xgb_model, recorder)
-        )
+        counts = class_counts(codes, weight, len(labels))
+        engine = xgb.XGBClassifier(**self._training_params(loss, counts, xgb_model, recorder))
         engine.fit(
             X,
             codes,
@@ -207,129 +332,10 @@ class ImbalancedXGBClassifier(LossClassifierMixin, _Parent):
         )
         return self._probability(raw)
 
-    @property
-    def classes_(self) -> Array:
-        """Labels, sorted."""
-        self.get_booster()  # raises where nothing is fitted
-        return self._labels
-
-    def get_xgb_params(self) -> dict[str, Any]:
-        """Parameters that go to the booster: those of XGBoost, with the native objective."""
-        params: dict[str, Any] = super().get_xgb_params()
-        for name in list(params):
-            if name.partition("__")[0] in ("loss", "probability"):
-                del params[name]
-        if self.__sklearn_is_fitted__():
-            params["objective"] = _native_objective(self.n_classes_)
-        return params
-
-    def save_model(self, fname: Any) -> None:
-        """Save the model; labels and posterior stand in an attribute that XGBoost ignores.
-
-        Parameters
-        ----------
-        fname : str or path
-            Ending in ``.json`` or ``.ubj``.
-
-        Raises
-        ------
-        TypeError
-            For a loss that is not one of boostloss, or labels that are neither text nor number.
-        """
-        booster = self.get_booster()
-        booster.set_attr(**{_ATTRIBUTE: self._state()})
-        try:
-            super().save_model(fname)
-        finally:
-            booster.set_attr(**{_ATTRIBUTE: None})
-
-    def load_model(self, fname: Any) -> None:
-        """Load what :meth:`save_model` wrote, the posterior and the labels included.
-
-        Parameters
-        ----------
-        fname : str, path or bytearray
-
-        Raises
-        ------
-        ValueError
-            If the model was not saved by this class.
-        """
-        engine = xgb.XGBClassifier(n_jobs=self.n_jobs)
-        engine.load_model(fname)
-        source = "the model" if isinstance(fname, bytes | bytearray) else f"{fname}"
-        booster = engine.get_booster()
-        self._set_state(booster.attr(_ATTRIBUTE), source)
-        booster.set_attr(**{_ATTRIBUTE: None})
-        for name in ("_Booster", "n_classes_", "booster", "feature_types", "enable_categorical"):
-            setattr(self, name, getattr(engine, name))
-        self.evals_result_ = None
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = False
         return tags
-
-    # -- inside -------------------------------------------------------------------------
-
-    def _check_objective(self) -> None:
-        if self.objective not in _OBJECTIVES:
-            raise ValueError(
-                "objective must be left as it is, 'binary:logistic', since loss takes its place, "
-                f"got {self.objective!r}"
-            )
-
-    def _positive_factor(self, n_classes: int) -> Array | None:
-        """``scale_pos_weight``, which XGBoost applies in its own objectives only."""
-        if self.scale_pos_weight is None or n_classes > 2:
-            return None
-        least = np.nextafter(0, 1)
-        return np.array([1.0, check_number("scale_pos_weight", self.scale_pos_weight, least)])
-
-    def _training_params(
-        self,
-        loss: Loss,
-        codes: Array,
-        weight: Array | None,
-        xgb_model: Any,
-        recorder: Recorder | None,
-    ) -> dict[str, Any]:
-        """Parameters for the engine's own classifier, which does the training."""
-        params = self._engine_params()
-        params["objective"] = objective(loss, recorder=recorder)
-        n_classes = int(codes.max()) + 1
-        if params.pop("num_class", None) not in (None, n_classes):
-            raise ValueError(f"num_class must be left out: y holds {n_classes} classes")
-        if n_classes == 2:
-            params["scale_pos_weight"] = None  # it is in the loss
-        if params["base_score"] is None and xgb_model is None:
-            softmax = n_classes if n_classes > 2 else None
-            # XGBoost's own objective, plain cross-entropy, starts from log(share + 1e-6)
-            own = 1e-6 if loss == CrossEntropy() else 0.0
-            params["base_score"] = starting_score(loss, codes, weight, softmax, own)
-        return self._with_metrics(params, loss)
-
-    def _with_metrics(self, params: dict[str, Any], loss: Loss) -> dict[str, Any]:
-        given = params["eval_metric"]
-        if given is None:
-            # cross-entropy's posterior is its link: XGBoost's own default says the same
-            if loss != CrossEntropy():
-                params["eval_metric"] = posterior_log_loss(loss)
-                params["disable_default_eval_metric"] = 1
-        elif callable(given):
-            params["eval_metric"] = self._metric_on_probability(given, loss)
-        elif not isinstance(given, str):
-            params["eval_metric"] = [
-                self._metric_on_probability(metric, loss) if callable(metric) else metric
-                for metric in given
-            ]
-        return params
-
-    def _take(self, engine: Any, labels: Array, loss: Loss) -> None:
-        """Make the fitted engine's state this classifier's own."""
-        self._labels, self.loss_ = labels, loss
-        self._Booster, self.n_classes_ = engine.get_booster(), len(labels)
-        self.evals_result_ = getattr(engine, "evals_result_", None)
 
 
 def _native_objective(n_classes: int) -> str:

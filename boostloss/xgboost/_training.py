@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from boostloss import _collective
 from boostloss._optional import require
 from boostloss.losses import Loss
-from boostloss.losses._validation import Array, check_labels
+from boostloss.losses._validation import Array, check_labels, check_sample_weight, class_counts
+from boostloss.losses._workers import ALONE, Workers
 from boostloss.metrics import posterior_log_loss
 from boostloss.objectives import check_two_classes, objective
 from boostloss.recorder import Recorder
@@ -66,11 +68,11 @@ def train(
     ValueError
         For labels, weights or an objective that do not fit the loss.
     """
-    y, weight = _target(dtrain)
-    native, resolved = _native_params(params, loss, y, weight)
+    counts = _class_counts(dtrain, _collective.current())
+    native, resolved = native_params(params, loss, counts)
     if xgb_model is None and params.get("base_score") is None:
-        native["base_score"] = starting_score(resolved, y, weight, native.get("num_class"))
-    custom_metric = _default_metric(native, resolved, custom_metric)
+        native["base_score"] = starting_score(resolved, counts, native.get("num_class"))
+    custom_metric = default_metric(native, resolved, custom_metric)
     return xgb.train(
         native,
         dtrain,
@@ -98,19 +100,15 @@ def cv(
     Parameters are those of :func:`train` and ``xgboost.cv``. Class weights that depend on the
     labels are counted on all of ``dtrain``.
     """
-    y, weight = _target(dtrain)
-    native, resolved = _native_params(params, loss, y, weight)
+    counts = _class_counts(dtrain)
+    native, resolved = native_params(params, loss, counts)
 
     def with_intercept(fold_train: Any, fold_test: Any, fold_params: Params) -> Any:
         if fpreproc is not None:
             fold_train, fold_test, fold_params = fpreproc(fold_train, fold_test, fold_params)
         if params.get("base_score") is None:
-            fold_params = {
-                **fold_params,
-                "base_score": starting_score(
-                    resolved, *_target(fold_train), native.get("num_class")
-                ),
-            }
+            start = starting_score(resolved, _class_counts(fold_train), native.get("num_class"))
+            fold_params = {**fold_params, "base_score": start}
         return fold_train, fold_test, fold_params
 
     return xgb.cv(
@@ -118,28 +116,34 @@ def cv(
         dtrain,
         num_boost_round,
         obj=objective(resolved, recorder=recorder),
-        custom_metric=_default_metric(native, resolved, custom_metric),
+        custom_metric=default_metric(native, resolved, custom_metric),
         fpreproc=with_intercept,
         **keywords,
     )
 
 
+def _class_counts(data: Any, workers: Workers = ALONE) -> Array:
+    """Rows, or their summed weights, of each class on all workers: what a loss starts from."""
+    y, weight = workers.together(_target, data)
+    check_two_classes(y, workers)
+    found = int(workers.largest(np.array([y.max(initial=1.0)]))[0]) + 1
+    return workers.sum(class_counts(y, weight, found))
+
+
 def _target(data: Any) -> tuple[Array, Array | None]:
     label, weight = data.get_label(), data.get_weight()
-    if not label.size:
+    if not label.size and data.num_row():
         raise ValueError("dtrain must have labels, got none")
-    check_two_classes(label)
-    return label, weight if weight.size else None
+    y = check_labels(label, 2**24)
+    return y, check_sample_weight(weight, len(y), zero_allowed=True) if weight.size else None
 
 
-def _native_params(
-    params: Params, loss: Loss, y: Array, weight: Array | None
-) -> tuple[Params, Loss]:
+def native_params(params: Params, loss: Loss, counts: Array) -> tuple[Params, Loss]:
     """Parameters with the native objective of the problem, and the loss with fixed weights."""
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
     given = params.get("num_class")
-    n_classes = int(given) if given else max(2, int(check_labels(y, 2**24).max()) + 1)
+    n_classes = int(given) if given else len(counts)
     softmax = bool(given) or n_classes > 2
     name = "multi:softprob" if softmax else "binary:logistic"
     allowed = {None, name, "multi:softmax"} if softmax else {None, name}
@@ -151,20 +155,20 @@ def _native_params(
     native = {**params, "objective": params.get("objective") or name}
     if softmax:
         native["num_class"] = n_classes
-    return native, loss.resolve(y, weight, n_classes=n_classes)
+    return native, loss.resolve(np.arange(len(counts)), counts, n_classes=n_classes)
 
 
 def starting_score(
-    loss: Loss, y: Array, weight: Array | None, n_classes: int | None, softmax_floor: float = 0.0
+    loss: Loss, counts: Array, n_classes: int | None, softmax_floor: float = 0.0
 ) -> Any:
     """The intercept as XGBoost takes it: a probability, or a list of raw scores as text."""
-    score = loss.base_score(y, weight, n_classes=n_classes)
+    score = loss.base_score(np.arange(len(counts)), counts, n_classes=n_classes)
     if n_classes is None:
         return float(1.0 / (1.0 + np.exp(-np.float64(score))))
     return str(np.log(np.exp(score) + softmax_floor).tolist())
 
 
-def _default_metric(
+def default_metric(
     native: Params, loss: Loss, custom_metric: Callable[..., Any] | None
 ) -> Callable[..., Any] | None:
     if custom_metric is None and "eval_metric" not in native:

@@ -1,0 +1,151 @@
+"""Labels in Dask collections: what a loss must know of all rows, without moving them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import assert_all_finite
+from sklearn.utils.multiclass import check_classification_targets
+
+from boostloss._classifier import as_column, codes_of, unique_labels
+from boostloss._optional import require
+from boostloss.losses import GHMLoss, Loss, _validation
+from boostloss.losses._norms import gradient_norms
+from boostloss.losses._validation import Array, check_raw, check_sample_weight
+
+__all__ = ["class_counts"]
+
+
+def class_counts(y: Any, sample_weight: Any = None, *, client: Any = None) -> tuple[Array, Array]:
+    """Labels, and how many rows (or what summed weight) each has, over all partitions.
+
+    A loss asks no more of the labels: a data set with one row for each class and these weights
+    has the same class weights and the same intercept.
+
+    Parameters
+    ----------
+    y : dask Array, Series or DataFrame of one column
+        Labels of any kind.
+    sample_weight : dask Array, Series or DataFrame of one column, optional
+        Not negative; as many partitions as ``y``.
+    client : distributed.Client, optional
+        Who computes; default is Dask's own choice.
+
+    Returns
+    -------
+    labels : array of shape (K,)
+        Sorted.
+    counts : array of shape (K,)
+
+    Raises
+    ------
+    ValueError, TypeError
+        For missing labels, labels of several kinds, fewer than two classes, weights that are
+        not allowed or partitions that do not match; for what is no Dask collection.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from boostloss import CrossEntropy
+    >>> from boostloss.dask import class_counts
+    >>> labels, counts = class_counts(da.from_array([0, 0, 0, 1], chunks=2))
+    >>> CrossEntropy(class_weight="balanced").resolve(labels, counts)
+    CrossEntropy(class_weight=[0.6666666666666666, 2.0])
+    """
+    parts = partitions("y", y)
+    tasks = _for_each(_part_counts, parts, partitions_like("sample_weight", sample_weight, parts))
+    counted = [(labels, counts) for labels, counts in computed(tasks, client) if len(labels)]
+    if not counted:
+        raise ValueError("y must hold at least two classes, got no rows")
+    labels, codes = unique_labels(np.concatenate([some for some, _ in counted]), "y")
+    check_classification_targets(labels)
+    if len(labels) < 2:
+        raise ValueError(f"y must hold at least two classes, got one class, {labels.tolist()}")
+    counts = np.bincount(codes, weights=np.concatenate([some for _, some in counted]))
+    return labels, counts
+
+
+# -- for the classifiers ------------------------------------------------------------------
+
+
+def partitions(name: str, collection: Any, *, one_column: bool = True) -> list[Any]:
+    """Delayed parts of a collection."""
+    if not hasattr(collection, "to_delayed"):
+        raise TypeError(
+            f"{name} must be a Dask array, series or data frame, got {type(collection).__name__}"
+        )
+    if one_column and len(collection.shape) == 2 and collection.shape[1] != 1:
+        raise ValueError(f"{name} must have one column, got shape {collection.shape}")
+    parts = collection.to_delayed()
+    return list(parts.ravel()) if isinstance(parts, np.ndarray) else list(parts)
+
+
+def partitions_like(
+    name: str, collection: Any, others: list[Any], *, one_column: bool = True
+) -> list[Any]:
+    """Delayed parts that belong to the parts of ``y``; Nones where there is no collection."""
+    if collection is None:
+        return [None] * len(others)
+    parts = partitions(name, collection, one_column=one_column)
+    if len(parts) != len(others):
+        raise ValueError(
+            f"{name} must have as many partitions as y, {len(others)}, got {len(parts)}"
+        )
+    return parts
+
+
+def computed(tasks: list[Any], client: Any) -> list[Any]:
+    """Results of delayed tasks."""
+    if client is not None:
+        return list(client.gather(client.compute(tasks)))
+    return list(require("dask", "dask").compute(*tasks))
+
+
+def coded(y: Any, labels: Array, name: str) -> Any:
+    """Codes 0..K-1 as a lazy Dask array, part by part as ``y``."""
+    array = y if hasattr(y, "map_blocks") else y.to_dask_array()
+    drop = [1] if array.ndim == 2 else []
+    meta = np.empty(0, dtype=np.intp)
+    return array.map_blocks(codes_of, labels, name, drop_axis=drop, meta=meta)
+
+
+def frozen(
+    loss: Loss, codes: Any, raw: Any, sample_weight: Any, n_classes: int, client: Any
+) -> Loss:
+    """The loss as all rows leave it, GHM's density counted part by part."""
+    if not isinstance(loss, GHMLoss):
+        return loss
+    parts = partitions("y", codes)
+    tasks = _for_each(
+        _part_mass,
+        parts,
+        partitions_like("raw", raw, parts, one_column=False),
+        partitions_like("sample_weight", sample_weight, parts),
+        [loss] * len(parts),
+    )
+    mass: Array = sum(computed(tasks, client))  # type: ignore[assignment]
+    return loss._frozen_of_mass(mass, loss._static_class_weight(n_classes))
+
+
+def _for_each(function: Any, *arguments: list[Any]) -> list[Any]:
+    delayed = require("dask", "dask").delayed(function, pure=True)
+    return [delayed(*some) for some in zip(*arguments, strict=True)]
+
+
+def _part_counts(y: Any, sample_weight: Any) -> tuple[Array, Array]:
+    y = as_column(y)
+    assert_all_finite(y, input_name="y")
+    given = None if sample_weight is None else np.asarray(sample_weight).ravel()
+    weight = check_sample_weight(given, len(y), zero_allowed=True)
+    labels, codes = unique_labels(y, "y")
+    return labels, _validation.class_counts(codes, weight, len(labels))
+
+
+def _part_mass(y: Array, raw: Any, sample_weight: Any, loss: GHMLoss) -> Array:
+    raw = check_raw(raw)
+    n_classes = raw.shape[1] if raw.ndim == 2 else 2
+    labels = _validation.check_labels(y, n_classes, len(raw))
+    given = None if sample_weight is None else np.asarray(sample_weight).ravel()
+    weight = check_sample_weight(given, len(raw), zero_allowed=True)
+    return loss._mass(gradient_norms(labels, raw)[0], labels, weight, n_classes)
