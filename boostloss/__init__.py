@@ -17,6 +17,7 @@ from boostloss.recorder import Recorder
 if TYPE_CHECKING:
     from boostloss.lightgbm import ImbalancedLGBMClassifier as ImbalancedLGBMClassifier
     from boostloss.report.compare import compare as compare
+    from boostloss.xgboost import DaskImbalancedXGBClassifier as DaskImbalancedXGBClassifier
     from boostloss.xgboost import ImbalancedXGBClassifier as ImbalancedXGBClassifier
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ __all__ = [
 
 # an engine is imported when its classifier is first asked for, and what reports need likewise
 _LAZY = {
+    "DaskImbalancedXGBClassifier": "xgboost",
     "ImbalancedLGBMClassifier": "lightgbm",
     "ImbalancedXGBClassifier": "xgboost",
     "compare": "report.compare",

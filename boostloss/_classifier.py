@@ -14,6 +14,7 @@ from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from boostloss import _engine_call
+from boostloss._spread import check_here
 from boostloss.losses import Loss
 from boostloss.losses._catalogue import from_plain, named, to_plain
 from boostloss.losses._validation import Array, check_choice
@@ -131,6 +132,7 @@ def decided(raw: Array, labels: Array) -> Array:
 
 def encode_labels(y: Any) -> tuple[Array, Array]:
     """Sorted labels (K,) and each row's code 0..K-1 (n,); at least two classes."""
+    check_here("y", y)
     y = as_column(y)
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
@@ -145,6 +147,8 @@ def encode_labels(y: Any) -> tuple[Array, Array]:
 
 def as_column(y: Any) -> Array:
     """Labels as an array; numbers that stand in an object array get a type of their own."""
+    if hasattr(y, "isna") and np.any(y.isna()):
+        raise ValueError("Input y contains NaN or another missing value")  # as scikit-learn says
     y = column_or_1d(y, warn=True)
     if y.dtype == object and {type(label) for label in y} <= {bool, int, float}:
         y = np.array(y.tolist())
@@ -193,6 +197,7 @@ def check_features(X: Any, y: Any = None) -> Any:
 
     With ``y`` the rows must be as many, and at least two.
     """
+    check_here("X", X)
     # on the type: a lazy frame would have to look at its data to answer
     known = ("columns", "__arrow_c_stream__", "__cuda_array_interface__")
     if not any(hasattr(type(X), name) for name in known):

@@ -50,8 +50,10 @@ class CollectiveWorkers(Workers):
         return bool(self.largest(np.array([int(flag)]))[0])
 
     def _reduce(self, array: Array, operation: Any) -> Array:
-        reduced: Array = self._collective.allreduce(np.ascontiguousarray(array), operation)
-        return reduced.reshape(array.shape)
+        # one type for all: workers that sent different ones would read each other's bytes
+        sent = np.ascontiguousarray(array, dtype=np.float64)
+        received: Array = self._collective.allreduce(sent, operation)
+        return received.reshape(sent.shape)
 
 
 def current() -> Workers:

@@ -68,6 +68,16 @@ def calling_booster() -> Any:
     return None
 
 
+def scores_of(call: Call, workers: Workers) -> Any:
+    """Raw scores as an array; those of no rows get the shape that other workers' have."""
+    raw = np.asarray(call.raw)
+    if workers.alone:
+        return raw
+    mine = raw.shape[1] if raw.ndim == 2 and len(raw) else 0
+    n_classes = int(workers.largest(np.array([mine]))[0])
+    return raw.reshape(0, n_classes) if n_classes and not raw.size else raw
+
+
 def workers_of(booster: Any) -> Workers:
     """The processes that train this booster together, each with rows of its own.
 

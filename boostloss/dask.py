@@ -102,6 +102,23 @@ def computed(tasks: list[Any], client: Any) -> list[Any]:
     return list(require("dask", "dask").compute(*tasks))
 
 
+def part_class_counts(y: Any, sample_weight: Any) -> tuple[Array, Array]:
+    """Labels 0..K-1 of one part that occur, and their rows or summed weights."""
+    labels = _validation.check_labels(np.asarray(y).ravel(), 2**24)
+    weight = _part_weight(sample_weight, len(labels))
+    counts = _validation.class_counts(labels, weight, 1)
+    present = np.unique(labels.astype(np.intp))
+    return present, counts[present]
+
+
+def check_seen(y: Any, labels: Array, name: str, client: Any) -> None:
+    """Raise for labels that were not seen in training."""
+    for found, _ in computed(
+        _for_each(_part_counts, *_without_weight(partitions(name, y))), client
+    ):
+        codes_of(found, labels, name)
+
+
 def coded(y: Any, labels: Array, name: str) -> Any:
     """Codes 0..K-1 as a lazy Dask array, part by part as ``y``."""
     array = y if hasattr(y, "map_blocks") else y.to_dask_array()
@@ -133,11 +150,19 @@ def _for_each(function: Any, *arguments: list[Any]) -> list[Any]:
     return [delayed(*some) for some in zip(*arguments, strict=True)]
 
 
+def _without_weight(parts: list[Any]) -> tuple[list[Any], list[None]]:
+    return parts, [None] * len(parts)
+
+
+def _part_weight(sample_weight: Any, n_rows: int) -> Array | None:
+    given = None if sample_weight is None else np.asarray(sample_weight).ravel()
+    return check_sample_weight(given, n_rows, zero_allowed=True)
+
+
 def _part_counts(y: Any, sample_weight: Any) -> tuple[Array, Array]:
     y = as_column(y)
     assert_all_finite(y, input_name="y")
-    given = None if sample_weight is None else np.asarray(sample_weight).ravel()
-    weight = check_sample_weight(given, len(y), zero_allowed=True)
+    weight = _part_weight(sample_weight, len(y))
     labels, codes = unique_labels(y, "y")
     return labels, _validation.class_counts(codes, weight, len(labels))
 
@@ -146,6 +171,5 @@ def _part_mass(y: Array, raw: Any, sample_weight: Any, loss: GHMLoss) -> Array:
     raw = check_raw(raw)
     n_classes = raw.shape[1] if raw.ndim == 2 else 2
     labels = _validation.check_labels(y, n_classes, len(raw))
-    given = None if sample_weight is None else np.asarray(sample_weight).ravel()
-    weight = check_sample_weight(given, len(raw), zero_allowed=True)
+    weight = _part_weight(sample_weight, len(raw))
     return loss._mass(gradient_norms(labels, raw)[0], labels, weight, n_classes)

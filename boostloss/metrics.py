@@ -89,7 +89,7 @@ class Metric:
         return self.__name__, value
 
     def _mean(self, call: _engine_call.Call, workers: Workers) -> float:
-        raw, given = np.asarray(call.raw), call.sample_weight
+        raw, given = _engine_call.scores_of(call, workers), call.sample_weight
         if self.scores == "probability":
             raw = _raw_of(raw)
         if self.posterior:

@@ -64,7 +64,7 @@ class Objective:
             check_two_classes(call.y, workers)
             _check_some_weight(call.sample_weight, np.size(call.y), workers)
             memory["checked"] = True
-        raw = np.asarray(call.raw)
+        raw = _engine_call.scores_of(call, workers)
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
         factor = _engine_call.hessian_factor(_engine_call.engine_of(run), n_classes)
         worthwhile = WORTHWHILE if self.recorder is None else WORTHWHILE // TALLY_COST

@@ -86,7 +86,7 @@ def check_labels(y: ArrayLike, n_classes: int, n_rows: int | None = None) -> Arr
         raise ValueError(f"y must hold {allowed}, got NaN")
     wrong = (labels < 0) | (labels > n_classes - 1) | (labels != np.floor(labels))
     if wrong.any():
-        raise ValueError(f"y must hold {allowed}, got {labels[wrong][0]!r}")
+        raise ValueError(f"y must hold {allowed}, got {labels[wrong][0]:g}")
     return labels
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from boostloss import _collective
 from boostloss._optional import require
+from boostloss._spread import check_here
 from boostloss.losses import Loss
 from boostloss.losses._validation import Array, check_labels, check_sample_weight, class_counts
 from boostloss.losses._workers import ALONE, Workers
@@ -68,6 +69,7 @@ def train(
     ValueError
         For labels, weights or an objective that do not fit the loss.
     """
+    check_here("dtrain", dtrain)
     counts = _class_counts(dtrain, _collective.current())
     native, resolved = native_params(params, loss, counts)
     if xgb_model is None and params.get("base_score") is None:
