@@ -61,10 +61,16 @@ def as_raw(raw: ArrayLike) -> Array:
 
 
 def check_raw(raw: ArrayLike) -> Array:
-    """As :func:`as_raw`, and finite."""
+    """As :func:`as_raw`, and finite; so are the differences, of which softmax is made."""
     array = as_raw(raw)
     if not np.isfinite(array).all():
         raise ValueError("raw must be finite, got NaN or infinity")
+    if array.ndim == 2 and array.size:
+        low, high = array.min(), array.max()
+        with np.errstate(over="ignore"):
+            spread = high - low
+        if not np.isfinite(spread):
+            raise ValueError(f"raw must have finite differences, got scores from {low} to {high}")
     return array
 
 
