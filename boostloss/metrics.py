@@ -10,7 +10,13 @@ from scipy.special import logit
 
 from boostloss import _engine_call
 from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
-from boostloss.losses._validation import Array, check_choice, check_labels, check_sample_weight
+from boostloss.losses._validation import (
+    Array,
+    as_raw,
+    check_choice,
+    check_labels,
+    check_sample_weight,
+)
 
 
 class MetricValue(float):
@@ -87,10 +93,12 @@ class Metric:
         return self.__name__, value
 
     def _mean(self, call: _engine_call.Call) -> float:
-        raw = np.asarray(call.raw)
+        raw = as_raw(call.raw)
         if self.scores == "probability":
             raw = _raw_of(raw)
         rows = self._log_loss(call, raw) if self.posterior else self.loss.value(call.y, raw)
+        if not len(rows):
+            raise ValueError("y must hold at least one row: there is no mean without")
         weight = check_sample_weight(call.sample_weight, len(rows))
         return float(np.average(rows.astype(np.float64), weights=weight))
 

@@ -12,7 +12,7 @@ from boostloss import _engine_call
 from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
 from boostloss.losses._base import Memory
 from boostloss.losses._threads import WORTHWHILE
-from boostloss.losses._validation import Array
+from boostloss.losses._validation import Array, as_labels, as_raw
 from boostloss.recorder import TALLY_COST, Recorder, check_recorder
 
 
@@ -59,9 +59,9 @@ class Objective:
         run = booster if booster is not None else call.data_set
         memory = {} if run is None else self._memories.setdefault(run, {})
         if "checked" not in memory:
-            check_two_classes(call.y)
+            check_two_classes(as_labels(call.y))
             memory["checked"] = True
-        raw = np.asarray(call.raw)
+        raw = as_raw(call.raw)
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
         factor = _engine_call.hessian_factor(_engine_call.engine_of(run), n_classes)
         worthwhile = WORTHWHILE if self.recorder is None else WORTHWHILE // TALLY_COST

@@ -208,6 +208,8 @@ class GHMLoss(Loss):
         return FrozenGHM.of(self._weights_at(y, raw, weight).__call__, class_weight)
 
     def _weights_at(self, y: Array, raw: Array, weight: Array | None) -> Weights:
+        if not len(y):
+            raise ValueError("y must hold at least one row: there is no density without")
         return self._weights(gradient_norms(y, raw)[0], y, weight, _n_classes(raw), {})
 
     @property
