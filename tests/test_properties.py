@@ -191,6 +191,17 @@ def test_finite_and_of_the_right_sign_for_all_that_is_allowed(data):
             assert mean >= 0
 
 
+@given(st.sampled_from(DENSITIES), st.sampled_from([np.float32, np.float64]), st.booleans())
+def test_what_overflowed_once(density, dtype, normalize):
+    """A bin with 1e-60 of the weight; 1e10 - 1e30, whose rounding error is 1e10."""
+    loss = GHMLoss(density=density, strength=1.0, normalize=normalize)
+    binary = Problem(np.array([0, 1, 1]), np.array([5, -5, 5], dtype), np.array([1e30, 1e30, 1e-30]), 2)
+    wide = Problem(np.array([0, 1, 2]), np.tile(np.array([0, 1e30, 1e10], dtype), (3, 1)), None, 3)
+    for problem in (binary, wide):
+        for array in gradients(loss, problem):
+            assert np.isfinite(array).all()
+
+
 @given(st.data())
 def test_no_rows(data):
     problem = data.draw(problems(rows=(0, 0), every_class=False, weights=None))
