@@ -15,6 +15,7 @@ import joblib
 import numpy as np
 
 from boostloss import _collective
+from boostloss.losses._validation import Array, as_raw
 from boostloss.losses._workers import ALONE, Workers
 
 ENGINES = ("xgboost", "lightgbm")
@@ -68,9 +69,9 @@ def calling_booster() -> Any:
     return None
 
 
-def scores_of(call: Call, workers: Workers) -> Any:
+def scores_of(call: Call, workers: Workers) -> Array:
     """Raw scores as an array; those of no rows get the shape that other workers' have."""
-    raw = np.asarray(call.raw)
+    raw = as_raw(call.raw)
     if workers.alone:
         return raw
     mine = raw.shape[1] if raw.ndim == 2 and len(raw) else 0

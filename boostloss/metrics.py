@@ -100,6 +100,8 @@ class Metric:
         weight_sum = len(rows) if given is None else np.sum(given, dtype=np.float64)
         # the engine takes the mean of what the workers say: all of them say the same
         sums = workers.sum(np.array([rows.sum(dtype=np.float64), weight_sum]))
+        if sums[1] == 0:
+            raise ValueError("y must hold at least one row: there is no mean without")
         return float(sums[0] / sums[1])
 
     def _log_loss(self, call: _engine_call.Call, raw: Array, workers: Workers) -> Array:

@@ -1,7 +1,14 @@
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sklearn.datasets import make_classification
+
+# the same examples in every run; --hypothesis-profile=hunt draws new ones, and more of them
+shared = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("fixed", derandomize=True, database=None, max_examples=150, **shared)
+settings.register_profile("hunt", max_examples=1000, **shared)
+settings.load_profile("fixed")
 
 
 def _problem(n_classes):

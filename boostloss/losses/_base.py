@@ -31,6 +31,7 @@ from boostloss.losses._validation import (
     as_labels,
     as_raw,
     as_sample_weight,
+    check_integer,
     check_labels,
     check_number,
     check_present,
@@ -160,6 +161,7 @@ class Loss(BaseEstimator):
         gradient, hessian : float32 arrays of raw's shape
         """
         self._check_params()
+        factor = check_number("factor", factor, 0.0)
         scores = as_raw(raw)
         labels = as_labels(y, len(scores))
         weight = as_sample_weight(sample_weight, len(scores), zero_allowed=not workers.alone)
@@ -170,7 +172,7 @@ class Loss(BaseEstimator):
                 workers.together(self._check, labels, scores, weight, workers)
             memory["class_weight"] = self._class_weight(labels, weight, n_classes, workers)
         gradient, hessian, bad = self._gradient_hessian(
-            labels, scores, weight, float(factor), memory, n_threads, workers
+            labels, scores, weight, factor, memory, n_threads, workers
         )
         if workers.any(bad):
             # says what the loop only noticed
@@ -294,6 +296,8 @@ class Loss(BaseEstimator):
     def _check_target(
         self, y: ArrayLike, sample_weight: ArrayLike | None, n_classes: int | None
     ) -> tuple[Array, Array | None, int]:
+        if n_classes is not None:
+            n_classes = check_integer("n_classes", n_classes, 2)
         labels = check_labels(y, 2**24)
         if not len(labels):
             raise ValueError("y must hold at least one row of each class, got no rows")

@@ -65,7 +65,8 @@ def gradient_kernel(slope: ScalarFunction, curvature: ScalarFunction) -> Callabl
             positive = label > 0
             bad |= not (is_finite(z) & ((label == 0) | (label == 1)))
             margin = z if positive else -z
-            margin = min(margin, limit_1 if positive else limit_0)
+            # p is held at exp(-80): times a -log p that grows on, it would add to the slope
+            margin = max(min(margin, limit_1 if positive else limit_0), _SMALLEST)
             theta = shape_1 if positive else shape_0
             w = weight_1 if positive else weight_0
             if weight is not None:

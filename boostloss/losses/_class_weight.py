@@ -47,7 +47,8 @@ def check_class_weight(given: Any) -> None:
     if isinstance(given, str) and given not in ("balanced", "effective"):
         raise ValueError(f"class_weight must be {ALLOWED}, got {given!r}")
     kinds = (str, int, float, np.number, Mapping, Sequence, np.ndarray)
-    if isinstance(given, bool) or not (given is None or isinstance(given, kinds)):
+    refused = isinstance(given, bool | bytes) or (isinstance(given, np.ndarray) and given.ndim != 1)
+    if refused or not (given is None or isinstance(given, kinds)):
         raise TypeError(f"class_weight must be {ALLOWED}, got {given!r}")
     if isinstance(given, int | float | np.number):
         check_number("class_weight", given, np.nextafter(0, 1))

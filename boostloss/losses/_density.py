@@ -114,4 +114,5 @@ def _length(norms: Array, width: float) -> Array:
 
 
 def _least(mass: Array) -> float:
-    return float(mass[mass > 0].min(initial=np.inf))
+    """Smallest mass where there is any, at least 1e-30 of all: N / GD must fit float32."""
+    return max(float(mass[mass > 0].min(initial=np.inf)), 1e-30 * float(mass.sum()))

@@ -112,8 +112,9 @@ def exponentials(raw: Any, n_rows_in_all: int, place: Any, scratch: Any, n_class
                 back = difference - z
                 error = (z - (difference - back)) - (highest + back)
                 e = exp_nonpositive(difference, error)
-                # what is smaller would become subnormal on its way, which is slow
-                scores[out + i] = e if difference > _SMALLEST else e - e
+                # what is smaller would become subnormal on its way, which is slow; e itself is no
+                # number where the rounding error is large, as that of 1e10 - 1e30
+                scores[out + i] = e if difference > _SMALLEST else difference - difference
     return bad
 
 

@@ -39,12 +39,18 @@ def check_integer(name: str, given: Any, low: int) -> int:
 
 
 def _numeric(name: str, given: ArrayLike) -> Array:
-    array = np.asarray(given)
-    if array.dtype == object or array.dtype.kind not in "biuf":
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array, got {error}") from error
+    if array.dtype == object:
         try:
             array = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}") from error
+    # complex numbers and times would turn into floats without a word
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
     return array
 
 
@@ -61,10 +67,16 @@ def as_raw(raw: ArrayLike) -> Array:
 
 
 def check_raw(raw: ArrayLike) -> Array:
-    """As :func:`as_raw`, and finite."""
+    """As :func:`as_raw`, and finite; so are the differences, of which softmax is made."""
     array = as_raw(raw)
     if not np.isfinite(array).all():
         raise ValueError("raw must be finite, got NaN or infinity")
+    if array.ndim == 2 and array.size:
+        low, high = array.min(), array.max()
+        with np.errstate(over="ignore"):
+            spread = high - low
+        if not np.isfinite(spread):
+            raise ValueError(f"raw must have finite differences, got scores from {low} to {high}")
     return array
 
 
@@ -75,7 +87,8 @@ def as_labels(y: ArrayLike, n_rows: int | None = None) -> Array:
         raise ValueError(f"y must have shape (n,), got {array.shape}")
     if n_rows is not None and len(array) != n_rows:
         raise ValueError(f"y must have one label for each of raw's {n_rows} rows, got {len(array)}")
-    return np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(over="ignore"):  # infinity is no class, as what overflows is not
+        return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def check_labels(y: ArrayLike, n_classes: int, n_rows: int | None = None) -> Array:

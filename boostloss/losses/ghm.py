@@ -220,6 +220,8 @@ class GHMLoss(Loss):
     def _weights_at(
         self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE
     ) -> Weights:
+        if workers.alone and not len(y):
+            raise ValueError("y must hold at least one row: there is no density without")
         norms, n_classes = gradient_norms(y, raw)[0], _n_classes(raw)
         return self._weights(norms, y, weight, n_classes, {}, workers=workers)
 
