@@ -292,7 +292,8 @@ class GHMLoss(Loss):
     def _value(self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE) -> Array:
         static = self._class_weight(y, weight, _n_classes(raw), workers)
         norms, _ = gradient_norms(y, raw)
-        row_weight = self._weights_at(y, raw, weight, workers)(norms, y)
+        weights = self._weights(norms, y, weight, _n_classes(raw), {}, workers=workers)
+        row_weight = weights(norms, y)
         row_weight = row_weight if weight is None else row_weight * weight
         return CrossEntropy(class_weight=static)._value(y, raw, row_weight)
 
