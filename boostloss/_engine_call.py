@@ -87,6 +87,12 @@ def workers_of(booster: Any) -> Workers:
     return _collective.current() if engine_of(booster) == "xgboost" else ALONE
 
 
+def cannot_sum(booster: Any) -> bool:
+    """Whether several machines train this booster and nothing sums over them: LightGBM's do."""
+    params = getattr(booster, "params", None) or {}
+    return engine_of(booster) == "lightgbm" and int(params.get("num_machines") or 1) > 1
+
+
 def hessian_factor(engine: str | None, n_classes: int) -> float:
     """Constant in front of each engine's softmax Hessian ``p_k (1 - p_k)``."""
     return n_classes / (n_classes - 1.0) if engine == "lightgbm" else 2.0

@@ -11,6 +11,7 @@ import numpy as np
 from boostloss import _engine_call
 from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
 from boostloss.losses._base import Memory
+from boostloss.losses._class_weight import needs_counts
 from boostloss.losses._threads import WORTHWHILE
 from boostloss.losses._validation import Array, as_labels, as_sample_weight
 from boostloss.losses._workers import ALONE, Workers
@@ -60,6 +61,10 @@ class Objective:
         call = workers.together(_engine_call.read, first, second, sample_weight)
         run = booster if booster is not None else call.data_set
         memory = {} if run is None else self._memories.setdefault(run, {})
+        if "checked" not in memory and _engine_call.cannot_sum(booster):
+            check_sums_needed(self.loss)
+            _check_resolved(self.loss)
+            memory["checked"] = True  # this machine may hold one class only
         if "checked" not in memory:
             check_two_classes(call.y, workers)
             _check_some_weight(call.sample_weight, np.size(call.y), workers)
@@ -108,6 +113,28 @@ def check_two_classes(y: Any, workers: Workers = ALONE) -> None:
     highest, lowest = workers.largest(np.array(ends)) * (1, -1)
     if highest == lowest:
         raise ValueError(f"y must hold at least two classes, got only {highest:g}")
+
+
+def check_sums_needed(loss: Loss) -> None:
+    """Raise for a loss that must know all rows, where nothing sums over the machines."""
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
+    if loss.weights_move:
+        raise ValueError(
+            "loss must not be GHM with LightGBM on several machines: its density is that of all "
+            "rows in every round, and LightGBM gives Python no way to sum over them; use XGBoost "
+            "(boostloss.xgboost.dask_train), or FocalLoss or CrossEntropy with a class_weight"
+        )
+
+
+def _check_resolved(loss: Loss) -> None:
+    """Raise for class weights that each machine would count on its own rows."""
+    if needs_counts(loss.class_weight):
+        raise ValueError(
+            f"class_weight={loss.class_weight!r} must be counted on all rows, and LightGBM gives "
+            "Python no way to sum over several machines: give the objective "
+            "loss.resolve(*boostloss.dask.class_counts(y)), or use boostloss.lightgbm.dask_train"
+        )
 
 
 def _check_some_weight(sample_weight: Any, n_rows: int, workers: Workers) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from boostloss._optional import require
+from boostloss._spread import check_here
 from boostloss.losses import Loss
-from boostloss.losses._validation import Array, check_labels
+from boostloss.losses._validation import Array, check_labels, check_sample_weight, class_counts
 from boostloss.metrics import posterior_log_loss
 from boostloss.objectives import check_two_classes, objective
 from boostloss.recorder import Recorder
@@ -82,6 +83,7 @@ def train(
             "keep_training_booster must be False with loss=: link and intercept are written into "
             "the finished model; go on with init_model= instead, got True"
         )
+    check_here("train_set", train_set)
     y, weight = _target(train_set)
     native, resolved, n_classes = _native_params(params, loss, y, weight, recorder)
     sets = list(dict.fromkeys([train_set, *(valid_sets or [])]))
@@ -180,10 +182,19 @@ def _native_params(
     params: Params, loss: Loss, y: Array, weight: Array | None, recorder: Recorder | None
 ) -> tuple[Params, Loss, int | None]:
     """Parameters with our objective, the loss with fixed weights, K (None for binary)."""
+    y = check_labels(y, 2**24)
+    counts = class_counts(y, check_sample_weight(weight, len(y)), 2)
+    return native_params_of_counts(params, loss, counts, recorder)
+
+
+def native_params_of_counts(
+    params: Params, loss: Loss, counts: Array, recorder: Recorder | None = None
+) -> tuple[Params, Loss, int | None]:
+    """The same from the rows, or their summed weights, of each class."""
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
     given = _given(params, _CLASS_ALIASES)
-    n_classes = max(2, int(check_labels(y, 2**24).max()) + 1)
+    n_classes = len(counts)
     softmax = n_classes > 2 or (given is not None and int(given) > 1)
     n_classes = int(given) if given is not None and int(given) > 1 else n_classes
     stated = _given(params, OBJECTIVE_ALIASES)
@@ -192,7 +203,7 @@ def _native_params(
     check_tree_params(params)
     skip = (*OBJECTIVE_ALIASES, *_CLASS_ALIASES)
     native = {name: value for name, value in params.items() if name not in skip}
-    resolved = loss.resolve(y, weight, n_classes=n_classes)
+    resolved = loss.resolve(np.arange(len(counts)), counts, n_classes=n_classes)
     native["objective"] = objective(resolved, recorder=recorder)
     if softmax:
         native["num_class"] = n_classes

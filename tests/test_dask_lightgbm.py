@@ -1,0 +1,127 @@
+"""LightGBM on several workers: static losses give one machine's model, others a clear error."""
+
+from types import SimpleNamespace
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+
+import boostloss.lightgbm
+from boostloss import CrossEntropy, FocalLoss, GHMLoss, objective
+
+da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
+distributed = pytest.importorskip("distributed")
+
+from boostloss.dask import class_counts  # noqa: E402
+from boostloss.lightgbm import dask_train  # noqa: E402
+
+LOSSES = [
+    CrossEntropy(),
+    CrossEntropy(class_weight="balanced"),
+    FocalLoss(2, class_weight="effective"),
+    FocalLoss(2),
+]
+# LightGBM guesses a leaf's rows from its Hessian sum, on several machines otherwise than on one: no
+# limit may depend on them. time_out (minutes) ends what waits for a lost worker.
+PARAMS = {
+    "num_leaves": 7,
+    "verbose": -1,
+    "min_data_in_leaf": 1,
+    "min_sum_hessian_in_leaf": 0.0,
+    "time_out": 1,
+}
+ROUNDS, PARTS, ROWS = 6, 4, 6000
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="module", params=[2, 3], ids=["binary", "softmax"])
+def rows(request):
+    """Sorted: one worker holds no positives."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 8, (ROWS, 6)).astype(np.float32)
+    score = X[:, 0] + 0.5 * X[:, 1] + rng.normal(0, 2, ROWS)
+    y = (score > np.quantile(score, 0.93)).astype(int)
+    if request.param == 3:
+        y += score > np.quantile(score, 0.98)
+    order = np.argsort(-y, kind="stable")
+    weight = rng.integers(0, 4, ROWS).astype(np.float32)
+    return SimpleNamespace(X=X[order], y=y[order], weight=weight[order], n_classes=request.param)
+
+
+def on_dask(*arrays):
+    return [
+        None if array is None else da.from_array(array, chunks=(ROWS // PARTS, *array.shape[1:]))
+        for array in arrays
+    ]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+def test_the_model_of_one_machine(client, rows, loss, weighted):
+    weight = rows.weight if weighted else None
+    X, y, dask_weight = on_dask(rows.X, rows.y, weight)
+    spread = dask_train(client, PARAMS, X, y, ROUNDS, loss=loss, sample_weight=dask_weight)
+    alone = boostloss.lightgbm.train(
+        PARAMS, lgb.Dataset(rows.X, rows.y, weight=weight), ROUNDS, loss=loss
+    )
+    np.testing.assert_allclose(spread.predict(rows.X), alone.predict(rows.X), rtol=1e-9)
+
+
+def test_frames(client, rows):
+    import pandas as pd
+
+    frame, labels = pd.DataFrame(rows.X, columns=list("abcdef")), pd.Series(rows.y)
+    X, y = dd.from_pandas(frame, npartitions=PARTS), dd.from_pandas(labels, npartitions=PARTS)
+    spread = dask_train(client, PARAMS, X, y, ROUNDS, loss=FocalLoss(2))
+    alone = boostloss.lightgbm.train(PARAMS, lgb.Dataset(frame, labels), ROUNDS, loss=FocalLoss(2))
+    assert spread.feature_name() == list("abcdef")
+    np.testing.assert_allclose(spread.predict(frame), alone.predict(frame), rtol=1e-6)
+
+
+def test_ghm_is_refused_with_the_reason(client, rows):
+    X, y = on_dask(rows.X, rows.y)
+    with pytest.raises(ValueError, match=r"GHM.*no way to sum.*boostloss\.xgboost\.dask_train"):
+        dask_train(client, PARAMS, X, y, ROUNDS, loss=GHMLoss())
+    with pytest.raises(ValueError, match=r"GHM.*no way to sum"):
+        lgb.DaskLGBMRegressor(client=client, objective=objective(GHMLoss()), **PARAMS).fit(X, y)
+
+
+def test_counted_weights_need_the_helper(client, rows):
+    X, y = on_dask(rows.X, rows.y)
+    loss = CrossEntropy(class_weight="balanced")
+    many = {"num_class": 3, "metric": "None"} if rows.n_classes == 3 else {}
+    with pytest.raises(ValueError, match=r"counted on all rows.*class_counts"):
+        lgb.DaskLGBMRegressor(client=client, objective=objective(loss), **PARAMS, **many).fit(X, y)
+    resolved = loss.resolve(*class_counts(y))
+    assert resolved == loss.resolve(rows.y)
+    lgb.DaskLGBMRegressor(client=client, objective=objective(resolved), **PARAMS, **many).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.zeros(ROWS), "at least two classes"),
+        (np.arange(ROWS) % 2 + 1, "every class from 0"),
+        (np.where(np.arange(ROWS) == 7, np.nan, 0), "NaN"),
+    ],
+    ids=["one class", "1 and 2", "NaN"],
+)
+def test_bad_labels(client, rows, y, message):
+    X, y = on_dask(rows.X, y)
+    with pytest.raises(ValueError, match=message):
+        dask_train(client, PARAMS, X, y, ROUNDS, loss=FocalLoss())
+
+
+def test_dask_data_where_one_machine_trains(rows):
+    X, y = on_dask(rows.X, rows.y)
+    with pytest.raises(TypeError, match=r"boostloss\.lightgbm\.dask_train"):
+        boostloss.lightgbm.ImbalancedLGBMClassifier().fit(X, y)
