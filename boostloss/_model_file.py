@@ -32,14 +32,15 @@ class State(NamedTuple):
     probability: str
 
     def text(self) -> str:
-        """The state as one line of JSON without ``=``, which ends a name in LightGBM's files."""
+        """The state as one line of JSON, with nothing that LightGBM or the seal would read."""
         state = {
             "format": FORMAT,
             "probability": self.probability,
             "loss": to_plain(self.loss),
             "labels": _plain_labels(self.labels),
         }
-        return json.dumps(state).replace("=", "\\u003d")
+        text = json.dumps(state).replace("=", "\\u003d")
+        return text.replace(SEAL, SEAL.replace("_", "\\u005f"))
 
 
 def read_state(text: str, source: str) -> State:
@@ -56,7 +57,8 @@ def read_state(text: str, source: str) -> State:
             raise ValueError(f"format must be {FORMAT}, got {state['format']!r}")
         labels = _read_labels(state["labels"]["values"], state["labels"]["dtype"])
         loss = from_plain(state["loss"])
-        with np.errstate(all="ignore"):  # raises where the loss is one for another K
+        loss._shape(len(labels))  # raises where the loss is one for another K
+        with np.errstate(all="ignore"):
             loss.posterior(np.zeros(1 if len(labels) == 2 else (1, len(labels))))
         return State(labels, loss, check_choice("probability", state["probability"], PROBABILITIES))
     except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
@@ -82,7 +84,7 @@ def _read_labels(values: Any, dtype: Any) -> Array:
     if kind is str:  # as wide as the texts, whatever the file says
         labels = np.array(values, dtype=object if dtype[-1] == "O" else None)
     else:
-        labels = np.array(values, dtype=dtype)
+        labels = np.array(values).astype(dtype)
     if len(values) < 2 or np.unique(labels).tolist() != values:
         raise ValueError(f"labels must be sorted and at least two, got {_short(values)}")
     return labels

@@ -287,12 +287,12 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         source = f"{filename}"
         data = Path(filename).read_bytes().replace(b"\r\n", b"\n")
         check_seal(data, source)
+        if not data.startswith(b"tree\n"):
+            raise ValueError(f"{source} is no LightGBM model: load it with its own class")
         model = data.decode()
         header = model.partition("\nTree=")[0].splitlines()
         lines = [line.removeprefix(_LINE) for line in header if line.startswith(_LINE)]
-        if not model.startswith("tree\n") or not lines:
-            raise ValueError(f"{source} is no LightGBM model: load it with its own class")
-        state = read_state(lines[0], source)
+        state = read_state(lines[0] if lines else "", source)
         try:
             booster = lgb.Booster(model_str=model)
         except lgb.basic.LightGBMError as error:

@@ -268,10 +268,11 @@ class ImbalancedXGBClassifier(LossClassifierMixin, _Parent):
         engine = xgb.XGBClassifier(n_jobs=self.n_jobs)
         try:
             engine.load_model(data)
-        except (TypeError, ValueError) as error:
+            booster = engine.get_booster()
+            text = booster.attr(_ATTRIBUTE) or ""
+        except (AssertionError, TypeError, ValueError) as error:
             raise ValueError(f"{source} cannot be read by XGBoost: {error}") from error
-        booster = engine.get_booster()
-        state = read_state(booster.attr(_ATTRIBUTE) or "", source)
+        state = read_state(text, source)
         wanted = _native_objective(len(state.labels)), len(state.labels)
         if (engine.objective, engine.n_classes_) != wanted:
             raise ValueError(
