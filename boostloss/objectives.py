@@ -61,6 +61,7 @@ class Objective:
         if "checked" not in memory:
             check_two_classes(call.y)
             memory["checked"] = True
+            self._release_outputs()
         raw = np.asarray(call.raw)
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
         factor = _engine_call.hessian_factor(_engine_call.engine_of(run), n_classes)
@@ -78,6 +79,13 @@ class Objective:
         if self.recorder is not None:
             self.recorder.see(call.y, raw, gradient, memory)
         return gradient, hessian
+
+    def _release_outputs(self) -> None:
+        """Whoever keeps a model need not keep the gradients of its last round."""
+        for reference in self._memories.keyrefs():
+            run = reference()
+            if run is not None:
+                self._memories.get(run, {}).pop("outputs", None)
 
     def __repr__(self) -> str:
         return f"objective({self.loss!r})"

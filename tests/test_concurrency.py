@@ -82,6 +82,17 @@ def test_eight_threads_with_one_objective(engine, name):
     assert len(objective._memories) == 0
 
 
+def test_kept_models_do_not_keep_their_gradients():
+    objective, data = bl.ghm_obj(momentum=0.9), xgb.DMatrix(*problem())
+    params = {"base_score": 0.1, "nthread": 1}
+    models = [xgb.train(params, data, 3, obj=objective) for _ in range(5)]
+    kept = [objective._memories[model] for model in models]
+    assert ["outputs" in memory for memory in kept] == [False] * 4 + [True]
+    for memory in kept:
+        memory.pop("outputs", None)
+        assert all(np.size(value) < 100 for value in memory.values())
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_eight_threads_save_one_model(engine, tmp_path):
     X, y = problem()

@@ -56,7 +56,7 @@ def train(
     params : dict
         LightGBM's parameters, without an objective. ``num_class`` is found from the labels.
     train_set : lightgbm.Dataset
-        With labels 0..K-1.
+        With labels 0..K-1. It holds the init score while it lasts: one training at a time.
     num_boost_round : int
         Number of rounds.
     loss : Loss
