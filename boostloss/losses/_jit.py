@@ -49,7 +49,8 @@ def kernel(function: F) -> F:
     except RuntimeError:  # neither the package's folder nor the user's cache is writable
         compiled = numba.njit(nogil=True, **_OPTIONS)(function)
     else:
-        compiled._cache._cache_file.__class__ = _CacheFile
+        if hasattr(compiled, "_cache"):  # not under NUMBA_DISABLE_JIT
+            compiled._cache._cache_file.__class__ = _CacheFile
     return compiled  # type: ignore[no-any-return]
 
 
