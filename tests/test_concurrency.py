@@ -355,7 +355,7 @@ def test_an_interrupted_lightgbm_train_leaves_the_data_alone():
 
     want = run()
     functions = ("train", "_starting_from", "_take_away")
-    for interrupt in interruptions(run, 60, functions):
+    for interrupt in interruptions(run, 30, functions):
         with interrupt:
             run()
         assert run() == want
@@ -375,7 +375,7 @@ def test_an_interrupted_fit_leaves_one_model(engine):
     def run():
         CLASSIFIERS[engine](n_estimators=2, loss="ghm").fit(X[:, :3], labels)
 
-    for interrupt in interruptions(run, 60, ("fit", "_take")):
+    for interrupt in interruptions(run, 30, ("fit", "_take")):
         model = CLASSIFIERS[engine](n_estimators=2, loss="ghm").fit(X, y.astype(int))
         with interrupt:
             model.fit(X[:, :3], labels)
