@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,15 +13,14 @@ from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from boostloss import _engine_call
+from boostloss._model_file import PROBABILITIES, State
 from boostloss._spread import check_here
 from boostloss.losses import Loss
-from boostloss.losses._catalogue import from_plain, named, to_plain
+from boostloss.losses._catalogue import named
 from boostloss.losses._validation import Array, check_choice
 from boostloss.metrics import Metric
 
 OWN_PARAMETERS = ("loss", "probability")
-PROBABILITIES = ("posterior", "link")
-FORMAT = 1
 
 
 class LossClassifierMixin:
@@ -94,18 +92,9 @@ class LossClassifierMixin:
 
         return on_probability
 
-    def _state(self) -> str:
-        """What a model file must hold beside the engine's model, as one line without ``=``."""
-        state = {
-            "format": FORMAT,
-            "probability": self.probability,
-            "loss": to_plain(self.loss_),
-            "labels": _plain_labels(self._labels),
-        }
-        return json.dumps(state).replace("=", "\\u003d")
-
-    def _set_state(self, text: str | None, source: Any) -> None:
-        self._labels, self.loss_, self.probability = _read_state(text, source)
+    def _state(self) -> State:
+        """What a model file must hold beside the engine's model."""
+        return State(self._labels, self.loss_, self.probability)
 
 
 def probabilities(raw: Array, loss: Loss, probability: str) -> Array:
@@ -218,31 +207,3 @@ def by_code(loss: Loss, labels: Array) -> Loss:
         raise ValueError(f"class_weight must have the keys {wanted}, got {list(given)}")
     ordered: Loss = loss.set_params(class_weight=[given[label] for label in wanted])
     return ordered
-
-
-def _plain_labels(labels: Array) -> dict[str, Any]:
-    values = labels.tolist()
-    kinds = {type(value) for value in values}
-    if len(kinds) != 1 or not kinds <= {str, bool, int, float}:
-        raise TypeError(
-            f"labels must all be texts, bools, ints or floats to save the model, got {values}"
-        )
-    return {"dtype": labels.dtype.str, "values": values}
-
-
-def _read_state(text: str | None, source: Any) -> tuple[Array, Loss, str]:
-    if text is None:
-        raise ValueError(
-            f"{source} must be a model saved by this class, got one without boostloss's line; "
-            "load it with the engine's own classes"
-        )
-    try:
-        state = json.loads(text)
-        if state["format"] != FORMAT:
-            raise ValueError(f"format must be {FORMAT}, got {state['format']!r}")
-        stored = state["labels"]
-        labels = np.array(stored["values"], dtype=np.dtype(stored["dtype"]))
-        probability = check_choice("probability", state["probability"], PROBABILITIES)
-        return labels, from_plain(state["loss"]), probability
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{source} holds a boostloss line that cannot be read: {error}") from error

@@ -69,6 +69,7 @@ class Objective:
             check_two_classes(call.y, workers)
             _check_some_weight(call.sample_weight, np.size(call.y), workers)
             memory["checked"] = True
+            self._release_outputs()
         raw = _engine_call.scores_of(call, workers)
         n_classes = raw.shape[1] if raw.ndim == 2 else 2
         factor = _engine_call.hessian_factor(_engine_call.engine_of(run), n_classes)
@@ -87,6 +88,13 @@ class Objective:
         if self.recorder is not None:
             self.recorder.see(call.y, raw, gradient, memory)
         return gradient, hessian
+
+    def _release_outputs(self) -> None:
+        """Whoever keeps a model need not keep the gradients of its last round."""
+        for reference in self._memories.keyrefs():
+            run = reference()
+            if run is not None:
+                self._memories.get(run, {}).pop("outputs", None)
 
     def __repr__(self) -> str:
         return f"objective({self.loss!r})"

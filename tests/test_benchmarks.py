@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import endurance
 from benchmarks.__main__ import main
 
 
@@ -18,3 +19,13 @@ def test_section_runs(section, tmp_path, monkeypatch):
     assert text.startswith("| ")
     assert "nan" not in text
     assert len(text.splitlines()) >= 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+@pytest.mark.parametrize("engine", ["XGBoost", "LightGBM"])
+@pytest.mark.parametrize("kind", endurance.KINDS)
+def test_long_runs(kind, engine):
+    for arm in ("built-in", "focal γ=2, recorder"):
+        got = endurance.KINDS[kind](engine, arm, 30)
+        assert all(value > 0 for value in got.values())
+        assert got.keys() == {"start", "middle", "end", "first", "last"}

@@ -459,22 +459,6 @@ def test_model_files(make, problem, loss, tmp_path):
     np.testing.assert_allclose(p if p.ndim == 2 else np.column_stack([1 - p, p]), want, atol=1e-6)
 
 
-def test_foreign_files(make, binary, tmp_path):
-    path = tmp_path / ("m.json" if make.kind is ImbalancedXGBClassifier else "m.txt")
-    model = make().fit(binary.X, binary.y)
-    (model.get_booster() if hasattr(model, "get_booster") else model.booster_).save_model(path)
-    untouched = pickle.dumps(model.predict_proba(binary.X))
-    with pytest.raises(ValueError, match="saved by this class"):
-        model.load_model(path)
-    model.save_model(path)
-    text = path.read_text()
-    assert "FocalLoss" in text
-    path.write_text(text.replace("FocalLoss", "SomeLoss"))
-    with pytest.raises(ValueError, match=r"cannot be read.*SomeLoss"):
-        model.load_model(path)
-    assert pickle.dumps(model.predict_proba(binary.X)) == untouched
-
-
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_pickle_and_joblib(make, problem, loss, tmp_path):
     model = make(loss).fit(problem.X, problem.y)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-OPTIONAL = ("dask", "optuna")
+OPTIONAL = ("dask", "optuna", "skops")
 """What boostloss does without: a page that needs one of these is skipped where it is missing."""
 
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -1,8 +1,5 @@
-"""Threads: the same results, the caller's limits, and nothing that a fork or a worker breaks."""
+"""Threads: the same results, and the caller's limits; test_concurrency.py has processes."""
 
-import os
-import subprocess
-import sys
 import threading
 from itertools import pairwise
 
@@ -13,7 +10,6 @@ import pytest
 import xgboost as xgb
 from sklearn.model_selection import GridSearchCV
 
-import boostloss as bl
 from boostloss import CrossEntropy, FocalLoss, GHMLoss, _engine_call
 from boostloss.lightgbm import ImbalancedLGBMClassifier
 from boostloss.losses import _threads
@@ -67,6 +63,32 @@ def test_an_error_in_a_thread_is_raised():
 
     with pytest.raises(KeyboardInterrupt):
         _threads.in_parts(work, _threads.WORTHWHILE, 2)
+
+
+@pytest.mark.parametrize("where", ["start", "join"])
+def test_an_interruption_waits_for_the_threads(where, monkeypatch):
+    begun, may_end, finished = threading.Event(), threading.Event(), []
+    original = getattr(threading.Thread, where)
+
+    def work(start, stop):
+        if threading.current_thread() is not threading.main_thread():
+            begun.set()
+            may_end.wait(60)
+            finished.append(start)
+
+    def interrupted(self):
+        if where == "start":
+            original(self)
+        monkeypatch.setattr(threading.Thread, where, original)
+        assert begun.wait(60)
+        assert not finished
+        may_end.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, where, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _threads.in_parts(work, _threads.WORTHWHILE, 2)
+    assert len(finished) == 2  # of four parts
 
 
 # -- the caller's limits ----------------------------------------------------------------
@@ -123,92 +145,3 @@ def test_no_thread_of_ours_inside_a_threaded_search(few_rows_are_many, kind, bin
     if joblib.cpu_count() > 1:
         kind(n_estimators=3, **quiet).fit(binary.X, binary.y)
         assert started
-
-
-# -- forks and workers ------------------------------------------------------------------
-
-FORK = """
-import os, numpy as np
-from boostloss import FocalLoss
-from boostloss.losses import _threads
-import boostloss.{engine}, {engine} as engine
-_threads.WORTHWHILE = 1000
-rng = np.random.default_rng(0)
-X = rng.normal(size=(5000, 3)); y = (X[:, 0] + rng.normal(size=5000) > 2).astype(float)
-def gradient():
-    raw = X[:, 0].astype(np.float32)
-    return FocalLoss(2).gradient_hessian(y, raw, n_threads=4)[0]
-def train():
-    params = {{"nthread": 1, "verbosity": 0}} if "{engine}" == "xgboost" else {{"num_threads": 1, "verbose": -1}}
-    data = engine.DMatrix(X, y) if "{engine}" == "xgboost" else engine.Dataset(X, y)
-    model = boostloss.{engine}.train(params, data, 3, loss=FocalLoss(2))
-    return model.predict(data if "{engine}" == "xgboost" else X)
-before, model = gradient(), train()
-child = os.fork()
-if child == 0:
-    same = np.array_equal(gradient(), before) and np.array_equal(train(), model)
-    os._exit(0 if same else 1)
-assert os.waitpid(child, 0)[1] == 0
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
-def test_after_a_fork(engine):
-    # OpenMP itself hangs in a forked child whose parent had a team of threads: the engines get one
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK.format(engine=engine)], check=True,
-                   timeout=120, env=environment)  # fmt: skip
-
-
-def test_eight_threads_with_one_objective(binary):
-    objective = bl.ghm_obj(momentum=0.9)
-    data = [xgb.DMatrix(binary.X[k::8], binary.y[k::8]) for k in range(8)]
-    params = {"objective": "binary:logistic", "base_score": 0.1, "nthread": 1}
-
-    def train(k):
-        return xgb.train(params, data[k], 20, obj=objective).predict(data[k])
-
-    alone = [train(k) for k in range(8)]
-    together = joblib.Parallel(n_jobs=8, backend="threading")(
-        joblib.delayed(train)(k) for k in range(8)
-    )
-    for a, b in zip(alone, together, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def fit_in_worker():
-    from boostloss.losses import _threads
-
-    _threads.WORTHWHILE = 1000
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(5000, 3))
-    y = X[:, 0] + rng.normal(size=5000) > 2
-    model = ImbalancedXGBClassifier(n_jobs=2, n_estimators=5).fit(X, y)
-    return model.predict_proba(X)
-
-
-def test_dask_worker():
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        got = client.gather([client.submit(fit_in_worker, pure=False) for _ in range(2)])
-    for p in got:
-        np.testing.assert_array_equal(p, fit_in_worker())
-
-
-UNWRITABLE = """
-import numba.core.caching as caching
-def refuse(self):
-    raise OSError("read-only file system")
-caching._CacheLocator.ensure_cache_path = refuse
-from boostloss import FocalLoss
-gradient, _ = FocalLoss(2).gradient_hessian([0, 1], [0.0, 0.0])
-assert gradient[0] > 0
-"""
-
-
-def test_an_install_folder_that_cannot_be_written():
-    subprocess.run([sys.executable, "-c", UNWRITABLE], check=True, timeout=120)

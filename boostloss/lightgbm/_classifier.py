@@ -17,6 +17,7 @@ from boostloss._classifier import (
     encode_labels,
     eval_codes,
 )
+from boostloss._model_file import SEAL, UNSEALED, State, check_seal, read_state, sealed
 from boostloss._optional import require
 from boostloss.lightgbm import _metrics
 from boostloss.lightgbm._training import (
@@ -192,13 +193,12 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             constant = {**built_in(params, softmax), "n_estimators": 1}
             engine = lgb.LGBMClassifier(**constant).fit(X, codes, **data)
             make_constant(engine.booster_, intercept)
-        self._take(engine, labels)
         if loss.weights_move:
-            raw = self._raw(X)
+            raw = self._plain(engine).predict(X, raw_score=True)
             if intercept is None and init_score is not None:
                 raw = raw + np.reshape(init_score, raw.shape, order="F")
             loss = loss.frozen(codes, raw, weight)
-        self.loss_ = loss
+        self._take(engine, State(labels, loss, self.probability))
         return self
 
     def predict(
@@ -268,8 +268,9 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             For a loss that is not one of boostloss, or labels that are neither text nor number.
         """
         model = self.booster_.model_to_string()
-        line = f"\n{_LINE}{self._state()}\nfeature_names="
-        Path(filename).write_text(model.replace("\nfeature_names=", line, 1), encoding="utf-8")
+        lines = f"\n{_LINE}{self._state().text()}\n{SEAL}={UNSEALED}\nfeature_names="
+        model = model.replace("\nfeature_names=", lines, 1)
+        Path(filename).write_bytes(sealed(model.encode()))
 
     def load_model(self, filename: str | Path) -> Self:
         """Load what :meth:`save_model` wrote, the posterior and the labels included.
@@ -281,20 +282,32 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         Raises
         ------
         ValueError
-            If the model was not saved by this class.
+            If the model was not saved by this class, or is damaged. Nothing changes here then.
         """
-        model = Path(filename).read_text(encoding="utf-8")
+        source = f"{filename}"
+        data = Path(filename).read_bytes().replace(b"\r\n", b"\n")
+        check_seal(data, source)
+        if not data.startswith(b"tree\n"):
+            raise ValueError(f"{source} is no LightGBM model: load it with its own class")
+        model = data.decode()
         header = model.partition("\nTree=")[0].splitlines()
-        lines = [line[len(_LINE) :] for line in header if line.startswith(_LINE)]
-        if "\nend of trees" not in model:
-            raise ValueError(f"{filename} is no whole LightGBM model: it has no end of trees")
+        lines = [line.removeprefix(_LINE) for line in header if line.startswith(_LINE)]
+        state = read_state(lines[0] if lines else "", source)
+        try:
+            booster = lgb.Booster(model_str=model)
+        except lgb.basic.LightGBMError as error:
+            raise ValueError(f"{source} cannot be read by LightGBM: {error}") from error
+        wanted = _native_objective(len(state.labels))
+        if f"objective={wanted}" not in header:
+            raise ValueError(
+                f"{source} must be a model of {len(state.labels)} classes, as its labels are, "
+                f"with objective={wanted}"
+            )
         engine = lgb.LGBMClassifier(**self._engine_params())
-        booster = lgb.Booster(model_str=model)
-        self._set_state(lines[0] if lines else None, filename)
         engine._Booster = booster
         engine._n_features = engine._n_features_in = booster.num_feature()
         engine._fitted_with_feature_names = not _made_up(booster.feature_name())
-        self._take(engine, self._labels)
+        self._take(engine, state)
         return self
 
     # -- inside -------------------------------------------------------------------------
@@ -342,15 +355,15 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     ) -> Any:
         """Another output of the booster where one is asked for, else something of raw scores."""
         if any(other.values()):
-            return self._plain().predict(_features(X), **other, **keywords)
+            return self._plain(self).predict(_features(X), **other, **keywords)
         return from_raw(self._raw(X, **keywords))
 
     def _raw(self, X: Any, **keywords: Any) -> Array:
-        raw: Array = self._plain().predict(_features(X), raw_score=True, **keywords)
+        raw: Array = self._plain(self).predict(_features(X), raw_score=True, **keywords)
         return raw
 
-    def _plain(self) -> Any:
-        """LightGBM's own classifier with this one's fitted state.
+    def _plain(self, fitted: Any) -> Any:
+        """LightGBM's own classifier with this one's parameters and a fitted one's state.
 
         It serves predictions: LightGBM hands an estimator's parameters to its booster, for which
         ``loss`` is another word for the objective.
@@ -358,18 +371,31 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         params = self._engine_params()
         unneeded = ("objective", *METRIC_ALIASES)
         engine = lgb.LGBMClassifier(**{k: v for k, v in params.items() if k not in unneeded})
-        vars(engine).update(_fitted_state(self))
+        vars(engine).update(_fitted_state(fitted))
         return engine
 
-    def _take(self, engine: Any, labels: Array) -> None:
-        """Make the fitted engine's state this classifier's own, labels in place of codes."""
-        self.__dict__.update(_fitted_state(engine))
-        self._labels = self._classes = labels
-        self._n_classes = len(labels)
-        self._le = LabelEncoder().fit(labels)
-        self._class_map = {label: code for code, label in enumerate(labels)}
-        self._objective = "binary" if len(labels) == 2 else "multiclass"
-        self.fitted_ = True
+    def _take(self, engine: Any, state: State) -> None:
+        """Make the fitted engine's state this classifier's own, labels in place of codes.
+
+        At one stroke: an interruption leaves the model that was, or the new one.
+        """
+        labels = state.labels
+        ours = {
+            "_labels": labels,
+            "loss_": state.loss,
+            "probability": state.probability,
+            "_classes": labels,
+            "_n_classes": len(labels),
+            "_le": LabelEncoder().fit(labels),
+            "_class_map": {label: code for code, label in enumerate(labels)},
+            "_objective": "binary" if len(labels) == 2 else "multiclass",
+            "fitted_": True,
+        }
+        self.__dict__.update({**_fitted_state(engine), **ours})
+
+
+def _native_objective(n_classes: int) -> str:
+    return "binary sigmoid:1" if n_classes == 2 else f"multiclass num_class:{n_classes}"
 
 
 _PARAMETERS_TOO = ("_other_params", "_class_weight", "_labels")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,9 @@ METRIC_ALIASES = ("metric", "metrics", "metric_types")
 _LINEAR_ALIASES = ("linear_tree", "linear_trees")
 _BOOSTING_ALIASES = ("boosting", "boosting_type", "boost")
 _CLASS_ALIASES = ("num_class", "num_classes")
+
+_starting: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Data sets with an init score of ours: an interruption while it was taken away left it there."""
 
 
 def train(
@@ -53,7 +57,7 @@ def train(
     params : dict
         LightGBM's parameters, without an objective. ``num_class`` is found from the labels.
     train_set : lightgbm.Dataset
-        With labels 0..K-1.
+        With labels 0..K-1. It holds the init score while it lasts: one training at a time.
     num_boost_round : int
         Number of rounds.
     loss : Loss
@@ -87,6 +91,7 @@ def train(
     y, weight = _target(train_set)
     native, resolved, n_classes = _native_params(params, loss, y, weight, recorder)
     sets = list(dict.fromkeys([train_set, *(valid_sets or [])]))
+    _take_away([data for data in sets if data in _starting])
     intercept = None
     if init_model is None and _field(train_set, "init_score") is None:
         intercept = starting_scores(resolved, y, weight, n_classes)
@@ -255,13 +260,19 @@ def _starting_from(intercept: Array | None, sets: list[Any]) -> Iterator[None]:
         return
     try:
         for data in sets:
+            _starting.add(data)
             data.set_init_score(repeated(intercept, _n_rows(data)))
         yield
     finally:
-        for data in sets:
-            data.set_init_score(None)
-            if data._handle is not None:
-                data.set_field("init_score", None)  # set_init_score(None) leaves it standing
+        _take_away(sets)
+
+
+def _take_away(sets: list[Any]) -> None:
+    for data in sets:
+        data.set_init_score(None)
+        if data._handle is not None:
+            data.set_field("init_score", None)  # set_init_score(None) leaves it standing
+        _starting.discard(data)
 
 
 def _n_rows(data: Any) -> int:

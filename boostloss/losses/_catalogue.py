@@ -47,13 +47,17 @@ def to_plain(loss: Loss) -> dict[str, Any]:
 
 def from_plain(plain: Any) -> Loss:
     """The loss that :func:`to_plain` wrote; a ValueError says what is wrong with it."""
-    if not isinstance(plain, Mapping) or plain.get("type") not in _TYPES:
+    name = plain.get("type") if isinstance(plain, Mapping) else None
+    if not isinstance(name, str) or name not in _TYPES:
         raise ValueError(f"loss in the file must be one of {', '.join(_TYPES)}, got {plain!r}")
-    kind, params = _TYPES[plain["type"]], plain.get("params")
+    kind, params = _TYPES[name], plain.get("params")
     known = set(inspect.signature(kind).parameters)
     if not isinstance(params, Mapping) or not set(params) <= known:
-        raise ValueError(f"params of {plain['type']} in the file are not known: {params!r}")
-    return kind(**params)
+        raise ValueError(f"params of {name} in the file are not known: {params!r}")
+    try:
+        return kind(**params)
+    except TypeError as error:
+        raise ValueError(f"params of {name} in the file are not right: {error}") from error
 
 
 def _plain(value: Any) -> Any:
@@ -61,4 +65,8 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        if set(value) == set(range(len(value))):  # JSON would make texts of such keys
+            return [_plain(value[k]) for k in range(len(value))]
+        return {key: _plain(item) for key, item in value.items()}
     return value

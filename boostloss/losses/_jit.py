@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from numba.core import types
+from numba.core.caching import IndexDataCacheFile
 from numba.extending import intrinsic, register_jitable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,11 +43,51 @@ def inlined_early(function: F) -> F:
 
 def kernel(function: F) -> F:
     """Compile a loop: releases the GIL, one thread, cached on disk where one is writable."""
+    compiled: Any
     try:
-        compiled: F = numba.njit(cache=True, nogil=True, **_OPTIONS)(function)
+        compiled = numba.njit(cache=True, nogil=True, **_OPTIONS)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache is writable
         compiled = numba.njit(nogil=True, **_OPTIONS)(function)
-    return compiled
+    else:
+        if hasattr(compiled, "_cache"):  # not under NUMBA_DISABLE_JIT
+            compiled._cache._cache_file.__class__ = _CacheFile
+    return compiled  # type: ignore[no-any-return]
+
+
+class _CacheFile(IndexDataCacheFile):  # type: ignore[misc]
+    """Numba's own files, for processes that start at the same time and for damaged ones.
+
+    A file's name is a number that numba takes from an index it has read before: of two processes
+    that compile two losses at once, one may write its code where the index names the other's,
+    and a third would then load the wrong loss. So each file says itself what it holds. One that
+    is damaged, or another's, is compiled anew.
+    """
+
+    def _load_index(self) -> dict[Any, str]:
+        try:
+            return dict(super()._load_index())
+        except Exception:  # whatever unpickling does on what is not a pickle
+            return {}
+
+    def load(self, key: Any) -> Any:
+        held = super().load(key)
+        return held[1] if held is not None and held[0] == key else None
+
+    def save(self, key: Any, data: Any) -> None:
+        with contextlib.suppress(OSError):  # compiled all the same
+            super().save(key, (key, data))
+
+    def _load_data(self, name: str) -> Any:
+        held = Path(self._data_path(name)).read_bytes()
+        checksum, data = held[:32], held[32:]
+        if hashlib.sha256(data).digest() != checksum:
+            raise OSError(f"{name} is damaged")  # as if it were not there
+        return pickle.loads(data)
+
+    def _save_data(self, name: str, data: Any) -> None:
+        data = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(hashlib.sha256(data).digest() + data)
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -48,11 +48,23 @@ def in_parts(
             errors.append(error)
 
     helpers = [threading.Thread(target=share, args=(k,)) for k in range(1, n_threads)]
-    for helper in helpers:
-        helper.start()
-    share(0)
-    for helper in helpers:
-        helper.join()
+    try:
+        for helper in helpers:
+            helper.start()
+        share(0)
+    finally:
+        errors += [error for helper in helpers for error in _waited_for(helper)]
     if errors:
         raise errors[0]
     return results
+
+
+def _waited_for(helper: threading.Thread) -> list[BaseException]:
+    """Interruptions on the way: its arrays must not be used again while a thread writes them."""
+    interruptions: list[BaseException] = []
+    while helper.is_alive():
+        try:
+            helper.join()
+        except KeyboardInterrupt as error:
+            interruptions.append(error)
+    return interruptions

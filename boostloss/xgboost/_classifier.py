@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +14,7 @@ from boostloss._classifier import (
     encode_labels,
     eval_codes,
 )
+from boostloss._model_file import SEAL, UNSEALED, State, check_seal, read_state, sealed
 from boostloss._optional import require
 from boostloss.losses import CrossEntropy, Loss
 from boostloss.losses._validation import Array, check_number, check_sample_weight, class_counts
@@ -79,12 +82,13 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         TypeError
             For a loss that is not one of boostloss, or labels that are neither text nor number.
         """
-        booster = self.get_booster()
-        booster.set_attr(**{_ATTRIBUTE: self._state()})
-        try:
-            super().save_model(fname)
-        finally:
-            booster.set_attr(**{_ATTRIBUTE: None})
+        booster = self.get_booster().copy()  # others may be saving this one at the same time
+        booster.set_attr(**{_ATTRIBUTE: self._state().text(), SEAL: UNSEALED})
+        saved = copy.copy(self)
+        saved._Booster = booster
+        super(XGBLossMixin, saved).save_model(fname)
+        path = Path(fname).expanduser()
+        path.write_bytes(sealed(path.read_bytes()))
 
     def load_model(self, fname: Any) -> None:
         """Load what :meth:`save_model` wrote, the posterior and the labels included.
@@ -96,17 +100,29 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         Raises
         ------
         ValueError
-            If the model was not saved by this class.
+            If the model was not saved by this class, or is damaged. Nothing changes here then.
         """
+        in_memory = isinstance(fname, bytes | bytearray)
+        source = "the model" if in_memory else f"{fname}"
+        data = bytearray(fname if in_memory else Path(fname).expanduser().read_bytes())
+        check_seal(data, source)
         engine = xgb.XGBClassifier(n_jobs=self.n_jobs)
-        engine.load_model(fname)
-        source = "the model" if isinstance(fname, bytes | bytearray) else f"{fname}"
-        booster = engine.get_booster()
-        self._set_state(booster.attr(_ATTRIBUTE), source)
-        booster.set_attr(**{_ATTRIBUTE: None})
-        for name in ("_Booster", "n_classes_", "booster", "feature_types", "enable_categorical"):
-            setattr(self, name, getattr(engine, name))
-        self.evals_result_ = None
+        try:
+            engine.load_model(data)
+            booster = engine.get_booster()
+            text = booster.attr(_ATTRIBUTE) or ""
+        except (AssertionError, TypeError, ValueError) as error:
+            raise ValueError(f"{source} cannot be read by XGBoost: {error}") from error
+        state = read_state(text, source)
+        wanted = _native_objective(len(state.labels)), len(state.labels)
+        if (engine.objective, engine.n_classes_) != wanted:
+            raise ValueError(
+                f"{source} must be a model of {wanted[1]} classes, as its labels are, with "
+                f"{wanted[0]}; got {engine.n_classes_} and {engine.objective}"
+            )
+        booster.set_attr(**{_ATTRIBUTE: None, SEAL: None})
+        names = ("_Booster", "booster", "feature_types", "enable_categorical")
+        self._take(state, evals_result_=None, **{name: getattr(engine, name) for name in names})
 
     # -- inside -------------------------------------------------------------------------
 
@@ -158,11 +174,14 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             ]
         return params
 
-    def _take(self, engine: Any, labels: Array, loss: Loss) -> None:
-        """Make the fitted engine's state this classifier's own."""
-        self._labels, self.loss_ = labels, loss
-        self._Booster, self.n_classes_ = engine.get_booster(), len(labels)
-        self.evals_result_ = getattr(engine, "evals_result_", None)
+    def _take(self, state: State, **fitted: Any) -> None:
+        """Make a fitted engine's state this classifier's own.
+
+        At one stroke: an interruption leaves the model that was, or the new one.
+        """
+        labels, loss, probability = state
+        ours = {"_labels": labels, "loss_": loss, "probability": probability}
+        self.__dict__.update({**fitted, **ours, "n_classes_": len(labels)})
 
 
 class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
@@ -273,7 +292,9 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
         if loss.weights_move:
             raw = engine.predict(X, output_margin=True, base_margin=base_margin)
             loss = loss.frozen(codes, raw, weight)
-        self._take(engine, labels, loss)
+        state = State(labels, loss, self.probability)
+        evals_result = getattr(engine, "evals_result_", None)
+        self._take(state, _Booster=engine.get_booster(), evals_result_=evals_result)
         return self
 
     def predict(

@@ -9,6 +9,7 @@ import numpy as np
 
 from boostloss import dask as over_parts
 from boostloss._classifier import decided, probabilities
+from boostloss._model_file import State
 from boostloss._optional import require
 from boostloss.losses import Loss
 from boostloss.losses._validation import Array
@@ -176,7 +177,9 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
         if loss.weights_move:
             raw = engine.predict(X, output_margin=True, base_margin=base_margin)
             loss = over_parts.frozen(loss, codes, raw, sample_weight, len(labels), client)
-        self._take(engine, labels, loss)
+        state = State(labels, loss, self.probability)
+        evals_result = getattr(engine, "evals_result_", None)
+        self._take(state, _Booster=engine.get_booster(), evals_result_=evals_result)
         return self
 
     def predict(

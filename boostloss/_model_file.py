@@ -1,0 +1,127 @@
+"""What a model file holds beside the engine's model: labels, loss and a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from boostloss.losses import Loss
+from boostloss.losses._catalogue import from_plain, to_plain
+from boostloss.losses._validation import Array, check_choice
+
+FORMAT = 1
+PROBABILITIES = ("posterior", "link")
+SEAL = "boostloss_sha256"
+UNSEALED = "0" * 64
+"""Stands in the checksum's place while it is taken."""
+
+# between name and checksum stands what the format puts there: "=", '":"' or a length in binary
+_PLACE = re.compile(SEAL.encode() + rb".{1,16}?([0-9a-f]{64})", re.DOTALL)
+_DTYPES = {str: r"U\d+|O", bool: "b1", int: "[iu][1248]", float: "f[248]"}
+
+
+class State(NamedTuple):
+    """What a classifier is beside the engine's model."""
+
+    labels: Array
+    loss: Loss
+    probability: str
+
+    def text(self) -> str:
+        """The state as one line of JSON, with nothing that LightGBM or the seal would read."""
+        state = {
+            "format": FORMAT,
+            "probability": self.probability,
+            "loss": to_plain(self.loss),
+            "labels": _plain_labels(self.labels),
+        }
+        text = json.dumps(state).replace("=", "\\u003d")
+        return text.replace(SEAL, SEAL.replace("_", "\\u005f"))
+
+
+def read_state(text: str, source: str) -> State:
+    """What :meth:`State.text` wrote; data only, nothing in it names code to be run.
+
+    Raises
+    ------
+    ValueError
+        If the text is not what this version can have written.
+    """
+    try:
+        state = json.loads(text)
+        if state["format"] != FORMAT:
+            raise ValueError(f"format must be {FORMAT}, got {state['format']!r}")
+        labels = _read_labels(state["labels"]["values"], state["labels"]["dtype"])
+        loss = from_plain(state["loss"])
+        loss._shape(len(labels))  # raises where the loss is one for another K
+        with np.errstate(all="ignore"):
+            loss.posterior(np.zeros(1 if len(labels) == 2 else (1, len(labels))))
+        return State(labels, loss, check_choice("probability", state["probability"], PROBABILITIES))
+    except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
+        why = f"no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{source} holds a boostloss line that cannot be read: {why}") from error
+
+
+def _plain_labels(labels: Array) -> dict[str, Any]:
+    values = labels.tolist()
+    kinds = {type(value) for value in values}
+    if len(kinds) != 1 or not kinds <= set(_DTYPES):
+        raise TypeError(
+            f"labels must all be texts, bools, ints or floats to save the model, got {values}"
+        )
+    return {"dtype": labels.dtype.str, "values": values}
+
+
+def _read_labels(values: Any, dtype: Any) -> Array:
+    kinds = {type(value) for value in values} if isinstance(values, list) else set()
+    kind = kinds.pop() if len(kinds) == 1 else None
+    if kind not in _DTYPES or not re.fullmatch(f"[<>|=]?({_DTYPES[kind]})", str(dtype)):
+        raise ValueError(f"labels must be of one plain kind, got {dtype!r} of {_short(values)}")
+    if kind is str:  # as wide as the texts, whatever the file says
+        labels = np.array(values, dtype=object if dtype[-1] == "O" else None)
+    else:
+        labels = np.array(values).astype(dtype)
+    if len(values) < 2 or np.unique(labels).tolist() != values:
+        raise ValueError(f"labels must be sorted and at least two, got {_short(values)}")
+    return labels
+
+
+def _short(given: Any) -> str:
+    text = repr(given)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+# -- the checksum -----------------------------------------------------------------------
+
+
+def sealed(data: bytes) -> bytes:
+    """A file's bytes with their checksum in the place kept for it by :data:`UNSEALED`."""
+    place = _PLACE.search(data)
+    assert place is not None
+    return data[: place.start(1)] + _checksum(data, place).encode() + data[place.end(1) :]
+
+
+def check_seal(data: bytes | bytearray, source: str) -> None:
+    """Raise unless these bytes are as they were saved.
+
+    The engines' readers trust a file: one that was cut short can end the process.
+    """
+    place = _PLACE.search(data)
+    if place is None:
+        raise ValueError(
+            f"{source} must be a model saved by this class, got a file without boostloss's line: "
+            "cut short, or another's, for the engine's own classes"
+        )
+    if _checksum(data, place) != place[1].decode():
+        raise ValueError(f"{source} is not as it was saved: damaged, or changed since")
+
+
+def _checksum(data: bytes | bytearray, place: re.Match[Any]) -> str:
+    view, checksum = memoryview(data), hashlib.sha256()
+    for part in (view[: place.start(1)], UNSEALED.encode(), view[place.end(1) :]):
+        checksum.update(part)
+    return checksum.hexdigest()

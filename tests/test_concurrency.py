@@ -1,0 +1,426 @@
+"""Threads, processes and Ctrl-C: whatever happens beside it, a training gives its own model."""
+
+import errno
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import joblib
+import lightgbm as lgb
+import numpy as np
+import pytest
+import xgboost as xgb
+
+import boostloss as bl
+import boostloss.lightgbm
+import boostloss.xgboost
+from boostloss import FocalLoss, GHMLoss
+from boostloss.lightgbm import ImbalancedLGBMClassifier
+from boostloss.losses import _jit, _threads
+from boostloss.xgboost import ImbalancedXGBClassifier
+
+ENGINES = ["xgboost", "lightgbm"]
+CLASSIFIERS = {
+    "xgboost": lambda **given: ImbalancedXGBClassifier(n_jobs=1, **given),
+    "lightgbm": lambda **given: ImbalancedLGBMClassifier(n_jobs=1, verbose=-1, **given),
+}
+OBJECTIVES = {
+    "focal": lambda: bl.focal_obj(gamma=2),
+    "ghm": lambda: bl.ghm_obj(density="bins", momentum=0.9),
+}
+
+
+def problem(k=0, n_rows=400):
+    rng = np.random.default_rng(k)
+    X = rng.normal(size=(n_rows, 4))
+    return X, (X[:, 0] + rng.normal(size=n_rows) > 1).astype(np.float32)
+
+
+def train(engine, objective, k, rounds=10):
+    """A model of the k-th data set, as bytes or text."""
+    X, y = problem(k)
+    if engine == "xgboost":
+        params = {"objective": "binary:logistic", "base_score": 0.1, "nthread": 1}
+        return bytes(xgb.train(params, xgb.DMatrix(X, y), rounds, obj=objective).save_raw())
+    params = {"objective": objective, "num_threads": 1, "verbose": -1}
+    return lgb.train(params, lgb.Dataset(X, y), rounds).model_to_string()
+
+
+def in_python(code, *arguments, **environment):
+    """A new process that imports this module as ``t``; OpenMP gets one thread (see below)."""
+    start = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+    command = [sys.executable, "-W", "ignore", "-c", start + code, *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE)  # fmt: skip
+
+
+def output(process):
+    out, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors[-3000:]
+    return out
+
+
+# -- threads ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_eight_threads_with_one_objective(engine, name):
+    objective = OBJECTIVES[name]()
+    alone = [train(engine, OBJECTIVES[name](), k) for k in range(8)]
+    together = joblib.Parallel(n_jobs=8, backend="threading")(
+        joblib.delayed(train)(engine, objective, k) for k in range(16)
+    )
+    assert together[:8] == alone
+    assert len(objective._memories) == 0
+
+
+def test_kept_models_do_not_keep_their_gradients():
+    objective, data = bl.ghm_obj(momentum=0.9), xgb.DMatrix(*problem())
+    params = {"base_score": 0.1, "nthread": 1}
+    models = [xgb.train(params, data, 3, obj=objective) for _ in range(5)]
+    kept = [objective._memories[model] for model in models]
+    assert ["outputs" in memory for memory in kept] == [False] * 4 + [True]
+    for memory in kept:
+        memory.pop("outputs", None)
+        assert all(np.size(value) < 100 for value in memory.values())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_eight_threads_save_one_model(engine, tmp_path):
+    X, y = problem()
+    model = CLASSIFIERS[engine](n_estimators=5).fit(X, y)
+    paths = [tmp_path / f"{k}.{'json' if engine == 'xgboost' else 'txt'}" for k in range(48)]
+    joblib.Parallel(n_jobs=8, backend="threading")(
+        joblib.delayed(model.save_model)(path) for path in paths
+    )
+    assert len({path.read_bytes() for path in paths}) == 1
+    read = CLASSIFIERS[engine]()
+    read.load_model(paths[0])
+    np.testing.assert_array_equal(read.predict_proba(X), model.predict_proba(X))
+
+
+# -- processes --------------------------------------------------------------------------
+
+PROCESSES = """
+import test_concurrency as t
+t.four_processes(sys.argv[1])
+"""
+
+
+def train_all(objectives, k):
+    """In a worker: long arrays in threads of ours too."""
+    _threads.WORTHWHILE = 100
+    return [train(engine, objective, k) for engine in ENGINES for objective in objectives]
+
+
+def four_processes(method):
+    shared = [make() for make in OBJECTIVES.values()]
+    alone = [train_all([make() for make in OBJECTIVES.values()], k) for k in range(4)]
+    held = train_all(shared, 9)
+    if method == "loky":
+        together = joblib.Parallel(n_jobs=4, backend="loky")(
+            joblib.delayed(train_all)(shared, k) for k in range(4)
+        )
+    else:
+        with multiprocessing.get_context(method).Pool(4) as pool:
+            together = pool.starmap(train_all, [(shared, k) for k in range(4)], chunksize=1)
+    assert together == alone
+    assert train_all(shared, 9) == held
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "loky"])
+def test_four_processes_with_one_objective(method):
+    if method not in ("loky", *multiprocessing.get_all_start_methods()):
+        pytest.skip(f"no {method} on this system")
+    # OpenMP itself hangs in a forked child whose parent had a team of threads: it gets one
+    output(in_python(PROCESSES, method))
+
+
+def fit_in_worker():
+    from boostloss.losses import _threads
+
+    _threads.WORTHWHILE = 1000
+    X, y = problem(0, 5000)
+    return ImbalancedXGBClassifier(n_jobs=2, n_estimators=5).fit(X, y).predict_proba(X)
+
+
+def test_dask_worker():
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        got = client.gather([client.submit(fit_in_worker, pure=False) for _ in range(2)])
+    for p in got:
+        np.testing.assert_array_equal(p, fit_in_worker())
+
+
+# -- the compile cache ------------------------------------------------------------------
+
+GRADIENTS = """
+import numpy as np
+from boostloss import CrossEntropy, FocalLoss, GHMLoss
+losses = {"ce": CrossEntropy(), "focal": FocalLoss(2), "ghm": GHMLoss()}
+y, scores = np.arange(64) % 2, np.linspace(-5, 5, 64, dtype=np.float32)
+if len(sys.argv) > 2:
+    print("ready", flush=True)
+    sys.stdin.readline()
+for name in sys.argv[1].split(","):
+    gradient, hessian = losses[name].gradient_hessian(y, scores)
+    print(name, gradient.tobytes().hex(), hessian.tobytes().hex())
+kernel = losses["focal"]._kernels.binary_gradient
+print("hits", sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))
+"""
+
+
+def gradients(cache, names):
+    """Gradients of the losses as sorted lines, and focal's hits and misses of the cache."""
+    *lines, hits = output(in_python(GRADIENTS, names, NUMBA_CACHE_DIR=str(cache))).splitlines()
+    return sorted(lines), [int(number) for number in hits.split()[1:]]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """A full cache, made by four processes at once, and the right results."""
+    cache = tmp_path_factory.mktemp("cache")
+    orders = ["ce,focal,ghm", "focal,ghm,ce", "ghm,ce,focal", "focal,ce,ghm"]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", "import sys" + GRADIENTS, order, "wait"], text=True,
+                         env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE) for order in orders
+    ]  # fmt: skip
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    done = [sorted(output(process).splitlines()[:-1]) for process in processes]
+    return cache, done
+
+
+def test_four_processes_compile_at_once(compiled):
+    cache, done = compiled
+    scores = np.linspace(-5, 5, 64, dtype=np.float32)
+    gradient, _ = FocalLoss(2).gradient_hessian(np.arange(64) % 2, scores)
+    assert any(gradient.tobytes().hex() in line for line in done[0])
+    assert all(lines == done[0] for lines in done)
+    for _ in range(2):  # what the four lost to one another is compiled once more
+        again, hits = gradients(cache, "ce,focal,ghm")
+        assert again == done[0]
+    assert hits == [1, 0]
+
+
+def flipped(whole):
+    middle = len(whole) // 2
+    return whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+
+
+def test_a_damaged_cache(compiled):
+    cache, done = compiled
+    want = [line for line in done[0] if line.startswith("focal")]
+    damages = [("nbi", lambda whole: whole[: len(whole) // 2]), ("nbc", lambda whole: whole[:-1]),
+               ("nbc", flipped), ("nbc", None)]  # fmt: skip
+    for suffix, damage in damages:
+        files = [*cache.rglob(f"*.{suffix}")]
+        assert files
+        for file in files:
+            if damage is None:
+                file.unlink()
+            else:
+                file.write_bytes(damage(file.read_bytes()))
+        assert gradients(cache, "focal") == (want, [0, 1])
+    assert gradients(cache, "focal") == (want, [1, 0])
+
+
+def test_code_of_another_loss_is_not_taken(compiled):
+    """What two processes leave that compile two losses at the same moment."""
+    cache, done = compiled
+    gradients(cache, "ce,focal")  # both are there
+    files = sorted(cache.rglob("*binary_gradient*.nbc"))
+    contents = [file.read_bytes() for file in files]
+    assert len(set(contents)) == len(files) > 1
+    for file, content in zip(files, contents[1:] + contents[:1], strict=True):
+        file.write_bytes(content)
+    want = [line for line in done[0] if line.startswith("focal")]
+    assert gradients(cache, "focal") == (want, [0, 1])
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    def full(self, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_jit._CacheFile, "_open_for_write", full)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+
+    @_jit.kernel
+    def double(x):
+        return 2 * x
+
+    assert type(double._cache._cache_file) is _jit._CacheFile
+    assert double(21) == 42
+
+
+DISABLED = """
+from boostloss import CrossEntropy
+print(CrossEntropy().gradient_hessian([0, 1], [0.0, 0.0])[0])
+"""
+
+
+def test_without_the_compiler():
+    assert output(in_python(DISABLED, NUMBA_DISABLE_JIT="1")) == "[ 0.5 -0.5]\n"
+
+
+UNWRITABLE = """
+import numba.core.caching as caching
+def refuse(self):
+    raise OSError("read-only file system")
+caching._CacheLocator.ensure_cache_path = refuse
+from boostloss import FocalLoss
+gradient, _ = FocalLoss(2).gradient_hessian([0, 1], [0.0, 0.0])
+assert gradient[0] > 0
+"""
+
+
+def test_an_install_folder_that_cannot_be_written():
+    output(in_python(UNWRITABLE))
+
+
+# -- Ctrl-C -----------------------------------------------------------------------------
+
+
+class InterruptAtLine:
+    """Ctrl-C at the n-th line of boostloss that runs, or of some of its functions.
+
+    The signal is sent there and then, so that it does not meet the engine at a place of its own.
+    """
+
+    root = str(Path(bl.__file__).parent)
+
+    def __init__(self, n, functions=()):
+        self.left, self.functions, self.seen = n, functions, 0
+
+    def __enter__(self):
+        sys.settrace(self.enter)
+
+    def __exit__(self, kind, *_):
+        sys.settrace(None)
+        return kind is KeyboardInterrupt
+
+    def enter(self, frame, event, argument):
+        code = frame.f_code
+        ours = code.co_filename.startswith(self.root)
+        return self.line if ours and (not self.functions or code.co_name in self.functions) else None
+
+    def line(self, frame, event, argument):
+        if event == "line":
+            self.seen += 1
+            if self.seen == self.left:
+                if sys.platform == "win32":
+                    raise KeyboardInterrupt
+                os.kill(os.getpid(), signal.SIGINT)
+        return self.line
+
+
+def interruptions(run, some, functions):
+    """Positions over the whole run, and every one in these functions."""
+    for chosen, count in (((), some), (functions, None)):
+        whole = InterruptAtLine(0, chosen)
+        with whole:
+            run()
+        assert whole.seen
+        step = 1 if count is None else max(whole.seen // count, 1)
+        for n in range(1, whole.seen + 1, step):
+            yield InterruptAtLine(n, chosen)
+
+
+def test_an_interrupted_lightgbm_train_leaves_the_data_alone():
+    X, y = problem()
+    params = {"num_leaves": 4, "num_threads": 1, "verbose": -1}
+    data = lgb.Dataset(X, y, params=params)
+    valid = data.create_valid(X[:50], y[:50])
+
+    def run():
+        return boostloss.lightgbm.train(
+            params, data, 2, loss=GHMLoss(momentum=0.5), valid_sets=[valid]
+        ).model_to_string()
+
+    want = run()
+    functions = ("train", "_starting_from", "_take_away")
+    for interrupt in interruptions(run, 30, functions):
+        with interrupt:
+            run()
+        assert run() == want
+        assert data.init_score is None
+        assert valid.get_field("init_score") is None
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_interrupted_fit_leaves_one_model(engine):
+    X, y = problem()
+    labels = np.array(["n", "y"])[y.astype(int)]
+    before = CLASSIFIERS[engine](n_estimators=2, loss="ghm").fit(X, y.astype(int))
+    after = CLASSIFIERS[engine](n_estimators=2, loss="ghm").fit(X[:, :3], labels)
+    models = [(m.classes_.tolist(), m.loss_, m.predict_proba(X[:, : m.n_features_in_]).tolist())
+              for m in (before, after)]  # fmt: skip
+
+    def run():
+        CLASSIFIERS[engine](n_estimators=2, loss="ghm").fit(X[:, :3], labels)
+
+    for interrupt in interruptions(run, 30, ("fit", "_take")):
+        model = CLASSIFIERS[engine](n_estimators=2, loss="ghm").fit(X, y.astype(int))
+        with interrupt:
+            model.fit(X[:, :3], labels)
+        found = model.predict_proba(X[:, : model.n_features_in_]).tolist()
+        assert (model.classes_.tolist(), model.loss_, found) in models
+
+
+SIGNALS = """
+import test_concurrency as t
+t.train_while_interrupted()
+"""
+
+
+def train_while_interrupted(times=12):
+    """In a process of its own: signals at random moments, wherever the engine is just then."""
+    objective, data = bl.ghm_obj(momentum=0.9), xgb.DMatrix(*problem())
+    chance = random.Random(0)
+
+    def whole():
+        params = {"nthread": 1, "verbosity": 0}
+        return bytes(boostloss.xgboost.train(params, data, 10, loss=FocalLoss(2)).save_raw())
+
+    for run in (lambda: train("xgboost", objective, 0), whole):
+        want = run()
+        start = time.perf_counter()
+        assert run() == want
+        spent = time.perf_counter() - start
+        for _ in range(times):
+            interrupted = False
+            while not interrupted:
+                delay = chance.uniform(0, 2 * spent)
+                timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+                try:
+                    timer.start()
+                    while timer.is_alive():
+                        run()
+                    timer.join()
+                except KeyboardInterrupt:
+                    interrupted = True
+            assert run() == want
+    print("done")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill with SIGINT is not Ctrl-C there")
+def test_ctrl_c_again_and_again():
+    # neither LightGBM nor XGBoost's classifier: with their own objectives too, without this
+    # package, a process in which they are interrupted often enough dies of a broken heap
+    assert output(in_python(SIGNALS)) == "done\n"
