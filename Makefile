@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench docs lint types clean
+.PHONY: demo test bench docs lint types dist clean
 
 demo: $(VENV)/ready-demo
 	$(BIN)/boostloss demo
@@ -23,6 +23,12 @@ lint: $(VENV)/ready-test
 types: $(VENV)/ready-test
 	$(BIN)/mypy
 
+# the same commit gives the same bytes
+dist: $(VENV)/ready-dist
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
@@ -39,6 +45,10 @@ $(VENV)/ready-docs: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --group engines --group docs --editable .
 	touch $@
 
+$(VENV)/ready-dist: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --group release
+	touch $@
+
 # imbalance-xgboost asks for the package xgboost by name: its dependencies are left out
 $(VENV)/ready-bench: $(VENV)/ready-test
 	$(BIN)/python -m pip install --quiet --group bench
@@ -46,4 +56,4 @@ $(VENV)/ready-bench: $(VENV)/ready-test
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) dist

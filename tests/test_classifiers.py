@@ -4,6 +4,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+import warnings
 
 import joblib
 import lightgbm as lgb
@@ -734,3 +735,61 @@ def test_lightgbm_constant_without_an_average(binary):
     model = ImbalancedLGBMClassifier(boost_from_average=False, verbose=-1, n_iter_no_change=3)
     model.fit(X, binary.y, eval_X=X, eval_y=binary.y)
     np.testing.assert_array_equal(model.decision_function(X), 0.0)
+
+
+@pytest.mark.parametrize("as_lists", [False, True])
+def test_lightgbm_knows_the_training_set(problem, as_lists):
+    """It has LightGBM's name for it, and early stopping does not look at it."""
+    X, y, kept = problem.X[:600], problem.y[:600], problem.X_valid
+    X = X.tolist() if as_lists else X
+    arguments = {"n_estimators": 150, "num_leaves": 31, "n_jobs": 1, "verbose": -1}
+    fitting = {"eval_set": [(X, y), (kept, problem.y_valid)]}
+    ours = ImbalancedLGBMClassifier(loss="cross_entropy", **arguments)
+    theirs = lgb.LGBMClassifier(**arguments)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        ours.fit(X, y, **fitting, callbacks=[lgb.early_stopping(5, verbose=False)])
+    assert not [one for one in seen if "eval_set" in str(one.message)]
+    if as_lists:  # LightGBM's own takes none
+        X = np.array(X)
+        fitting = {"eval_set": [(X, y), (kept, problem.y_valid)]}
+    theirs.fit(X, y, **fitting, callbacks=[lgb.early_stopping(5, verbose=False)])
+    assert list(ours.evals_result_) == list(theirs.evals_result_) == ["training", "valid_1"]
+    assert ours.best_iteration_ == theirs.best_iteration_ < 150
+    for name, curves in theirs.evals_result_.items():
+        for metric, curve in curves.items():
+            np.testing.assert_allclose(ours.evals_result_[name][metric], curve, atol=1e-6)
+
+
+def test_lightgbm_training_set_alone_or_beside_others(binary):
+    X, y, other = binary.X, binary.y, (binary.X_valid, binary.y_valid)
+    for sets in ([(X, y)], (X, y), [other, (X, y)], [other], [(X.copy(), y)]):
+        ours = ImbalancedLGBMClassifier(loss="cross_entropy", n_estimators=3, verbose=-1)
+        theirs = lgb.LGBMClassifier(n_estimators=3, verbose=-1)
+        names = [list(model.fit(X, y, eval_set=sets).evals_result_) for model in (ours, theirs)]
+        assert names[0] == names[1]
+
+
+def test_lightgbm_number_of_classes(problem):
+    """``num_class`` that fits the labels says what they say."""
+    for name in ("num_class", "num_classes"):
+        given = {name: problem.n_classes}
+        model = ImbalancedLGBMClassifier(loss="cross_entropy", n_estimators=5, verbose=-1, **given)
+        model.fit(problem.X, problem.y)
+        theirs = lgb.LGBMClassifier(n_estimators=5, verbose=-1).fit(problem.X, problem.y)
+        p = theirs.predict_proba(problem.X_valid)
+        np.testing.assert_allclose(model.predict_proba(problem.X_valid), p, atol=1e-9)
+        assert model.get_params()[name] == problem.n_classes
+
+
+def test_lightgbm_none_among_metrics(binary):
+    sets = {"eval_set": [(binary.X_valid, binary.y_valid)]}
+    for metrics in ([None], [None, "auc"], ["auc", None]):
+        ours = ImbalancedLGBMClassifier(loss="cross_entropy", n_estimators=3, verbose=-1)
+        theirs = lgb.LGBMClassifier(n_estimators=3, verbose=-1)
+        for model in (ours, theirs):
+            model.fit(binary.X, binary.y, eval_metric=list(metrics), **sets)
+        curves = [model.evals_result_["valid_0"] for model in (ours, theirs)]
+        assert set(curves[0]) == set(curves[1])
+        for name, curve in curves[1].items():
+            np.testing.assert_allclose(curves[0][name], curve, atol=1e-9)

@@ -2,8 +2,12 @@ import doctest
 import importlib
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+
+import boostloss
 
 BLOCK = """
 import sys
@@ -48,3 +52,8 @@ def test_missing_engine_is_named(engine, short):
 def test_docstring_examples(module):
     result = doctest.testmod(importlib.import_module(f"boostloss.{module}"))
     assert result.failed == 0
+
+
+def test_version():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["version"] == boostloss.__version__

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +23,7 @@ from boostloss._model_file import SEAL, UNSEALED, State, check_seal, read_state,
 from boostloss._optional import require
 from boostloss.lightgbm import _metrics
 from boostloss.lightgbm._training import (
+    CLASS_ALIASES,
     METRIC_ALIASES,
     OBJECTIVE_ALIASES,
     built_in,
@@ -150,11 +153,14 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         n_classes = len(labels)
         params = self._engine_params()
         self._check_params(params)
-        X = _features(X, y=codes)
+        params = {k: v for k, v in params.items() if k not in CLASS_ALIASES}  # y tells
+        given, X = X, _features(X, y=codes)
         weight = check_sample_weight(sample_weight, len(codes))
         factor = _class_factor(params, codes, labels)
         loss = self._resolved_loss(codes, weight, labels, factor)
         sets = eval_codes(_pairs(eval_set, eval_X, eval_y), y, codes, labels)
+        # the training set stays the same object: LightGBM knows it by that
+        sets = sets and [(X if features is given else features, c) for features, c in sets]
         metrics, callables = self._split_metrics(params, eval_metric, loss, n_classes)
         params_given = {**params, "objective": objective(loss, recorder=recorder)}
         engine = lgb.LGBMClassifier(**{**params_given, "metric": metrics})
@@ -172,20 +178,21 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             "categorical_feature": categorical_feature,
         }
         try:
-            engine.fit(
-                X,
-                codes,
-                **data,
-                init_score=init_score,
-                eval_names=eval_names,
-                eval_sample_weight=eval_sample_weight,
-                eval_class_weight=_by_code(eval_class_weight, labels),
-                eval_init_score=eval_init_score,
-                eval_metric=callables,
-                callbacks=callbacks,
-                init_model=init_model,
-                **_eval_keywords(sets),
-            )
+            with _eval_keywords(sets, X, codes) as evaluation:
+                engine.fit(
+                    X,
+                    codes,
+                    **data,
+                    init_score=init_score,
+                    eval_names=eval_names,
+                    eval_sample_weight=eval_sample_weight,
+                    eval_class_weight=_by_code(eval_class_weight, labels),
+                    eval_init_score=eval_init_score,
+                    eval_metric=callables,
+                    callbacks=callbacks,
+                    init_model=init_model,
+                    **evaluation,
+                )
             make_native(engine.booster_, intercept, softmax)
         except lgb.basic.LightGBMError as error:
             if intercept is None or not says_no_feature_splits(error):
@@ -369,7 +376,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         ``loss`` is another word for the objective.
         """
         params = self._engine_params()
-        unneeded = ("objective", *METRIC_ALIASES)
+        unneeded = ("objective", *CLASS_ALIASES, *METRIC_ALIASES)
         engine = lgb.LGBMClassifier(**{k: v for k, v in params.items() if k not in unneeded})
         vars(engine).update(_fitted_state(fitted))
         return engine
@@ -460,13 +467,23 @@ def _pairs(eval_set: Any, eval_X: Any, eval_y: Any) -> Any:
     return list(zip(eval_X, eval_y, strict=True))
 
 
-def _eval_keywords(sets: Any) -> dict[str, Any]:
-    """Evaluation sets as this LightGBM takes them; from 4.7 on ``eval_set`` is deprecated."""
+@contextmanager
+def _eval_keywords(sets: Any, X: Any, codes: Array) -> Iterator[dict[str, Any]]:
+    """Evaluation sets as this LightGBM takes them; from 4.7 on ``eval_set`` is deprecated.
+
+    Only there does it know the training set again, though, and only then is a warning filtered:
+    filters belong to the whole process.
+    """
     if not sets:
-        return {}
-    if not _FIT_TAKES_EVAL_X:
-        return {"eval_set": sets}
-    return {"eval_X": tuple(X for X, _ in sets), "eval_y": tuple(codes for _, codes in sets)}
+        yield {}
+    elif not _FIT_TAKES_EVAL_X:
+        yield {"eval_set": sets}
+    elif any(features is X and c is codes for features, c in sets):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The argument 'eval_set' is deprecated")
+            yield {"eval_set": sets}
+    else:
+        yield {"eval_X": tuple(x for x, _ in sets), "eval_y": tuple(c for _, c in sets)}
 
 
 def _by_code(eval_class_weight: Any, labels: Array) -> Any:
@@ -488,9 +505,8 @@ def _by_code(eval_class_weight: Any, labels: Array) -> Any:
 
 
 def _as_list(given: Any) -> list[Any]:
-    if given is None:
-        return []
-    return list(given) if isinstance(given, list | tuple | set) else [given]
+    listed = list(given) if isinstance(given, list | tuple | set) else [given]
+    return [one for one in listed if one is not None]
 
 
 def _made_up(names: list[str]) -> bool:

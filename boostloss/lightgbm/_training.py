@@ -25,7 +25,7 @@ OBJECTIVE_ALIASES = ("objective", "objective_type", "app", "application", "loss"
 METRIC_ALIASES = ("metric", "metrics", "metric_types")
 _LINEAR_ALIASES = ("linear_tree", "linear_trees")
 _BOOSTING_ALIASES = ("boosting", "boosting_type", "boost")
-_CLASS_ALIASES = ("num_class", "num_classes")
+CLASS_ALIASES = ("num_class", "num_classes")
 
 _starting: weakref.WeakSet[Any] = weakref.WeakSet()
 """Data sets with an init score of ours: an interruption while it was taken away left it there."""
@@ -198,7 +198,7 @@ def native_params_of_counts(
     """The same from the rows, or their summed weights, of each class."""
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
-    given = _given(params, _CLASS_ALIASES)
+    given = _given(params, CLASS_ALIASES)
     n_classes = len(counts)
     softmax = n_classes > 2 or (given is not None and int(given) > 1)
     n_classes = int(given) if given is not None and int(given) > 1 else n_classes
@@ -206,7 +206,7 @@ def native_params_of_counts(
     if stated not in (None, "multiclass" if softmax else "binary"):
         raise ValueError(f"params['objective'] must be left out with loss=, got {stated!r}")
     check_tree_params(params)
-    skip = (*OBJECTIVE_ALIASES, *_CLASS_ALIASES)
+    skip = (*OBJECTIVE_ALIASES, *CLASS_ALIASES)
     native = {name: value for name, value in params.items() if name not in skip}
     resolved = loss.resolve(np.arange(len(counts)), counts, n_classes=n_classes)
     native["objective"] = objective(resolved, recorder=recorder)

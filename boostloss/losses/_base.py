@@ -14,13 +14,12 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import log_expit, log_softmax, logsumexp
-from sklearn.base import BaseEstimator
 
 from boostloss.losses import _class_weight, _softmax
 from boostloss.losses._elementary import SMALLEST_LOG
@@ -40,6 +39,17 @@ from boostloss.losses._validation import (
     class_counts,
 )
 from boostloss.losses._workers import ALONE, Workers
+
+if TYPE_CHECKING:
+
+    class BaseEstimator:
+        """What type checkers should know of it: scikit-learn comes without types."""
+
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+        def set_params(self, **params: Any) -> Self: ...
+
+else:
+    from sklearn.base import BaseEstimator
 
 Memory = dict[str, Any]
 """What one training run remembers between rounds: resolved class weights, GHM's density."""
