@@ -38,11 +38,11 @@ $(VENV)/ready-demo: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/ready-test: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --group test --editable ".[report]"
+	$(BIN)/python -m pip install --quiet --group test --editable ".[report,dask]"
 	touch $@
 
 $(VENV)/ready-docs: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --group engines --group docs --editable .
+	$(BIN)/python -m pip install --quiet --group engines --group docs --editable ".[dask]"
 	touch $@
 
 $(VENV)/ready-dist: pyproject.toml | $(VENV)/bin/python

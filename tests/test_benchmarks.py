@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import endurance
+from benchmarks import endurance, scale
 from benchmarks.__main__ import main
 
 
@@ -19,6 +19,15 @@ def test_section_runs(section, tmp_path, monkeypatch):
     assert text.startswith("| ")
     assert "nan" not in text
     assert len(text.splitlines()) >= 3
+
+
+def test_scale(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[1])  # its subprocesses import it
+    tables = scale.by_rows([5_000]), scale.by_workers([2], 2_000, 2)
+    for text in tables:
+        assert text.startswith("| ")
+        assert "nan" not in text
+        assert "GHM" in text
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
