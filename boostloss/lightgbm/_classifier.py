@@ -153,7 +153,10 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         n_classes = len(labels)
         params = self._engine_params()
         self._check_params(params)
-        params = {k: v for k, v in params.items() if k not in CLASS_ALIASES}  # y tells
+        for name in CLASS_ALIASES:
+            stated = params.pop(name, None)
+            if stated not in (None, n_classes) and not (stated == 1 and n_classes == 2):
+                raise ValueError(f"{name} must be left out: y holds {n_classes} classes")
         given, X = X, _features(X, y=codes)
         weight = check_sample_weight(sample_weight, len(codes))
         factor = _class_factor(params, codes, labels)
