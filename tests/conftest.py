@@ -1,12 +1,13 @@
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from sklearn.datasets import make_classification
 
 # the same examples in every run; --hypothesis-profile=hunt draws new ones, and more of them
 shared = {"deadline": None, "suppress_health_check": list(HealthCheck)}
-settings.register_profile("fixed", derandomize=True, database=None, max_examples=150, **shared)
+settings.register_profile("fixed", derandomize=True, database=None, max_examples=100, **shared)
 settings.register_profile("hunt", max_examples=1000, **shared)
 settings.load_profile("fixed")
 
@@ -33,3 +34,20 @@ def problem(request):
 @pytest.fixture(scope="session")
 def binary():
     return _problem(2)
+
+
+@pytest.fixture(scope="session", params=[2, 3], ids=["binary", "softmax"])
+def rows(request):
+    """For several workers: few distinct values, so that an engine's bins are exact; sorted by class,
+
+    so that most workers hold no positives.
+    """
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 8, (6000, 6)).astype(np.float32)
+    score = X[:, 0] + 0.5 * X[:, 1] + rng.normal(0, 2, 6000)
+    y = (score > np.quantile(score, 0.93)).astype(int)
+    if request.param == 3:
+        y += score > np.quantile(score, 0.98)
+    order = np.argsort(-y, kind="stable")
+    weight = rng.integers(0, 4, 6000).astype(np.float32)
+    return SimpleNamespace(X=X[order], y=y[order], weight=weight, n_classes=request.param)

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -53,33 +52,16 @@ def cluster_of(n_workers):
     )
 
 
-@pytest.fixture(scope="module", params=[2, 4], ids=["2workers", "4workers"])
-def client(request):
-    with cluster_of(request.param) as cluster, distributed.Client(cluster) as client:
-        yield client
-
-
 @pytest.fixture(scope="module")
 def two_workers():
     with cluster_of(2) as cluster, distributed.Client(cluster) as client:
         yield client
 
 
-@pytest.fixture(scope="module", params=[2, 3], ids=["binary", "softmax"])
-def rows(request):
-    """Few distinct values, so that XGBoost's sketch is exact; sorted, so that rows differ by worker.
-
-    Most workers hold no positives.
-    """
-    rng = np.random.default_rng(0)
-    X = rng.integers(0, 8, (ROWS, 6)).astype(np.float32)
-    score = X[:, 0] + 0.5 * X[:, 1] + rng.normal(0, 2, ROWS)
-    y = (score > np.quantile(score, 0.93)).astype(int)
-    if request.param == 3:
-        y += score > np.quantile(score, 0.98)
-    order = np.argsort(-y, kind="stable")
-    weight = rng.integers(0, 4, ROWS).astype(np.float32)
-    return SimpleNamespace(X=X[order], y=y[order], weight=weight, n_classes=request.param)
+@pytest.fixture(scope="module")
+def four_workers():
+    with cluster_of(4) as cluster, distributed.Client(cluster) as client:
+        yield client
 
 
 def on_dask(*arrays, n_parts=PARTS):
@@ -106,8 +88,16 @@ def raw_scores(booster, X):
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
-def test_the_model_of_one_machine(client, rows, loss, weighted):
-    weight = rows.weight if weighted else None
+def test_the_model_of_one_machine(two_workers, rows, loss, weighted):
+    assert_one_machines_model(two_workers, rows, loss, rows.weight if weighted else None)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_the_model_of_one_machine_from_four(four_workers, rows, loss):
+    assert_one_machines_model(four_workers, rows, loss, None)
+
+
+def assert_one_machines_model(client, rows, loss, weight):
     data = dask_matrix(client, rows.X, rows.y, weight)
     spread = dask_train(
         client, PARAMS, data, ROUNDS, loss=loss, evals=[(data, "train")], verbose_eval=False
@@ -134,10 +124,10 @@ def test_the_callable_in_xgboosts_own_train(two_workers, rows, loss):
     np.testing.assert_array_equal(raw_scores(spread, rows.X), raw_scores(alone, rows.X))
 
 
-@pytest.mark.parametrize("n_parts", [1, 3])
-def test_workers_without_rows_or_unequally_full(client, rows, n_parts):
+@pytest.mark.parametrize(("workers", "n_parts"), [("two_workers", 1), ("four_workers", 3)])
+def test_workers_without_rows_or_unequally_full(request, rows, workers, n_parts):
     """One part for two or four workers; XGBoost trains on those that hold rows, and evaluates on more."""
-    loss = GHMLoss(class_weight="balanced")
+    client, loss = request.getfixturevalue(workers), GHMLoss(class_weight="balanced")
     data = dask_matrix(client, rows.X, rows.y, n_parts=n_parts)
     other = dask_matrix(client, rows.X[::-1], rows.y[::-1])
     spread = dask_train(

@@ -1,7 +1,5 @@
 """LightGBM on several workers: static losses give one machine's model, others a clear error."""
 
-from types import SimpleNamespace
-
 import lightgbm as lgb
 import numpy as np
 import pytest
@@ -41,20 +39,6 @@ def client():
         distributed.Client(cluster) as client,
     ):
         yield client
-
-
-@pytest.fixture(scope="module", params=[2, 3], ids=["binary", "softmax"])
-def rows(request):
-    """Sorted: one worker holds no positives."""
-    rng = np.random.default_rng(0)
-    X = rng.integers(0, 8, (ROWS, 6)).astype(np.float32)
-    score = X[:, 0] + 0.5 * X[:, 1] + rng.normal(0, 2, ROWS)
-    y = (score > np.quantile(score, 0.93)).astype(int)
-    if request.param == 3:
-        y += score > np.quantile(score, 0.98)
-    order = np.argsort(-y, kind="stable")
-    weight = rng.integers(0, 4, ROWS).astype(np.float32)
-    return SimpleNamespace(X=X[order], y=y[order], weight=weight[order], n_classes=request.param)
 
 
 def on_dask(*arrays):

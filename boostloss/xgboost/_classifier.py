@@ -53,6 +53,23 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         self.probability = probability
         super().__init__(objective=objective, **kwargs)
 
+    def decision_function(
+        self,
+        X: Any,
+        *,
+        validate_features: bool = True,
+        base_margin: Any = None,
+        iteration_range: tuple[int, int] | None = None,
+    ) -> Any:
+        """Raw scores (log-odds), intercept included: (n,), or (n, K) for K > 2 classes."""
+        return self.predict(
+            X,
+            output_margin=True,
+            validate_features=validate_features,
+            base_margin=base_margin,
+            iteration_range=iteration_range,
+        )
+
     @property
     def classes_(self) -> Array:
         """Labels, sorted."""
@@ -319,23 +336,6 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
             iteration_range=iteration_range,
         )
         return raw if output_margin else self._decide(raw)
-
-    def decision_function(
-        self,
-        X: Any,
-        *,
-        validate_features: bool = True,
-        base_margin: Any = None,
-        iteration_range: tuple[int, int] | None = None,
-    ) -> Array:
-        """Raw scores (log-odds), intercept included: (n,), or (n, K) for K > 2 classes."""
-        return self.predict(
-            X,
-            output_margin=True,
-            validate_features=validate_features,
-            base_margin=base_margin,
-            iteration_range=iteration_range,
-        )
 
     def predict_proba(
         self,

@@ -211,23 +211,6 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
         meta = np.empty(0, dtype=self._labels.dtype)
         return raw.map_blocks(decided, self._labels, drop_axis=drop, meta=meta)
 
-    def decision_function(
-        self,
-        X: Any,
-        *,
-        validate_features: bool = True,
-        base_margin: Any = None,
-        iteration_range: tuple[int, int] | None = None,
-    ) -> Any:
-        """Raw scores (log-odds), lazily: (n,), or (n, K) for K > 2 classes."""
-        return self.predict(
-            X,
-            output_margin=True,
-            validate_features=validate_features,
-            base_margin=base_margin,
-            iteration_range=iteration_range,
-        )
-
     def predict_proba(
         self,
         X: Any,
