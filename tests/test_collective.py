@@ -92,8 +92,12 @@ def a_wrong_label(X, y, X_all):
 
 
 def in_a_worker(rank, args, function, X, y, X_all, answers):
-    with collective.CommunicatorContext(dmlc_task_id=str(rank), **args):
-        answers.put((collective.get_rank(), function(X, y, X_all)))
+    try:
+        with collective.CommunicatorContext(dmlc_task_id=str(rank), **args):
+            answers.put((collective.get_rank(), function(X, y, X_all)))
+    except BaseException as error:
+        answers.put((rank, f"failed: {error}"))  # or the test would wait for it
+        raise
 
 
 def together(function, parts, X_all):
