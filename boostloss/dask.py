@@ -146,7 +146,7 @@ def frozen(
 
 
 def _for_each(function: Any, *arguments: list[Any]) -> list[Any]:
-    delayed = require("dask", "dask").delayed(function, pure=True)
+    delayed = require("dask", "dask").delayed(function, pure=False)
     return [delayed(*some) for some in zip(*arguments, strict=True)]
 
 
