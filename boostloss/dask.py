@@ -113,9 +113,8 @@ def part_class_counts(y: Any, sample_weight: Any) -> tuple[Array, Array]:
 
 def check_seen(y: Any, labels: Array, name: str, client: Any) -> None:
     """Raise for labels that were not seen in training."""
-    for found, _ in computed(
-        _for_each(_part_counts, *_without_weight(partitions(name, y))), client
-    ):
+    parts = partitions(name, y)
+    for found, _ in computed(_for_each(_part_counts, parts, [None] * len(parts)), client):
         codes_of(found, labels, name)
 
 
@@ -148,10 +147,6 @@ def frozen(
 def _for_each(function: Any, *arguments: list[Any]) -> list[Any]:
     delayed = require("dask", "dask").delayed(function, pure=False)
     return [delayed(*some) for some in zip(*arguments, strict=True)]
-
-
-def _without_weight(parts: list[Any]) -> tuple[list[Any], list[None]]:
-    return parts, [None] * len(parts)
 
 
 def _part_weight(sample_weight: Any, n_rows: int) -> Array | None:

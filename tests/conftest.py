@@ -38,9 +38,9 @@ def binary():
 
 @pytest.fixture(scope="session", params=[2, 3], ids=["binary", "softmax"])
 def rows(request):
-    """For several workers: few distinct values, so that an engine's bins are exact; sorted by class,
+    """For several workers: few distinct values, so that an engine's bins are exact.
 
-    so that most workers hold no positives.
+    Sorted by class, so that most workers hold no positives.
     """
     rng = np.random.default_rng(0)
     X = rng.integers(0, 8, (6000, 6)).astype(np.float32)
