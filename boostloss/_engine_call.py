@@ -93,6 +93,16 @@ def cannot_sum(booster: Any) -> bool:
     return engine_of(booster) == "lightgbm" and int(params.get("num_machines") or 1) > 1
 
 
+def leave_network(booster: Any) -> None:
+    """Before an error ends LightGBM's training on several machines.
+
+    LightGBM would leave its network, one for the whole process, only when the failed booster is
+    collected: as a rule in the middle of the next training, which then fails.
+    """
+    if cannot_sum(booster):
+        booster.free_network()
+
+
 def hessian_factor(engine: str | None, n_classes: int) -> float:
     """Constant in front of each engine's softmax Hessian ``p_k (1 - p_k)``."""
     return n_classes / (n_classes - 1.0) if engine == "lightgbm" else 2.0

@@ -57,6 +57,15 @@ class Objective:
         gradient, hessian : float32 arrays of the raw scores' shape
         """
         booster = _engine_call.calling_booster()
+        try:
+            return self._gradient_hessian(booster, first, second, sample_weight)
+        except Exception:
+            _engine_call.leave_network(booster)
+            raise
+
+    def _gradient_hessian(
+        self, booster: Any, first: Any, second: Any, sample_weight: Any
+    ) -> tuple[Array, Array]:
         workers = _engine_call.workers_of(booster)
         call = workers.together(_engine_call.read, first, second, sample_weight)
         run = booster if booster is not None else call.data_set

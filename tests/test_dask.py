@@ -28,6 +28,8 @@ dd = pytest.importorskip("dask.dataframe")
 distributed = pytest.importorskip("distributed")
 xgb_dask = pytest.importorskip("xgboost.dask")
 
+from placing import cluster_of, placed  # noqa: E402
+
 from boostloss.dask import class_counts  # noqa: E402
 from boostloss.xgboost import DaskImbalancedXGBClassifier, dask_train  # noqa: E402
 
@@ -46,32 +48,14 @@ PARAMS = {"max_depth": 3, "eta": 0.3}
 ROUNDS, PARTS, ROWS = 6, 8, 6000
 
 
-def cluster_of(n_workers):
-    return distributed.LocalCluster(
-        n_workers=n_workers, threads_per_worker=1, dashboard_address=None
-    )
-
-
 @pytest.fixture(scope="module")
 def two_workers():
     with cluster_of(2) as cluster, distributed.Client(cluster) as client:
         yield client
 
 
-def on_dask(*arrays, n_parts=PARTS):
-    # name=False: a name of its own each time, so that no test asks for an earlier one's keys
-    return [
-        None
-        if array is None
-        else da.from_array(
-            array, chunks=(-(-len(array) // n_parts), *array.shape[1:]), name=False
-        )
-        for array in arrays
-    ]
-
-
 def dask_matrix(client, X, y, weight=None, n_parts=PARTS):
-    X, y, weight = on_dask(X, y, weight, n_parts=n_parts)
+    X, y, weight = placed(client, X, y, weight, n_parts=n_parts)
     return xgb_dask.DaskDMatrix(client, X, y, weight=weight)
 
 
@@ -248,7 +232,7 @@ def test_bad_targets(two_workers, rows, y, weight, message):
 def test_what_is_no_dask_data(two_workers, rows):
     with pytest.raises(TypeError, match="dtrain must be a DaskDMatrix"):
         dask_train(two_workers, PARAMS, xgb.DMatrix(rows.X, rows.y), 2, loss=FocalLoss())
-    X, y = on_dask(rows.X, rows.y)
+    X, y = placed(two_workers, rows.X, rows.y, n_parts=PARTS)
     with pytest.raises(TypeError, match="y must be a Dask array"):
         class_counts(rows.y)
     with pytest.raises(TypeError, match="y must be a Dask array"):
@@ -295,7 +279,7 @@ NAMES = np.array(["alder", "birch", "cedar"])
 @pytest.mark.parametrize("loss", [*LOSSES[1:4], GHMLoss(), GHMLoss(density="window")], ids=repr)
 def test_classifier(two_workers, rows, loss):
     labels = NAMES[rows.y]
-    X, y, weight = on_dask(rows.X, labels, rows.weight)
+    X, y, weight = placed(two_workers, rows.X, labels, rows.weight, n_parts=PARTS)
     model = DaskImbalancedXGBClassifier(loss=loss, n_estimators=ROUNDS, max_depth=3)
     model = clone(model).fit(X, y, sample_weight=weight)
     alone = ImbalancedXGBClassifier(loss=loss, n_estimators=ROUNDS, max_depth=3)
@@ -341,15 +325,15 @@ def test_classifier_on_frames_with_an_evaluation_set(two_workers, rows, tmp_path
 def test_missing_labels(two_workers, rows, column):
     import pandas as pd
 
-    X, _ = on_dask(rows.X, rows.y)
+    X, _ = placed(two_workers, rows.X, rows.y, n_parts=PARTS)
     y = pd.Series(rows.y.astype(object))
     y.iloc[7] = column
     with pytest.raises(ValueError, match="y contains NaN"):
         DaskImbalancedXGBClassifier().fit(X, dd.from_pandas(y, npartitions=PARTS))
 
 
-def test_pulling_all_rows_into_one_process_is_no_surprise(rows):
+def test_pulling_all_rows_into_one_process_is_no_surprise(two_workers, rows):
     """Dask data in the classifiers and functions for one machine."""
-    X, y = on_dask(rows.X, rows.y)
+    X, y = placed(two_workers, rows.X, rows.y, n_parts=PARTS)
     with pytest.raises(TypeError, match="DaskImbalancedXGBClassifier"):
         ImbalancedXGBClassifier().fit(X, y)

@@ -5,11 +5,11 @@ import pytest
 distributed = pytest.importorskip("distributed")
 pytest.importorskip("dask.dataframe")
 
+from placing import cluster_of  # noqa: E402
 from test_dask import (  # noqa: E402
     LOSSES,
     assert_one_machines_model,
     assert_right_where_rows_are_few,
-    cluster_of,
 )
 
 

@@ -1,5 +1,7 @@
 """LightGBM on several workers: static losses give one machine's model, others a clear error."""
 
+import gc
+
 import lightgbm as lgb
 import numpy as np
 import pytest
@@ -7,9 +9,10 @@ import pytest
 import boostloss.lightgbm
 from boostloss import CrossEntropy, FocalLoss, GHMLoss, objective
 
-da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 distributed = pytest.importorskip("distributed")
+
+from placing import cluster_of, placed  # noqa: E402
 
 from boostloss.dask import class_counts  # noqa: E402
 from boostloss.lightgbm import dask_train  # noqa: E402
@@ -34,33 +37,16 @@ ROUNDS, PARTS, ROWS = 6, 4, 6000
 
 @pytest.fixture(scope="module")
 def client():
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with cluster_of(2) as cluster, distributed.Client(cluster) as client:
         yield client
-
-
-def on_dask(*arrays):
-    # name=False: a name of its own each time, see test_dask.py
-    return [
-        None
-        if array is None
-        else da.from_array(array, chunks=(ROWS // PARTS, *array.shape[1:]), name=False)
-        for array in arrays
-    ]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 def test_the_model_of_one_machine(client, rows, loss, weighted):
     weight = rows.weight if weighted else None
-    X, y, dask_weight = on_dask(rows.X, rows.y, weight)
-    given = {"loss": loss, "sample_weight": dask_weight}
-    try:
-        spread = dask_train(client, PARAMS, X, y, ROUNDS, **given)
-    except lgb.basic.LightGBMError:  # the ports that it found free are taken meanwhile, or the like
-        spread = dask_train(client, PARAMS, X, y, ROUNDS, **given)
+    X, y, dask_weight = placed(client, rows.X, rows.y, weight, n_parts=PARTS)
+    spread = dask_train(client, PARAMS, X, y, ROUNDS, loss=loss, sample_weight=dask_weight)
     alone = boostloss.lightgbm.train(
         PARAMS, lgb.Dataset(rows.X, rows.y, weight=weight), ROUNDS, loss=loss
     )
@@ -79,7 +65,7 @@ def test_frames(client, rows):
 
 
 def test_ghm_is_refused_with_the_reason(client, rows):
-    X, y = on_dask(rows.X, rows.y)
+    X, y = placed(client, rows.X, rows.y, n_parts=PARTS)
     with pytest.raises(ValueError, match=r"GHM.*no way to sum.*boostloss\.xgboost\.dask_train"):
         dask_train(client, PARAMS, X, y, ROUNDS, loss=GHMLoss())
     with pytest.raises(ValueError, match=r"GHM.*no way to sum"):
@@ -87,11 +73,12 @@ def test_ghm_is_refused_with_the_reason(client, rows):
 
 
 def test_counted_weights_need_the_helper(client, rows):
-    X, y = on_dask(rows.X, rows.y)
+    X, y = placed(client, rows.X, rows.y, n_parts=PARTS)
     loss = CrossEntropy(class_weight="balanced")
     many = {"num_class": 3, "metric": "None"} if rows.n_classes == 3 else {}
     with pytest.raises(ValueError, match=r"counted on all rows.*class_counts"):
         lgb.DaskLGBMRegressor(client=client, objective=objective(loss), **PARAMS, **many).fit(X, y)
+    client.run(gc.collect)  # the failed booster goes, and takes no later training's network along
     resolved = loss.resolve(*class_counts(y))
     assert resolved == loss.resolve(rows.y)
     lgb.DaskLGBMRegressor(client=client, objective=objective(resolved), **PARAMS, **many).fit(X, y)
@@ -107,12 +94,12 @@ def test_counted_weights_need_the_helper(client, rows):
     ids=["one class", "1 and 2", "NaN"],
 )
 def test_bad_labels(client, rows, y, message):
-    X, y = on_dask(rows.X, y)
+    X, y = placed(client, rows.X, y, n_parts=PARTS)
     with pytest.raises(ValueError, match=message):
         dask_train(client, PARAMS, X, y, ROUNDS, loss=FocalLoss())
 
 
-def test_dask_data_where_one_machine_trains(rows):
-    X, y = on_dask(rows.X, rows.y)
+def test_dask_data_where_one_machine_trains(client, rows):
+    X, y = placed(client, rows.X, rows.y, n_parts=PARTS)
     with pytest.raises(TypeError, match=r"boostloss\.lightgbm\.dask_train"):
         boostloss.lightgbm.ImbalancedLGBMClassifier().fit(X, y)
