@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import pickle
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -120,3 +121,11 @@ def float_from_bits(typingctx: Any, i: Any) -> Any:
         return builder.bitcast(args[0], context.get_value_type(result))
 
     return result(i), codegen
+
+
+if numba.config.DISABLE_JIT:  # the loops then run as Python, for a debugger or a coverage report
+
+    def fma(a: Any, b: Any, c: Any) -> Any:
+        """``a*b + c`` rounded once, by exact fractions."""
+        exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+        return type(a)(float(exact))
