@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import pickle
 from collections.abc import Callable
 from fractions import Fraction
@@ -127,5 +128,8 @@ if numba.config.DISABLE_JIT:  # the loops then run as Python, for a debugger or 
 
     def fma(a: Any, b: Any, c: Any) -> Any:
         """``a*b + c`` rounded once, by exact fractions."""
+        rounded_twice = a * b + c
+        if not math.isfinite(rounded_twice):
+            return rounded_twice
         exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
-        return type(a)(float(exact))
+        return type(rounded_twice)(float(exact))
