@@ -1,0 +1,244 @@
+"""Mutation testing of ``boostloss/losses``: change one thing, and see whether a test fails.
+
+    NUMBA_DISABLE_JIT=1 python tests/mutation.py results.jsonl
+    python tests/mutation.py results.jsonl --report
+
+The changes are cosmic-ray's (``pip install --group mutation``). Its own runner starts Python anew
+for each of two thousand changes; here a process that has imported everything else is forked.
+Results are kept line by line, and a second run goes on where the first one stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import difflib
+import importlib.abc
+import importlib.util
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+
+ROOT = Path(__file__).parent.parent
+LOSSES = ROOT / "boostloss" / "losses"
+# compiled from what is written for the compiler alone: run without NUMBA_DISABLE_JIT
+COMPILED = ("_elementary", "_jit")
+TESTS = ("test_parameters.py", "test_exactness.py", "test_properties.py")
+COMPILED_TESTS = ("test_elementary.py",)
+SECONDS = 60
+
+# One other operator for each. What would change annotations or decorators is left out: the former
+# are not evaluated, the latter only compile.
+BINARY = ("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "FloorDiv_Mul", "Mod_Mul", "Pow_Mul",
+          "LShift_RShift", "RShift_LShift", "BitAnd_BitOr")  # fmt: skip
+COMPARISONS = ("Eq_NotEq", "NotEq_Eq", "Lt_LtE", "Lt_GtE", "LtE_Lt", "LtE_Gt", "Gt_GtE", "Gt_LtE",
+               "GtE_Gt", "GtE_Lt", "Is_IsNot", "IsNot_Is")  # fmt: skip
+UNARY = ("USub_UAdd", "Delete_Not", "Delete_Invert")
+OTHERS = ("ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr", "ReplaceOrWithAnd",
+          "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "ExceptionReplacer",
+          "NumberReplacer", "ZeroIterationForLoop")  # fmt: skip
+OPERATORS = {
+    *(f"core/ReplaceBinaryOperator_{name}" for name in BINARY),
+    *(f"core/ReplaceComparisonOperator_{name}" for name in COMPARISONS),
+    *(f"core/ReplaceUnaryOperator_{name}" for name in UNARY),
+    *(f"core/{name}" for name in OTHERS),
+}
+
+
+class Mutant(NamedTuple):
+    module: str
+    operator: str
+    occurrence: int
+    line: int
+
+
+def mutants(module: str) -> list[Mutant]:
+    tree = get_ast((LOSSES / f"{module}.py").read_text())
+    found = []
+    for name in sorted(OPERATORS & set(operator_names())):
+        operator = get_operator(name)()
+        places = [place for node in ast_nodes(tree) for place in operator.mutation_positions(node)]
+        step = 2 if name == "core/NumberReplacer" else 1  # n + 1 and n - 1: the former is enough
+        found += [
+            Mutant(module, name, i, start[0]) for i, (start, _) in enumerate(places) if not i % step
+        ]
+    return found
+
+
+class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module of the package from changed source."""
+
+    def __init__(self, module: str, source: str) -> None:
+        self.name, self.path = f"boostloss.losses.{module}", str(LOSSES / f"{module}.py")
+        self.source = source
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name != self.name:
+            return None
+        return importlib.util.spec_from_file_location(name, self.path, loader=self)
+
+    def exec_module(self, module: Any) -> None:
+        exec(compile(self.source, self.path, "exec"), module.__dict__)
+
+
+def preload() -> None:
+    """What every test imports, except the package itself."""
+    for name in ("numba", "hypothesis", "mpmath", "pandas", "pytest", "scipy.optimize",
+                 "scipy.special", "sklearn.datasets", "sklearn.linear_model", "lightgbm",
+                 "xgboost"):  # fmt: skip
+        importlib.import_module(name)
+    assert "boostloss" not in sys.modules
+
+
+class _KillersFirst:
+    """Runs the tests that have found the module's other mutants first, then the quick ones."""
+
+    def __init__(self, kills: collections.Counter[str], seconds: dict[str, float]) -> None:
+        self.kills, self.seconds, self.failed, self.took = kills, seconds, "", {}
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items.sort(key=lambda item: (-self.kills[item.nodeid], self.seconds.get(item.nodeid, 0)))
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.when == "call":
+            self.took[report.nodeid] = report.duration
+        if report.failed:
+            self.failed = self.failed or report.nodeid
+
+
+def start(source: str, module: str, tests: list[str], plugin: _KillersFirst, answers: Path) -> int:
+    """Run the tests on a module's source in a process of its own; its number."""
+    process = os.fork()
+    if process:
+        return process
+    import numba
+    import pytest
+
+    os.setsid()
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    sys.path.insert(0, str(ROOT))
+    sys.meta_path.insert(0, _Mutated(module, source))
+    numba.config.CACHE_DIR = tempfile.mkdtemp()
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "--hypothesis-profile=few"]
+    code = 1
+    try:
+        files = [str(ROOT / "tests" / test) for test in tests]
+        code = int(pytest.main([*options, *files], plugins=[plugin]))
+        answer = answers / str(os.getpid())
+        answer.write_text(json.dumps({"failed": plugin.failed, "took": plugin.took}))
+    finally:
+        os._exit(code)
+
+
+def outcome_of(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return "timeout" if os.WTERMSIG(status) == signal.SIGKILL else "killed"
+    return "survived" if os.WEXITSTATUS(status) == 0 else "killed"
+
+
+def changed(mutant: Mutant) -> tuple[str, str]:
+    """The module's source, and what is other in it."""
+    original = (LOSSES / f"{mutant.module}.py").read_text()
+    source = mutate_code(original, get_operator(mutant.operator)(), mutant.occurrence)
+    lines = original.splitlines(), source.splitlines()
+    return source, "\n".join(list(difflib.unified_diff(*lines, lineterm="", n=0))[3:])
+
+
+def unchanged(module: str, tests: list[str], answers: Path) -> dict[str, float]:
+    """How long each test takes; all must pass."""
+    source = (LOSSES / f"{module}.py").read_text()
+    process = start(source, module, tests, _KillersFirst(collections.Counter(), {}), answers)
+    if outcome_of(os.waitpid(process, 0)[1]) != "survived":
+        sys.exit("the tests fail on what is unchanged")
+    return dict(json.loads((answers / str(process)).read_text())["took"])
+
+
+def run(todo: list[Mutant], tests: list[str], results: Path, n_jobs: int) -> None:
+    preload()
+    answers = Path(tempfile.mkdtemp())
+    seconds = unchanged(todo[0].module, tests, answers)
+    kills: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    running: dict[int, tuple[Mutant, str, float]] = {}
+    queue = collections.deque(todo)
+    with results.open("a") as file:
+        while queue or running:
+            while queue and len(running) < n_jobs:
+                mutant = queue.popleft()
+                source, change = changed(mutant)
+                plugin = _KillersFirst(kills[mutant.module], seconds)
+                process = start(source, mutant.module, tests, plugin, answers)
+                running[process] = mutant, change, time.monotonic()
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if process:
+                mutant, change, since = running.pop(process)
+                answer = answers / str(process)
+                by = json.loads(answer.read_text())["failed"] if answer.exists() else ""
+                kills[mutant.module][by] += 1
+                row = {**mutant._asdict(), "change": change, "outcome": outcome_of(status)}
+                row |= {"seconds": round(time.monotonic() - since, 1), "by": by}
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+            else:
+                time.sleep(0.01)
+            for process, (_, _, since) in running.items():
+                if time.monotonic() - since > SECONDS:
+                    os.kill(process, signal.SIGKILL)
+
+
+def rows_of(results: Path) -> dict[Mutant, dict[str, Any]]:
+    """The last word on each mutant."""
+    lines = results.read_text().splitlines() if results.exists() else []
+    rows = (json.loads(line) for line in lines)
+    return {Mutant(*(row[name] for name in Mutant._fields)): row for row in rows}
+
+
+def report(rows: dict[Mutant, dict[str, Any]]) -> None:
+    survivors = [row for row in rows.values() if row["outcome"] == "survived"]
+    for row in survivors:
+        print(f"{row['module']}.py:{row['line']} {row['operator'].removeprefix('core/')}")
+        print(row["change"])
+    print(f"{len(rows)} mutants, {len(survivors)} survive ({len(survivors) / len(rows):.1%})")
+    counts = collections.Counter(row["module"] for row in survivors)
+    print(", ".join(f"{module} {n}" for module, n in counts.most_common()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--modules", nargs="+", default=None)
+    parser.add_argument("--tests", nargs="+", default=None, help="files, instead of the usual")
+    parser.add_argument("--survivors", action="store_true", help="only those that have survived")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--report", action="store_true")
+    given = parser.parse_args()
+    rows = rows_of(given.results)
+    if given.report:
+        return report(rows)
+    interpreted = bool(os.environ.get("NUMBA_DISABLE_JIT"))
+    modules = given.modules or sorted(
+        path.stem
+        for path in LOSSES.glob("*.py")
+        if path.stem != "__init__" and (path.stem in COMPILED) != interpreted
+    )
+    todo = [mutant for module in modules for mutant in mutants(module)]
+    if given.survivors:
+        todo = [m for m in todo if m in rows and rows[m]["outcome"] == "survived"]
+    else:
+        todo = [m for m in todo if m not in rows]
+    tests = given.tests or list(TESTS if interpreted else COMPILED_TESTS)
+    return run(todo, tests, given.results, given.jobs)
+
+
+if __name__ == "__main__":
+    main()
