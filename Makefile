@@ -1,14 +1,36 @@
 PYTHON ?= python3
-VENV := .venv
+# newest: what the registry offers; oldest: the lower bounds in pyproject.toml; next: pre-releases
+VERSIONS ?= newest
+VENV := .venv$(patsubst %,-%,$(filter-out newest,$(VERSIONS)))
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench docs lint types dist clean
+.PHONY: demo test canary coverage mutation bench docs lint types dist clean
 
 demo: $(VENV)/ready-demo
 	$(BIN)/boostloss demo
 
 test: $(VENV)/ready-test
 	$(BIN)/python -m pytest
+
+# tells what the next releases will break, and fails nothing
+canary:
+	-$(MAKE) test VERSIONS=next
+
+# in Python's own steps where numba would compile, and then as it is
+coverage: $(VENV)/ready-test
+	$(BIN)/python -m pip install --quiet --group coverage
+	rm -f .coverage .coverage.*
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest --hypothesis-profile=few -p no:cacheprovider $(LOSS_TESTS)
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+LOSS_TESTS := $(addprefix tests/test_,elementary.py parameters.py exactness.py properties.py recorder.py)
+
+mutation: $(VENV)/ready-test
+	$(BIN)/python -m pip install --quiet --group mutation
+	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/mutation.py mutation.jsonl
+	$(BIN)/python tests/mutation.py mutation.jsonl --report
 
 bench: $(VENV)/ready-bench
 	$(BIN)/python -W ignore -m benchmarks
@@ -38,8 +60,19 @@ $(VENV)/ready-demo: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/ready-test: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --group test --editable ".[report,dask]"
+	$(INSTALL_$(VERSIONS))
 	touch $@
+
+TESTED := --editable ".[report,dask]"
+INSTALL_newest = $(BIN)/python -m pip install --quiet --group test $(TESTED)
+INSTALL_next = $(BIN)/python -m pip install --quiet --pre --group test $(TESTED)
+# pip cannot ask for the lowest versions; the test tools are the newest that fit them
+define INSTALL_oldest
+$(BIN)/python -m pip install --quiet uv
+	$(UV) --resolution lowest-direct --group engines $(TESTED)
+	$(UV) --group test $(TESTED)
+endef
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 $(VENV)/ready-docs: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --group engines --group docs --editable ".[dask]"
@@ -56,4 +89,4 @@ $(VENV)/ready-bench: $(VENV)/ready-test
 	touch $@
 
 clean:
-	rm -rf $(VENV) dist
+	rm -rf .venv .venv-oldest .venv-next dist

@@ -8,7 +8,7 @@ from sklearn.datasets import make_classification
 # the same examples in every run; --hypothesis-profile=hunt draws new ones, and more of them
 shared = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("fixed", derandomize=True, database=None, max_examples=100, **shared)
-settings.register_profile("few", derandomize=True, database=None, max_examples=10, **shared)
+settings.register_profile("few", derandomize=True, database=None, max_examples=6, **shared)
 settings.register_profile("hunt", max_examples=1000, **shared)
 settings.load_profile("fixed")
 

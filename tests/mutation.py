@@ -16,6 +16,7 @@ import difflib
 import importlib.abc
 import importlib.util
 import json
+import math
 import os
 import signal
 import sys
@@ -102,10 +103,14 @@ def preload() -> None:
 class _KillersFirst:
     """Runs the tests that have found the module's other mutants first, then the quick ones."""
 
-    def __init__(self, kills: collections.Counter[str], seconds: dict[str, float]) -> None:
-        self.kills, self.seconds, self.failed, self.took = kills, seconds, "", {}
+    def __init__(
+        self, kills: collections.Counter[str], seconds: dict[str, float], slowest: float
+    ) -> None:
+        self.kills, self.seconds, self.slowest = kills, seconds, slowest
+        self.failed, self.took = "", {}
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items[:] = [item for item in items if self.seconds.get(item.nodeid, 0) <= self.slowest]
         items.sort(key=lambda item: (-self.kills[item.nodeid], self.seconds.get(item.nodeid, 0)))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -158,13 +163,15 @@ def changed(mutant: Mutant) -> tuple[str, str]:
 def unchanged(module: str, tests: list[str], answers: Path) -> dict[str, float]:
     """How long each test takes; all must pass."""
     source = (LOSSES / f"{module}.py").read_text()
-    process = start(source, module, tests, _KillersFirst(collections.Counter(), {}), answers)
+    process = start(
+        source, module, tests, _KillersFirst(collections.Counter(), {}, math.inf), answers
+    )
     if outcome_of(os.waitpid(process, 0)[1]) != "survived":
         sys.exit("the tests fail on what is unchanged")
     return dict(json.loads((answers / str(process)).read_text())["took"])
 
 
-def run(todo: list[Mutant], tests: list[str], results: Path, n_jobs: int) -> None:
+def run(todo: list[Mutant], tests: list[str], results: Path, n_jobs: int, slowest: float) -> None:
     preload()
     answers = Path(tempfile.mkdtemp())
     seconds = unchanged(todo[0].module, tests, answers)
@@ -176,7 +183,7 @@ def run(todo: list[Mutant], tests: list[str], results: Path, n_jobs: int) -> Non
             while queue and len(running) < n_jobs:
                 mutant = queue.popleft()
                 source, change = changed(mutant)
-                plugin = _KillersFirst(kills[mutant.module], seconds)
+                plugin = _KillersFirst(kills[mutant.module], seconds, slowest)
                 process = start(source, mutant.module, tests, plugin, answers)
                 running[process] = mutant, change, time.monotonic()
             process, status = os.waitpid(-1, os.WNOHANG)
@@ -220,6 +227,9 @@ def main() -> None:
     parser.add_argument("--tests", nargs="+", default=None, help="files, instead of the usual")
     parser.add_argument("--survivors", action="store_true", help="only those that have survived")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--slowest", type=float, default=math.inf, help="seconds of a test, at most"
+    )
     parser.add_argument("--report", action="store_true")
     given = parser.parse_args()
     rows = rows_of(given.results)
@@ -237,7 +247,7 @@ def main() -> None:
     else:
         todo = [m for m in todo if m not in rows]
     tests = given.tests or list(TESTS if interpreted else COMPILED_TESTS)
-    return run(todo, tests, given.results, given.jobs)
+    return run(todo, tests, given.results, given.jobs, given.slowest)
 
 
 if __name__ == "__main__":

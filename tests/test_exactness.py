@@ -344,3 +344,84 @@ def test_frozen_ghm_keeps_each_classes_weights(n_classes):
     np.testing.assert_allclose(got, want, atol=0.02)  # small falls are levelled
     if n_classes == 2:  # the rare class's weights are seen: without them it is another posterior
         assert np.abs(want - expit(raw)).max() > 0.03
+
+
+def random_rows(n_classes, n=400, seed=11):
+    rng = np.random.default_rng(seed)
+    y = np.minimum(rng.geometric(0.6, n) - 1, n_classes - 1)
+    raw = rng.normal(-1, 2, n if n_classes == 2 else (n, n_classes))
+    return y, raw, rng.integers(0, 4, n).astype(float)
+
+
+def by_row(factor, array):
+    return factor * array if array.ndim == 1 else factor[:, None] * array
+
+
+GHMS = [{"density": "class"}, {"density": "bins"}, {"density": "window"},
+        {"density": "bins", "momentum": 0.5}]  # fmt: skip
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("settings", GHMS, ids=repr)
+def test_ghm_multiplies_by_the_class_weight(n_classes, settings):
+    y, raw, weight = random_rows(n_classes)
+    class_weight = np.array([0.5, 3.0, 7.0])[:n_classes]
+    plain = GHMLoss(**settings)
+    weighted = GHMLoss(**settings, class_weight=list(class_weight))
+    for one, other in zip(
+        plain.gradient_hessian(y, raw, weight), weighted.gradient_hessian(y, raw, weight), strict=True
+    ):
+        np.testing.assert_allclose(other, by_row(class_weight[y], one), rtol=1e-6)
+    np.testing.assert_allclose(
+        weighted.value(y, raw, weight), class_weight[y] * plain.value(y, raw, weight), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "density", "n"),
+    [(2, "bins", 400), (3, "bins", 400), (2, "window", 400), (3, "window", 400), (2, "window", 20_000)],
+)
+def test_normalized_ghm_has_mean_weight_1(n_classes, density, n):
+    y, raw, weight = random_rows(n_classes, n)
+    normalized = GHMLoss(density=density, strength=0.5)
+    published = GHMLoss(density=density, strength=0.5, normalize=False)
+    factor = normalized.value(y, raw, weight) / np.where(weight > 0, published.value(y, raw, weight), 1)
+    factor = factor[weight > 0]
+    np.testing.assert_allclose(factor, factor[0], rtol=1e-9)
+    p = expit(raw) if n_classes == 2 else softmax(raw, axis=1)
+    norms = np.abs(p - y) if n_classes == 2 else 1 - p[np.arange(n), y]
+    mean = np.average(published.weights(y, raw, weight)(norms, y), weights=weight)
+    assert factor[0] == pytest.approx(1 / mean, rel=2e-3 if n > 1000 else 1e-6)  # window's grid
+    assert abs(mean - 1) > 0.01
+    for one, other in zip(
+        published.gradient_hessian(y, raw, weight), normalized.gradient_hessian(y, raw, weight), strict=True
+    ):  # fmt: skip
+        np.testing.assert_allclose(other, factor[0] * one, rtol=2e-6)
+
+
+@pytest.mark.parametrize("settings", [*GHMS, {"strength": 0.7}, {"class_weight": "balanced"}], ids=repr)
+def test_softmax_ghm_starts_where_its_gradient_is_least(settings):
+    """Where the density does not jump the sum is zero; no start nearby is better."""
+    y = np.repeat([0, 1, 2], [970, 30, 10])
+    loss = GHMLoss(**{"strength": 0.25, **settings})
+
+    def imbalance(scores):
+        gradient = loss.gradient_hessian(y, np.tile(scores, (len(y), 1)))[0].astype(float)
+        return np.abs(gradient.sum(axis=0)).max() / np.abs(gradient).sum()
+
+    start = loss.base_score(y)
+    assert imbalance(start) < 1e-6
+    assert imbalance(start) < imbalance(start + np.array([0.1, 0, 0]))
+
+
+@pytest.mark.parametrize("settings", [*GHMS, {"strength": 0.7}, {"class_weight": "balanced"}], ids=repr)
+@pytest.mark.parametrize("share", [0.5, 1e-3, 1e-6])
+def test_binary_ghm_starts_where_its_gradient_is_least(settings, share):
+    y, weight = np.array([0, 1]), np.array([1 - share, share])
+    loss = GHMLoss(**{"strength": 0.25, **settings})
+    start = loss.base_score(y, weight)
+    sums = [
+        abs(loss.gradient_hessian(y, np.full(2, start + step), weight)[0].astype(float).sum())
+        for step in (-0.2, -1e-3, 0, 1e-3, 0.2)
+    ]
+    assert min(sums) == sums[2]
