@@ -103,13 +103,19 @@ def test_halves_add_up():
         (lambda: FocalLoss(np.nan), "gamma"),
         (lambda: FocalLoss((1, 2, 3)).value(Y, RAW), "gamma"),
         (lambda: FocalLoss(2).set_params(gamma=-2).value(Y, RAW), "gamma"),
+        (lambda: FocalLoss([[1, 2]]), "gamma"),
+        (lambda: FocalLoss({0: 1, 1: 2}), "gamma"),
         (lambda: FocalLoss(alpha=1.5), "alpha"),
+        (lambda: FocalLoss(alpha=0.0), "alpha"),
+        (lambda: FocalLoss(alpha=1.0), "alpha"),
+        (lambda: FocalLoss().gradient_hessian(Y, RAW, factor=-1.0), "factor"),
         (lambda: FocalLoss(alpha=0.5, class_weight=2.0), "alpha"),
         (lambda: FocalLoss(alpha=0.5).value([0, 1], np.zeros((2, 3))), "alpha"),
         (lambda: FocalLoss(hessian="true"), "hessian"),
         (lambda: GHMLoss(bins=0), "bins"),
         (lambda: GHMLoss(bins=2.5), "bins"),
         (lambda: GHMLoss(momentum=1.0), "momentum"),
+        (lambda: GHMLoss(momentum=-0.5), "momentum"),
         (lambda: GHMLoss(density="window", momentum=0.5), "momentum"),
         (lambda: GHMLoss(strength=1.5), "strength"),
         (lambda: GHMLoss(density="kernel"), "density"),
@@ -131,3 +137,19 @@ def test_halves_add_up():
 def test_bad_input_is_named(call, name):
     with pytest.raises((ValueError, TypeError), match=rf"\b{name}\b"):
         call()
+
+
+def test_defaults_are_those_of_the_papers():
+    assert FocalLoss() == FocalLoss(gamma=2.0, alpha=None, class_weight=None, hessian="reweighted")
+    assert GHMLoss() == GHMLoss(bins=10, density="class", momentum=0.0, strength=None)
+    assert FocalLoss(0.5, 0.25).gradient_hessian(Y, RAW)[1].dtype == np.float32
+
+
+def test_exact_hessian_is_asked_for():
+    exact, step = FocalLoss(2, hessian="exact"), FocalLoss(2)
+    assert (exact.gradient_hessian(Y, RAW)[1] != step.gradient_hessian(Y, RAW)[1]).all()
+    softmax = np.array([[0.3, -1.0, 2.0], [2.0, 0.1, -3.0]])
+    single = softmax.astype(np.float32)
+    for loss in (exact, step):
+        doubled = loss.gradient_hessian([2, 0], softmax, factor=3.0)[1]
+        np.testing.assert_allclose(doubled, 6 * loss.gradient_hessian([2, 0], single, factor=0.5)[1], rtol=1e-6)
