@@ -88,6 +88,7 @@ def test_halves_add_up():
         (lambda: FocalLoss().base_score([0, 0]), "y"),
         (lambda: GHMLoss().base_score([1, 1]), "y"),
         (lambda: FocalLoss().base_score([]), "y"),
+        (lambda: FocalLoss().base_score([0, 2**24]), "y"),
         (lambda: CrossEntropy(class_weight="balanced").value([0, 0], [0.0, 0.0]), "y"),
         (lambda: bl.focal_obj()(np.zeros(3), np.zeros(3)), "y"),
         (lambda: FocalLoss().value([0, 1], [0.0, np.nan]), "raw"),
@@ -153,3 +154,16 @@ def test_exact_hessian_is_asked_for():
     for loss in (exact, step):
         doubled = loss.gradient_hessian([2, 0], softmax, factor=3.0)[1]
         np.testing.assert_allclose(doubled, 6 * loss.gradient_hessian([2, 0], single, factor=0.5)[1], rtol=1e-6)
+
+
+def test_many_classes():
+    y = np.arange(60)
+    np.testing.assert_allclose(np.exp(FocalLoss().base_score(y)), np.full(60, 1 / 60), rtol=1e-9)
+
+
+def test_ghms_posterior_knows_two_classes():
+    ghm = GHMLoss(class_weight=[1.0, 3.0])
+    weights = GHMLoss(density="bins").weights(Y, RAW)
+    plain = GHMLoss().posterior(RAW, weights)
+    odds, plain_odds = (p / (1 - p) for p in (ghm.posterior(RAW, weights), plain))
+    np.testing.assert_allclose(odds, plain_odds / 3, rtol=1e-9)
