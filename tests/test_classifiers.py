@@ -260,9 +260,13 @@ def test_class_weight_by_label(make):
         make(FocalLoss(class_weight={"usual": 1.0})).fit(rng.normal(size=(200, 2)), y)
 
 
+OLD_WAY = pytest.mark.filterwarnings("ignore:The argument 'eval_set' is deprecated")
+"""For LightGBM's own class, called in the way of its old versions too."""
+
 # -- parity -----------------------------------------------------------------------------
 
 
+@OLD_WAY
 @pytest.mark.parametrize("load", [load_breast_cancer, load_wine, load_digits])
 def test_cross_entropy_equals_the_parent(make, load):
     X, y = load(return_X_y=True)
@@ -737,6 +741,7 @@ def test_lightgbm_constant_without_an_average(binary):
     np.testing.assert_array_equal(model.decision_function(X), 0.0)
 
 
+@OLD_WAY
 @pytest.mark.parametrize("as_lists", [False, True])
 def test_lightgbm_knows_the_training_set(problem, as_lists):
     """It has LightGBM's name for it, and early stopping does not look at it."""
@@ -761,6 +766,7 @@ def test_lightgbm_knows_the_training_set(problem, as_lists):
             np.testing.assert_allclose(ours.evals_result_[name][metric], curve, atol=1e-6)
 
 
+@OLD_WAY
 def test_lightgbm_training_set_alone_or_beside_others(binary):
     X, y, other = binary.X, binary.y, (binary.X_valid, binary.y_valid)
     for sets in ([(X, y)], (X, y), [other, (X, y)], [other], [(X.copy(), y)]):
@@ -784,6 +790,7 @@ def test_lightgbm_number_of_classes(problem):
             model.set_params(**{name: 7}).fit(problem.X, problem.y)
 
 
+@OLD_WAY
 def test_lightgbm_none_among_metrics(binary):
     sets = {"eval_set": [(binary.X_valid, binary.y_valid)]}
     for metrics in ([None], [None, "auc"], ["auc", None]):

@@ -106,6 +106,8 @@ def test_model_is_native(problem, loss, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "p.npy"), p, rtol=0, atol=1e-12)
 
 
+# LightGBM's own class, called in the way of its old versions too
+@pytest.mark.filterwarnings("ignore:The argument 'eval_set' is deprecated")
 @pytest.mark.parametrize("objective", [bl.balanced_ce_obj(), bl.focal_obj(2), bl.ghm_obj(momentum=0.9)],
                          ids=repr)  # fmt: skip
 def test_one_callable_in_three_places(problem, objective):
