@@ -18,6 +18,7 @@ import importlib.util
 import json
 import math
 import os
+import random
 import re
 import signal
 import sys
@@ -259,6 +260,7 @@ def main() -> None:
     parser.add_argument(
         "--slowest", type=float, default=math.inf, help="seconds of a test, at most"
     )
+    parser.add_argument("--share", type=float, default=1.0, help="a random part of the mutants")
     parser.add_argument("--report", action="store_true")
     given = parser.parse_args()
     rows = rows_of(given.results)
@@ -274,7 +276,8 @@ def main() -> None:
     if given.survivors:
         todo = [m for m in todo if m in rows and rows[m]["outcome"] == "survived"]
     else:
-        todo = [m for m in todo if m not in rows]
+        picked = random.Random(0)
+        todo = [m for m in todo if picked.random() < given.share and m not in rows]
     tests = given.tests or list(TESTS if interpreted else COMPILED_TESTS)
     return run(todo, tests, given.results, given.jobs, given.slowest)
 

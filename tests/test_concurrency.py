@@ -309,10 +309,11 @@ class InterruptAtLine:
         self.left, self.functions, self.seen = n, functions, 0
 
     def __enter__(self):
+        self.before = sys.gettrace()  # a coverage tool's, for example
         sys.settrace(self.enter)
 
     def __exit__(self, kind, *_):
-        sys.settrace(None)
+        sys.settrace(self.before)
         return kind is KeyboardInterrupt
 
     def enter(self, frame, event, argument):

@@ -34,7 +34,7 @@ def load() -> Split:
     table = flights.merge(weather[keep], on=["origin", "time_hour"], how="left", sort=False)
     table = table.sort_values(["month", "day", "hour"], kind="stable", ignore_index=True)
     day = pd.to_datetime(table[["year", "month", "day"]])
-    table["weekday"] = day.dt.dayofweek
+    table["weekday"] = day.dt.day_of_week
     y = table["dep_time"].isna().astype("float32").to_numpy()
     X = table[KNOWN_BEFORE].copy()
     for name in ("carrier", "origin", "dest"):

