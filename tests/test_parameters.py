@@ -167,3 +167,12 @@ def test_ghms_posterior_knows_two_classes():
     plain = GHMLoss().posterior(RAW, weights)
     odds, plain_odds = (p / (1 - p) for p in (ghm.posterior(RAW, weights), plain))
     np.testing.assert_allclose(odds, plain_odds / 3, rtol=1e-9)
+
+
+def test_messages_say_what_is_allowed():
+    with pytest.raises(ValueError, match="0 or 1"):
+        FocalLoss().value([0, 2], [0.0, 0.0])
+    with pytest.raises(ValueError, match="whole numbers from 0 to 2"):
+        FocalLoss().value([0, 3], np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="every class from 0 to 2"):
+        FocalLoss().base_score([0, 2, 2])
