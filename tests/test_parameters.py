@@ -176,3 +176,11 @@ def test_messages_say_what_is_allowed():
         FocalLoss().value([0, 3], np.zeros((2, 3)))
     with pytest.raises(ValueError, match="every class from 0 to 2"):
         FocalLoss().base_score([0, 2, 2])
+
+
+def test_frozen_counts_every_class():
+    y, raw = np.repeat([0, 1, 2], [6, 3, 1]), np.zeros((10, 3))
+    for name in ("balanced", "effective"):
+        loss = CrossEntropy(class_weight=name)
+        assert loss.frozen(y, raw) == loss.resolve(y)
+        assert len(loss.frozen(y, raw).class_weight) == 3
