@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 import boostloss as bl
 from boostloss import CrossEntropy, FocalLoss, GHMLoss
+from boostloss.losses._catalogue import from_plain
 
 Y, RAW = np.array([0, 0, 0, 1]), np.array([-1.0, 0.5, 2.0, -0.5])
 
@@ -184,3 +185,43 @@ def test_frozen_counts_every_class():
         loss = CrossEntropy(class_weight=name)
         assert loss.frozen(y, raw) == loss.resolve(y)
         assert len(loss.frozen(y, raw).class_weight) == 3
+
+
+@pytest.mark.parametrize("density", ["class", "bins", "window"])
+def test_only_the_ratios_of_sample_weights_count_in_ghms_density(density):
+    rng = np.random.default_rng(0)
+    y, weight = rng.integers(0, 2, 300), rng.random(300)
+    raw = rng.normal(0, 1, 300) + 3 * y - 1
+    loss, norms = GHMLoss(density=density), np.linspace(0, 1, 51)
+    labels = np.arange(51) % 2
+    one, other = (loss.weights(y, raw, weight * s)(norms, labels) for s in (1.0, 1e-4))
+    np.testing.assert_allclose(one, other, rtol=1e-9)
+    assert np.ptp(one) > 0.1
+
+
+def test_a_frozen_table_is_for_its_own_classes():
+    y, raw = np.repeat([0, 1, 2], [60, 30, 10]), np.random.default_rng(0).normal(0, 1, (100, 3))
+    frozen = GHMLoss().frozen(y, raw)
+    with pytest.raises(ValueError, match="raw must be scores of 3 classes"):
+        type(frozen)(frozen.log_weight).posterior(np.zeros((4, 4)))
+    for table in (["a", "b"], [[1.0], [1.0, 2.0]], [], [np.nan], [[[1.0]]], [{}], 1.0):
+        with pytest.raises(ValueError, match="log_weight must hold finite numbers"):
+            type(frozen)(table)
+
+
+@pytest.mark.parametrize("params", [None, ["gamma"], "gamma", {"gama": 2}, {"gamma": [[1]]}, {"gamma": "2"}])
+def test_plain_parameters_that_fit_no_loss(params):
+    with pytest.raises(ValueError, match=r"params of FocalLoss|gamma"):
+        from_plain({"type": "FocalLoss", "params": params})
+
+
+def test_exact_hessian_keeps_its_digits_near_its_root():
+    """In float32 the terms of the curvature would cancel there."""
+    raw = np.linspace(-2.8, -2.7, 2001).astype(np.float32)
+    single, double = (
+        FocalLoss(2, hessian="exact").gradient_hessian(np.ones(2001), scores)[1]
+        for scores in (raw, raw.astype(float))
+    )
+    assert (double == np.float32(1e-16)).any()
+    assert (double > 1e-3).any()
+    np.testing.assert_array_equal(single, double)
