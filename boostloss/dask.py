@@ -164,7 +164,7 @@ def _part_counts(y: Any, sample_weight: Any) -> tuple[Array, Array]:
 
 def _part_mass(y: Array, raw: Any, sample_weight: Any, loss: GHMLoss) -> Array:
     raw = check_raw(raw)
-    n_classes = raw.shape[1] if raw.ndim == 2 else 2
+    n_classes = _validation.n_classes_of(raw)
     labels = _validation.check_labels(y, n_classes, len(raw))
     weight = _part_weight(sample_weight, len(raw))
     return loss._mass(gradient_norms(labels, raw)[0], labels, weight, n_classes)

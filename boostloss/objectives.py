@@ -13,7 +13,7 @@ from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
 from boostloss.losses._base import Memory
 from boostloss.losses._class_weight import needs_counts
 from boostloss.losses._threads import WORTHWHILE
-from boostloss.losses._validation import Array, as_labels, as_sample_weight
+from boostloss.losses._validation import Array, as_labels, as_sample_weight, n_classes_of
 from boostloss.losses._workers import ALONE, Workers
 from boostloss.recorder import TALLY_COST, Recorder, check_recorder
 
@@ -80,7 +80,7 @@ class Objective:
             memory["checked"] = True
             self._release_outputs()
         raw = _engine_call.scores_of(call, workers)
-        n_classes = raw.shape[1] if raw.ndim == 2 else 2
+        n_classes = n_classes_of(raw)
         factor = _engine_call.hessian_factor(_engine_call.engine_of(run), n_classes)
         worthwhile = WORTHWHILE if self.recorder is None else WORTHWHILE // TALLY_COST
         if raw.size >= worthwhile and "n_threads" not in memory:

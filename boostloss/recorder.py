@@ -10,7 +10,7 @@ import numpy as np
 from boostloss.losses._norms import gradient_norms
 from boostloss.losses._tally import FIELDS, of_true_class, tally
 from boostloss.losses._threads import in_parts
-from boostloss.losses._validation import Array, check_integer, check_number
+from boostloss.losses._validation import Array, check_integer, check_number, n_classes_of
 
 TALLY_COST = 8
 """What a row takes here, in scores of cross-entropy: a second thread pays the sooner."""
@@ -136,7 +136,7 @@ class Run:
             )  # fmt: skip
             return sums, moved
 
-        done = in_parts(work, len(y), memory.get("n_threads", 1), TALLY_COST)
+        done = in_parts(work, len(y), len(y) * TALLY_COST, memory.get("n_threads", 1))
         sums = sum(part for part, _ in done)
         moved = sum(part for _, part in done)
         self._pending = moved if self._pending is None else self._pending + moved
@@ -248,8 +248,7 @@ class Recorder:
     def see(self, y: Array, raw: Array, gradient: Array, memory: dict[str, Any]) -> None:
         """Record one round; ``memory`` is what the objective keeps of this training run."""
         if "recorded" not in memory:
-            n_classes = raw.shape[1] if raw.ndim == 2 else 2
-            memory["recorded"] = Run(self.hard, self.bins, n_classes)
+            memory["recorded"] = Run(self.hard, self.bins, n_classes_of(raw))
             self.runs.append(memory["recorded"])
         memory["recorded"]._add(np.asarray(y), raw, gradient, self.max_rounds, memory)
 

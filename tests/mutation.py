@@ -4,7 +4,8 @@
     python tests/mutation.py results.jsonl --report
 
 The changes are cosmic-ray's (``pip install --group mutation``). Its own runner starts Python anew
-for each of two thousand changes; here a process that has imported everything else is forked.
+for each of two thousand changes; here a process that has imported everything else is forked, and runs only
+the tests that come to the changed line (all of them where that is run on import).
 Results are kept line by line, and a second run goes on where the first one stopped.
 """
 
@@ -16,17 +17,19 @@ import difflib
 import importlib.abc
 import importlib.util
 import json
-import math
 import os
 import random
 import re
+import resource
 import signal
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
@@ -37,7 +40,10 @@ LOSSES = ROOT / "boostloss" / "losses"
 COMPILED = ("_elementary", "_jit")
 TESTS = ("test_parameters.py", "test_exactness.py", "test_properties.py")
 COMPILED_TESTS = ("test_elementary.py",)
-SECONDS = 60
+SECONDS = 60  # of the processor: another program's load must not look like a mutant's endless loop
+
+Visits = dict[tuple[str, int], set[str]]
+"""Tests that come to a line of a file."""
 
 # One other operator for each. What would change annotations or decorators is left out: the former
 # are not evaluated, the latter only compile.
@@ -136,33 +142,77 @@ def preload() -> None:
     assert "boostloss" not in sys.modules
 
 
-class _KillersFirst:
-    """Runs the tests that have found the module's other mutants first, then the quick ones."""
+class _Tests:
+    """Runs the tests that come to a line: those first that find the most mutants a second."""
 
-    def __init__(
-        self, kills: collections.Counter[str], seconds: dict[str, float], slowest: float
-    ) -> None:
-        self.kills, self.seconds, self.slowest = kills, seconds, slowest
-        self.failed, self.took = "", {}
+    def __init__(self, wanted: set[str] | None, kills: collections.Counter[str], seconds: Any) -> None:
+        self.wanted, self.kills, self.seconds = wanted, kills, seconds
+        self.failed = ""
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        items[:] = [item for item in items if self.seconds.get(item.nodeid, 0) <= self.slowest]
-        items.sort(key=lambda item: (-self.kills[item.nodeid], self.seconds.get(item.nodeid, 0)))
+        if self.wanted is not None:
+            items[:] = [item for item in items if item.nodeid in self.wanted]
+        items.sort(key=self.cost)
+
+    def cost(self, item: Any) -> float:
+        """Seconds for each mutant found; one that found none yet may find half of one."""
+        return float((self.seconds.get(item.nodeid, 0) + 0.02) / (self.kills[item.nodeid] + 0.5))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.when == "call":
-            self.took[report.nodeid] = report.duration
         if report.failed:
             self.failed = self.failed or report.nodeid
 
+    def answer(self) -> Any:
+        return self.failed
 
-def start(source: str, module: str, tests: list[str], plugin: _KillersFirst, answers: Path) -> int:
+
+class _Watch:
+    """Notes how long each test takes, and to which lines of the losses it comes."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.visits: Visits = collections.defaultdict(set)
+        self.test = ""
+
+    def trace(self, frame: Any, event: str, argument: Any) -> Any:
+        file = frame.f_code.co_filename
+        if not self.test or not file.startswith(str(LOSSES)):
+            return None
+        name = Path(file).stem
+
+        def line(frame: Any, event: str, argument: Any) -> Any:
+            self.visits[name, frame.f_lineno].add(self.test)
+            return line
+
+        return line(frame, event, argument)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: Any) -> Any:
+        self.test = item.nodeid
+        threading.settrace(self.trace)
+        sys.settrace(self.trace)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)  # type: ignore[arg-type]
+            self.test = ""
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.when == "call":
+            self.seconds[report.nodeid] = report.duration
+
+    def answer(self) -> Any:
+        visits = [[*place, sorted(tests)] for place, tests in self.visits.items()]
+        return {"seconds": self.seconds, "visits": visits}
+
+
+def start(module: str, source: str, tests: list[str], plugin: Any, answers: Path) -> int:
     """Run the tests on a module's source in a process of its own; its number."""
     process = os.fork()
     if process:
         return process
     import numba
-    import pytest
 
     os.setsid()
     null = os.open(os.devnull, os.O_WRONLY)
@@ -171,21 +221,25 @@ def start(source: str, module: str, tests: list[str], plugin: _KillersFirst, ans
     sys.path.insert(0, str(ROOT))
     sys.meta_path.insert(0, _Mutated(module, source))
     numba.config.CACHE_DIR = tempfile.mkdtemp()
+    if isinstance(plugin, _Tests):
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
+        signal.alarm(10 * SECONDS)  # for what waits for ever
     options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "--hypothesis-profile=few"]
     code = 1
     try:
         files = [str(ROOT / "tests" / test) for test in tests]
         code = int(pytest.main([*options, *files], plugins=[plugin]))
-        answer = answers / str(os.getpid())
-        answer.write_text(json.dumps({"failed": plugin.failed, "took": plugin.took}))
+        (answers / str(os.getpid())).write_text(json.dumps(plugin.answer()))
     finally:
         os._exit(code)
 
 
 def outcome_of(status: int) -> str:
     if os.WIFSIGNALED(status):
-        return "timeout" if os.WTERMSIG(status) == signal.SIGKILL else "killed"
-    return "survived" if os.WEXITSTATUS(status) == 0 else "killed"
+        slow = os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM)
+        return "timeout" if slow else "killed"
+    # no test comes to the line
+    return "survived" if os.WEXITSTATUS(status) in (0, pytest.ExitCode.NO_TESTS_COLLECTED) else "killed"
 
 
 def changed(mutant: Mutant) -> tuple[str, str]:
@@ -196,21 +250,20 @@ def changed(mutant: Mutant) -> tuple[str, str]:
     return source, "\n".join(list(difflib.unified_diff(*lines, lineterm="", n=0))[3:])
 
 
-def unchanged(module: str, tests: list[str], answers: Path) -> dict[str, float]:
-    """How long each test takes; all must pass."""
-    source = (LOSSES / f"{module}.py").read_text()
-    process = start(
-        source, module, tests, _KillersFirst(collections.Counter(), {}, math.inf), answers
-    )
+def unchanged(tests: list[str], answers: Path) -> tuple[dict[str, float], Visits]:
+    """How long each test takes, and where it comes; all must pass."""
+    source = (LOSSES / "_workers.py").read_text()
+    process = start("_workers", source, tests, _Watch(), answers)
     if outcome_of(os.waitpid(process, 0)[1]) != "survived":
         sys.exit("the tests fail on what is unchanged")
-    return dict(json.loads((answers / str(process)).read_text())["took"])
+    answer = json.loads((answers / str(process)).read_text())
+    return answer["seconds"], {(name, line): set(by) for name, line, by in answer["visits"]}
 
 
-def run(todo: list[Mutant], tests: list[str], results: Path, n_jobs: int, slowest: float) -> None:
+def run(todo: list[Mutant], tests: list[str], results: Path, n_jobs: int) -> None:
     preload()
     answers = Path(tempfile.mkdtemp())
-    seconds = unchanged(todo[0].module, tests, answers)
+    seconds, visits = unchanged(tests, answers)
     kills: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     running: dict[int, tuple[Mutant, str, float]] = {}
     queue = collections.deque(todo)
@@ -219,24 +272,19 @@ def run(todo: list[Mutant], tests: list[str], results: Path, n_jobs: int, slowes
             while queue and len(running) < n_jobs:
                 mutant = queue.popleft()
                 source, change = changed(mutant)
-                plugin = _KillersFirst(kills[mutant.module], seconds, slowest)
-                process = start(source, mutant.module, tests, plugin, answers)
+                wanted = visits.get((mutant.module, mutant.line))
+                plugin = _Tests(wanted, kills[mutant.module], seconds)
+                process = start(mutant.module, source, tests, plugin, answers)
                 running[process] = mutant, change, time.monotonic()
-            process, status = os.waitpid(-1, os.WNOHANG)
-            if process:
-                mutant, change, since = running.pop(process)
-                answer = answers / str(process)
-                by = json.loads(answer.read_text())["failed"] if answer.exists() else ""
-                kills[mutant.module][by] += 1
-                row = {**mutant._asdict(), "change": change, "outcome": outcome_of(status)}
-                row |= {"seconds": round(time.monotonic() - since, 1), "by": by}
-                file.write(json.dumps(row) + "\n")
-                file.flush()
-            else:
-                time.sleep(0.01)
-            for process, (_, _, since) in running.items():
-                if time.monotonic() - since > SECONDS:
-                    os.kill(process, signal.SIGKILL)
+            process, status = os.waitpid(-1, 0)
+            mutant, change, since = running.pop(process)
+            answer = answers / str(process)
+            by = json.loads(answer.read_text()) if answer.exists() else ""
+            kills[mutant.module][by] += 1
+            row = {**mutant._asdict(), "change": change, "outcome": outcome_of(status)}
+            row |= {"seconds": round(time.monotonic() - since, 1), "by": by}
+            file.write(json.dumps(row) + "\n")
+            file.flush()
 
 
 def rows_of(results: Path) -> dict[Mutant, dict[str, Any]]:
@@ -271,9 +319,6 @@ def main() -> None:
     parser.add_argument("--tests", nargs="+", default=None, help="files, instead of the usual")
     parser.add_argument("--survivors", action="store_true", help="only those that have survived")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument(
-        "--slowest", type=float, default=math.inf, help="seconds of a test, at most"
-    )
     parser.add_argument("--share", type=float, default=1.0, help="a random part of the mutants")
     parser.add_argument("--report", action="store_true")
     given = parser.parse_args()
@@ -294,7 +339,7 @@ def main() -> None:
         picked = random.Random(0)
         todo = [m for m in todo if picked.random() < given.share and m not in rows]
     tests = given.tests or list(TESTS if interpreted else COMPILED_TESTS)
-    return run(todo, tests, given.results, given.jobs, given.slowest)
+    return run(todo, tests, given.results, given.jobs)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_threads_change_nothing(few_rows_are_many, loss, order):
 def test_parts_cover_the_rows():
     many = _threads.WORTHWHILE
     for n in (0, 1, 63, many - 1, many, many + 1, 9 * many + 17):
-        ranges = _threads.parts(n)
+        ranges = _threads.parts(n, n)
         assert ranges[0][0] == 0
         assert ranges[-1][1] == n
         assert all(a[1] == b[0] for a, b in pairwise(ranges))
@@ -62,7 +62,7 @@ def test_an_error_in_a_thread_is_raised():
         return start
 
     with pytest.raises(KeyboardInterrupt):
-        _threads.in_parts(work, _threads.WORTHWHILE, 2)
+        _threads.in_parts(work, *[_threads.WORTHWHILE] * 2, 2)
 
 
 @pytest.mark.parametrize("where", ["start", "join"])
@@ -87,7 +87,7 @@ def test_an_interruption_waits_for_the_threads(where, monkeypatch):
 
     monkeypatch.setattr(threading.Thread, where, interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _threads.in_parts(work, _threads.WORTHWHILE, 2)
+        _threads.in_parts(work, *[_threads.WORTHWHILE] * 2, 2)
     assert len(finished) == 2  # of four parts
 
 

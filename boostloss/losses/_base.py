@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,6 +37,7 @@ from boostloss.losses._validation import (
     check_raw,
     check_sample_weight,
     class_counts,
+    n_classes_of,
 )
 from boostloss.losses._workers import ALONE, Workers
 
@@ -50,6 +51,12 @@ if TYPE_CHECKING:
 
 else:
     from sklearn.base import BaseEstimator
+
+MOST_CLASSES = 2**24
+"""Labels are float32: the next number is none."""
+
+FARTHEST = 512.0
+"""Raw score of a base_score, at most: beyond, a share is less than 1e-222."""
 
 Memory = dict[str, Any]
 """What one training run remembers between rounds: resolved class weights, GHM's density."""
@@ -172,21 +179,21 @@ class Loss(BaseEstimator):
         """
         self._check_params()
         factor = check_number("factor", factor, 0.0)
+        n_threads = check_integer("n_threads", n_threads, 1)
         scores = as_raw(raw)
         labels = as_labels(y, len(scores))
         weight = as_sample_weight(sample_weight, len(scores), zero_allowed=not workers.alone)
         memory = {} if memory is None else memory
         if "class_weight" not in memory:
-            n_classes = scores.shape[1] if scores.ndim == 2 else 2
             if _class_weight.needs_counts(self.class_weight):
                 workers.together(self._check, labels, scores, weight, workers)
+            n_classes = n_classes_of(scores)
             memory["class_weight"] = self._class_weight(labels, weight, n_classes, workers)
         gradient, hessian, bad = self._gradient_hessian(
             labels, scores, weight, factor, memory, n_threads, workers
         )
         if workers.any(bad):
-            # says what the loop only noticed
-            workers.together(self._check, labels, scores, weight, workers)
+            self._refuse(labels, scores, weight, workers)
         return gradient, hessian
 
     def posterior(self, raw: ArrayLike) -> Array:
@@ -206,7 +213,7 @@ class Loss(BaseEstimator):
         """
         self._check_params()
         raw = check_raw(raw)
-        n_classes = raw.shape[1] if raw.ndim == 2 else 2
+        n_classes = n_classes_of(raw)
         return self._posterior(raw, self._static_class_weight(n_classes))
 
     def base_score(
@@ -287,7 +294,7 @@ class Loss(BaseEstimator):
     def _frozen(self, y: Array, raw: Array, weight: Array | None, workers: Workers) -> Loss:
         if not _class_weight.needs_counts(self.class_weight):
             return self
-        n_classes = raw.shape[1] if raw.ndim == 2 else 2
+        n_classes = n_classes_of(raw)
         return self._with_class_weight(self._class_weight(y, weight, n_classes, workers))
 
     def _check(
@@ -299,31 +306,36 @@ class Loss(BaseEstimator):
     ) -> tuple[Array, Array, Array | None]:
         self._check_params()
         raw = check_raw(raw)
-        n_classes = raw.shape[1] if raw.ndim == 2 else 2
+        n_classes = n_classes_of(raw)
         y = check_labels(y, n_classes, len(raw))
         return y, raw, check_sample_weight(sample_weight, len(raw), zero_allowed=not workers.alone)
+
+    def _refuse(self, y: Array, raw: Array, weight: Array | None, workers: Workers) -> NoReturn:
+        """Say what a loop only noticed on its way."""
+        workers.together(self._check, y, raw, weight, workers)
+        raise AssertionError("a loop met bad input that no check finds")
 
     def _check_target(
         self, y: ArrayLike, sample_weight: ArrayLike | None, n_classes: int | None
     ) -> tuple[Array, Array | None, int]:
         if n_classes is not None:
             n_classes = check_integer("n_classes", n_classes, 2)
-        labels = check_labels(y, 2**24)
+        labels = check_labels(y, MOST_CLASSES)
         if not len(labels):
             raise ValueError("y must hold at least one row of each class, got no rows")
         found = max(2, int(labels.max()) + 1) if n_classes is None else n_classes
         labels = check_labels(labels, found)
         return labels, check_sample_weight(sample_weight, len(labels)), found
 
-    def _class_numbers(self, class_weight: Array, dtype: Any) -> tuple[Array, Array, Array]:
+    def _class_numbers(self, class_weight: Array, dtype: Any) -> tuple[Array, ...]:
         """What the loops know of each class, in the type in which they compute."""
         shape = self._shape(len(class_weight))
         # w q falls as q**(1 + shape): beyond this margin it underflows float32
         limit = -SMALLEST_LOG / (1.0 + shape)
         numbers = (class_weight.astype(dtype), shape.astype(dtype), limit.astype(dtype))
-        if len(class_weight) > 2 and all((array == array[0]).all() for array in numbers):
+        if len(class_weight) > 2 and not any(map(np.ptp, numbers)):
             # the same for all classes: the loop need not look them up
-            return numbers[0][:1], numbers[1][:1], numbers[2][:1]
+            return tuple(array[:1] for array in numbers)
         return numbers
 
     def _in_double(self, n_dimensions: int) -> bool:
@@ -331,7 +343,7 @@ class Loss(BaseEstimator):
         return False
 
     def _value(self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE) -> Array:
-        n_classes = raw.shape[1] if raw.ndim == 2 else 2
+        n_classes = n_classes_of(raw)
         class_weight = self._class_weight(y, weight, n_classes, workers)
         numbers = self._class_numbers(class_weight, raw.dtype)
         out = np.empty(len(raw), dtype=raw.dtype)
@@ -367,7 +379,7 @@ class Loss(BaseEstimator):
             work = self._binary_work(raw, y, weight, numbers, gradient, hessian)
         else:
             work = self._softmax_work(raw, y, weight, numbers, factor, gradient, hessian)
-        done = in_parts(work, len(raw), n_threads, raw.size // max(len(raw), 1))
+        done = in_parts(work, len(raw), raw.size, n_threads)
         return gradient, hessian, any(done)
 
     def _binary_work(
@@ -463,7 +475,7 @@ def _outputs(raw: Array, memory: Memory) -> tuple[Array, Array]:
     kept = memory.get("outputs")
     # a reference each from the pair, from the loop's variable and from the call
     if kept is None or any(
-        a.shape != raw.shape or a.strides[0] * raw.itemsize != raw.strides[0] * a.itemsize
+        a.shape != raw.shape or a.flags.c_contiguous != raw.flags.c_contiguous
         or sys.getrefcount(a) > 3
         for a in kept
     ):  # fmt: skip
@@ -473,17 +485,12 @@ def _outputs(raw: Array, memory: Memory) -> tuple[Array, Array]:
 
 
 def _increasing_root(function: Any) -> float:
-    """Root of an increasing function; the nearer end of [-512, 512] where it has none there."""
-    low, high = -8.0, 8.0
-    while function(low) > 0:
-        low *= 2.0
-        if low < -512.0:
-            return -512.0
-    while function(high) < 0:
-        high *= 2.0
-        if high > 512.0:
-            return 512.0
-    return float(brentq(function, low, high, xtol=1e-14, rtol=1e-15, maxiter=300))
+    """Root of an increasing function; the nearer end of -512 to 512 where it has none there."""
+    if function(-FARTHEST) > 0:
+        return -FARTHEST
+    if function(FARTHEST) < 0:
+        return FARTHEST
+    return float(brentq(function, -FARTHEST, FARTHEST, xtol=1e-14, rtol=1e-15))
 
 
 def _log_complement(log_p: Array) -> Array:

@@ -55,7 +55,7 @@ def gradient_kernel(slope: ScalarFunction, curvature: ScalarFunction) -> Callabl
     def binary_gradient(
         raw: Any, y: Any, weight: Any, class_numbers: Any, gradient: Any, hessian: Any
     ) -> bool:
-        bad = stamp < 0
+        bad = stamp != stamp  # False: read it, and numba sees that it changed
         class_weight, shape, limit = class_numbers
         weight_0, weight_1 = class_weight[0], class_weight[1]
         shape_0, shape_1 = shape[0], shape[1]
@@ -88,7 +88,7 @@ def value_kernel(value: ScalarFunction) -> Callable[..., bool]:
 
     @kernel
     def binary_value(raw: Any, y: Any, weight: Any, class_numbers: Any, out: Any) -> bool:
-        bad = stamp < 0
+        bad = stamp != stamp  # False: read it, and numba sees that it changed
         class_weight, shape, limit = class_numbers
         for i in range(raw.shape[0]):
             z, label = raw[i], y[i]

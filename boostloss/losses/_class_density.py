@@ -77,7 +77,7 @@ def class_mass(
         total: Array = sums.reshape(_TABLES, n_classes, bins + 1, 2).sum(axis=0)
         return total
 
-    sums: Array = sum(in_parts(work, len(norms), n_threads))  # type: ignore[assignment]
+    sums: Array = sum(in_parts(work, len(norms), len(norms), n_threads))  # type: ignore[assignment]
     whole, right = sums[..., 0], sums[..., 1]
     # the outermost cells are half as wide and have one node
     from_left, from_right = right[:, :-1], (whole - right)[:, 1:]

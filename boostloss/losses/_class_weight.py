@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.losses._validation import Array, check_number, check_present
+from boostloss.losses._validation import SMALLEST, Array, check_number, check_present
 
 ClassWeight = None | str | float | Mapping[int, float] | Sequence[float]
 
@@ -51,7 +51,7 @@ def check_class_weight(given: Any) -> None:
     if refused or not (given is None or isinstance(given, kinds)):
         raise TypeError(f"class_weight must be {ALLOWED}, got {given!r}")
     if isinstance(given, int | float | np.number):
-        check_number("class_weight", given, np.nextafter(0, 1))
+        check_number("class_weight", given, SMALLEST)
     elif isinstance(given, Mapping):
         _check_each(list(given.values()))
     elif given is not None and not isinstance(given, str):
@@ -60,7 +60,7 @@ def check_class_weight(given: Any) -> None:
 
 def _check_each(values: list[Any]) -> None:
     for value in values:
-        check_number("class_weight of each class", value, np.nextafter(0, 1))
+        check_number("class_weight of each class", value, SMALLEST)
 
 
 def needs_counts(given: Any) -> bool:

@@ -31,7 +31,7 @@ def gradient_norms(
             softmax_norms(last - first, None, matrix.scratch, norms[first:last])
         return bad
 
-    return norms, any(in_parts(work, len(raw), n_threads, raw.size // max(len(raw), 1)))
+    return norms, any(in_parts(work, len(raw), raw.size, n_threads))
 
 
 @inlined

@@ -34,11 +34,12 @@ the interpreter between them), but the scratch must stay small beside the matrix
 # because numba guards signed indices against negative values; one flat array, because within it
 # LLVM knows what does not overlap.
 _STEP = np.uint64(BLOCK)
+_NUMBERS = tuple(np.uint64(k * BLOCK) for k in range(13))
 _TOP, _REST, _WEIGHT, _SHAPE, _LIMIT, _P, _Q, _LOSS, _LARGE, _SMALL, _TOTAL, _SHARE, _BEHIND = (
-    np.uint64(k * BLOCK) for k in range(13)
+    _NUMBERS
 )
 _SLOPE, _CURVE = _P, _Q  # what they replace is not needed any more
-_N_NUMBERS = 13
+_N_NUMBERS = len(_NUMBERS)
 _NUMBERS_STEP = np.uint64(_N_NUMBERS * BLOCK)
 # and the scratch of classes these
 _TARGET, _LARGEST = np.uint64(0), np.uint64(BLOCK)
@@ -166,7 +167,7 @@ def slope_kernel(slope: ScalarFunction, curvature: ScalarFunction) -> Callable[.
 
     @kernel
     def softmax_slope(n_rows_in_all: int, weight: Any, scratch: Any) -> bool:
-        bad = stamp < 0
+        bad = stamp != stamp  # False: read it, and numba sees that it changed
         _, numbers, _ = scratch
         for block in range(0, n_rows_in_all, BLOCK):
             start, n_rows = np.uint64(block), np.uint64(min(BLOCK, n_rows_in_all - block))
@@ -226,7 +227,7 @@ def value_kernel(value: ScalarFunction) -> Callable[..., None]:
 
     @kernel
     def softmax_value(n_rows_in_all: int, weight: Any, scratch: Any, out: Any) -> None:
-        if stamp < 0:
+        if stamp != stamp:
             return
         _, numbers, _ = scratch
         for block in range(0, n_rows_in_all, BLOCK):

@@ -12,31 +12,26 @@ WORTHWHILE = 1 << 22
 cross-entropy's loop, 0.6 ns a row, waits for memory more than for the processor."""
 
 
-def parts(n_rows: int, width: int = 1) -> list[tuple[int, int]]:
+def parts(n_rows: int, n_scores: int) -> list[tuple[int, int]]:
     """Ranges of rows of equal size: one, or from :data:`WORTHWHILE` scores on a multiple of four.
-
-    ``width`` is the number of scores in a row.
 
     They do not depend on the number of threads, nor do sums over them.
     """
-    scores = n_rows * width
-    count = 4 * -(-scores // (4 * WORTHWHILE)) if scores >= WORTHWHILE else 1
+    count = 4 * -(-n_scores // (4 * WORTHWHILE)) if n_scores >= WORTHWHILE else 1
     # multiples of a SIMD register's width
     bounds = [n_rows * k // count // 64 * 64 for k in range(count)] + [n_rows]
     return list(pairwise(bounds))
 
 
 def in_parts(
-    work: Callable[[int, int], Any], n_rows: int, n_threads: int, width: int = 1
+    work: Callable[[int, int], Any], n_rows: int, n_scores: int, n_threads: int
 ) -> list[Any]:
     """``work(start, stop)`` for each of the :func:`parts`; the results in the rows' order.
 
     ``work`` must release the GIL. Where one fails, its error is raised here.
     """
-    ranges = parts(n_rows, width)
+    ranges = parts(n_rows, n_scores)
     n_threads = min(n_threads, len(ranges))
-    if n_threads <= 1:
-        return [work(*rows) for rows in ranges]
     results: list[Any] = [None] * len(ranges)
     errors: list[BaseException] = []
 

@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 
+SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
+"""The least number above 0."""
+
 
 def check_number(
     name: str, given: Any, low: float, high: float = np.inf, *, open_end: bool = False
@@ -78,6 +81,11 @@ def check_raw(raw: ArrayLike) -> Array:
         if not np.isfinite(spread):
             raise ValueError(f"raw must have finite differences, got scores from {low} to {high}")
     return array
+
+
+def n_classes_of(raw: Array) -> int:
+    """Number of classes: scores of shape (n,) are of two, (n, K) of K."""
+    return raw.shape[1] if raw.ndim == 2 else 2
 
 
 def as_labels(y: ArrayLike, n_rows: int | None = None) -> Array:
@@ -151,7 +159,8 @@ def check_present(counts: Array) -> None:
     """Every class has rows with weight, and there are at least two."""
     absent = np.flatnonzero(counts <= 0)
     if len(absent):
+        named = ", ".join(map(str, absent[:9])) + (", ..." if len(absent) > 9 else "")
         raise ValueError(
             f"y must hold every class from 0 to {len(counts) - 1}, "
-            f"got no row (with weight) of class {', '.join(map(str, absent))}"
+            f"got no row (with weight) of class {named}"
         )

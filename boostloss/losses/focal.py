@@ -10,7 +10,7 @@ from boostloss.losses._base import Loss
 from boostloss.losses._elementary import exp_nonpositive
 from boostloss.losses._jit import fma, inlined
 from boostloss.losses._kernels import compile_loss
-from boostloss.losses._validation import Array, check_choice, check_number
+from boostloss.losses._validation import SMALLEST, Array, check_choice, check_number
 from boostloss.losses._workers import ALONE, Workers
 
 
@@ -52,6 +52,8 @@ def _value(gamma: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any) -> A
 
 FLOOR = 1e-16
 """Least exact curvature: positive, so that engines never divide by zero or step uphill."""
+
+SMALLEST_NORMAL = np.finfo(np.float64).tiny
 
 _REWEIGHTED = compile_loss(_slope, _reweighted, _value)
 _EXACT = compile_loss(_slope, _exact, _value)
@@ -124,12 +126,10 @@ class FocalLoss(Loss):
     def _check_params(self) -> None:
         super()._check_params()
         check_choice("hessian", self.hessian, ("reweighted", "exact"))
-        if np.ndim(self.gamma) > 1 or isinstance(self.gamma, str | dict):
-            raise TypeError(f"gamma must be a number or one for each class, got {self.gamma!r}")
         for gamma in np.atleast_1d(np.asarray(self.gamma, dtype=object)):
-            check_number("gamma", gamma, 0.0)
+            check_number("gamma (one, or one for each class)", gamma, 0.0)
         if self.alpha is not None:
-            check_number("alpha", self.alpha, np.nextafter(0, 1), 1.0, open_end=True)
+            check_number("alpha", self.alpha, SMALLEST, 1.0, open_end=True)
             if self.class_weight is not None:
                 raise ValueError(
                     f"alpha must be None when class_weight is given, got alpha={self.alpha!r} "
@@ -170,6 +170,6 @@ class FocalLoss(Loss):
         shape = shape[label] if shape.ndim else shape
         # w = q**gamma (1 + gamma p u / q), where u / q -> 1 as q -> 0
         p, q = np.exp(log_p), np.exp(log_q)
-        ratio = np.divide(-log_p, q, out=np.ones_like(q), where=q > 1e-290)
+        ratio = np.divide(-log_p, q, out=np.ones_like(q), where=q > SMALLEST_NORMAL)
         weight: Array = shape * log_q + np.log1p(shape * p * ratio)
         return weight

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import bisect
 from scipy.special import expit
 
 from boostloss.losses import _class_density, _harmonize
-from boostloss.losses._base import Loss, Memory
+from boostloss.losses._base import FARTHEST, Loss, Memory
 from boostloss.losses._class_density import ClassWeights, class_mass
 from boostloss.losses._density import (
     EXACT_ROWS,
@@ -30,6 +31,7 @@ from boostloss.losses._validation import (
     check_integer,
     check_number,
     check_raw,
+    n_classes_of,
     not_allowed,
 )
 from boostloss.losses._workers import ALONE, Workers
@@ -206,11 +208,10 @@ class GHMLoss(Loss):
             )
         self._check_params()
         raw = check_raw(raw)
-        n_classes = raw.shape[1] if raw.ndim == 2 else 2
-        return _AsDefined(weights)._posterior(raw, self._static_class_weight(n_classes))
+        return _AsDefined(weights)._posterior(raw, self._static_class_weight(n_classes_of(raw)))
 
     def _frozen(self, y: Array, raw: Array, weight: Array | None, workers: Workers) -> Loss:
-        class_weight = self._class_weight(y, weight, _n_classes(raw), workers)
+        class_weight = self._class_weight(y, weight, n_classes_of(raw), workers)
         return FrozenGHM.of(self._weights_at(y, raw, weight, workers).__call__, class_weight)
 
     def _frozen_of_mass(self, mass: Array, class_weight: Array) -> Loss:
@@ -222,7 +223,7 @@ class GHMLoss(Loss):
     ) -> Weights:
         if workers.alone and not len(y):
             raise ValueError("y must hold at least one row: there is no density without")
-        norms, n_classes = gradient_norms(y, raw)[0], _n_classes(raw)
+        norms, n_classes = gradient_norms(y, raw)[0], n_classes_of(raw)
         return self._weights(norms, y, weight, n_classes, {}, workers=workers)
 
     @property
@@ -249,9 +250,8 @@ class GHMLoss(Loss):
 
     def _weights_of_window(self, norms: Array, sample_weight: Array | None) -> Weights:
         density = WindowDensity.of(norms, sample_weight, 1.0 / self.bins)
-        weights = GradientWeights(density, self._strength, 1.0)
-        mean = np.average(weights(norms), weights=sample_weight) if len(norms) else 1.0
-        return GradientWeights(density, self._strength, 1.0 / mean) if self.normalize else weights
+        mass = np.ones(len(norms)) if sample_weight is None else sample_weight
+        return self._tempered(density, density.beta(norms), mass)
 
     @property
     def _grid(self) -> Grid:
@@ -269,7 +269,7 @@ class GHMLoss(Loss):
             some = None if weight is None else weight[start:stop]
             return grid.mass(norms[start:stop], some)
 
-        total: Array = sum(in_parts(work, len(norms), n_threads))  # type: ignore[assignment]
+        total: Array = sum(in_parts(work, len(norms), len(norms), n_threads))  # type: ignore[assignment]
         return total
 
     def _weights_of_mass(self, mass: Array) -> Weights:
@@ -277,22 +277,25 @@ class GHMLoss(Loss):
             return ClassWeights.of(mass, self._strength, self.normalize)
         window = self.density == "window"
         beta = window_beta(mass, 1.0 / self.bins) if window else region_beta(mass)
-        density = CellDensity(self._grid, beta)
-        weights = GradientWeights(density, self._strength, 1.0)
-        mean = np.average(weights.of_cells(), weights=mass) if mass.any() else 1.0
-        return GradientWeights(density, self._strength, 1.0 / mean) if self.normalize else weights
+        return self._tempered(CellDensity(self._grid, beta), beta, mass)
+
+    def _tempered(self, density: Density, beta: Array, mass: Array) -> Weights:
+        """Weights ``beta**strength``, scaled so that their mean over ``mass`` is 1."""
+        scale = 1.0
+        if self.normalize and mass.any():
+            scale /= np.average(beta**self._strength, weights=mass)
+        return GradientWeights(density, self._strength, scale)
 
     def _averaged(self, mass: Array, memory: Memory) -> Array:
-        if self.momentum > 0:
-            if "mass" in memory:
-                mass = self.momentum * memory["mass"] + (1.0 - self.momentum) * mass
-            memory["mass"] = mass
+        if "mass" in memory:
+            mass = self.momentum * memory["mass"] + (1.0 - self.momentum) * mass
+        memory["mass"] = mass
         return mass
 
     def _value(self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE) -> Array:
-        static = self._class_weight(y, weight, _n_classes(raw), workers)
+        static = self._class_weight(y, weight, n_classes_of(raw), workers)
         norms, _ = gradient_norms(y, raw)
-        weights = self._weights(norms, y, weight, _n_classes(raw), {}, workers=workers)
+        weights = self._weights(norms, y, weight, n_classes_of(raw), {}, workers=workers)
         row_weight = weights(norms, y)
         row_weight = row_weight if weight is None else row_weight * weight
         return CrossEntropy(class_weight=static)._value(y, raw, row_weight)
@@ -308,19 +311,15 @@ class GHMLoss(Loss):
         workers: Workers,
     ) -> tuple[Array, Array, bool]:
         if raw.ndim == 2:
-            row_weight, bad = self._row_weight(y, raw, weight, memory, n_threads, workers)
-            gradient, hessian, also = super()._gradient_hessian(
-                y, raw, row_weight, factor, memory, n_threads, workers
-            )
-            return gradient, hessian, bad or also
+            row_weight = self._row_weight(y, raw, weight, memory, n_threads, workers)
+            return super()._gradient_hessian(y, raw, row_weight, factor, memory, n_threads, workers)
         plain: Memory = {"class_weight": np.ones(2), "outputs": memory.pop("outputs", None)}
         gradient, hessian, bad = super()._gradient_hessian(
             y, raw, None, factor, plain, n_threads, workers
         )
         memory["outputs"] = plain.pop("outputs")
-        bad = workers.any(bad or not_allowed(weight))
-        if bad:
-            return gradient, hessian, bad
+        if workers.any(bad or not_allowed(weight)):
+            self._refuse(y, raw, weight, workers)
         weights = self._weights(gradient, y, weight, 2, memory, n_threads, workers)
         class_weight = memory["class_weight"].astype(np.float32)
         if isinstance(weights, ClassWeights):
@@ -333,7 +332,7 @@ class GHMLoss(Loss):
                     gradient[rows], hessian[rows], y[rows], some, lines, self.bins
                 )
 
-            in_parts(work_class, len(raw), n_threads)
+            in_parts(work_class, len(raw), len(raw), n_threads)
         elif isinstance(weights.density, CellDensity):
             table, grid = weights.of_cells().astype(np.float32), tuple(weights.density.grid)
 
@@ -344,7 +343,7 @@ class GHMLoss(Loss):
                     gradient[rows], hessian[rows], y[rows], some, class_weight, table, grid
                 )
 
-            in_parts(work, len(raw), n_threads)
+            in_parts(work, len(raw), len(raw), n_threads)
         else:
             row_weight = weights(np.abs(gradient), y) * class_weight[y.astype(np.intp)]
             row_weight = (row_weight if weight is None else row_weight * weight).astype(np.float32)
@@ -360,11 +359,11 @@ class GHMLoss(Loss):
         memory: Memory,
         n_threads: int,
         workers: Workers,
-    ) -> tuple[Array, bool]:
-        """Each row's weight, and whether a label, score or sample weight is not allowed."""
+    ) -> Array:
+        """Each row's weight, its sample weight included."""
         norms, bad = gradient_norms(y, raw, n_threads)
         if workers.any(bad or not_allowed(weight)):
-            return norms, True
+            self._refuse(y, raw, weight, workers)
         weights = self._weights(norms, y, weight, raw.shape[1], memory, n_threads, workers)
         if isinstance(weights, ClassWeights):
             _class_density.look_up(norms, y, weight, _flat(weights, 1.0), self.bins)
@@ -374,7 +373,7 @@ class GHMLoss(Loss):
         else:
             norms = weights(norms, y)
             norms = norms if weight is None else norms * weight
-        return norms, False
+        return norms
 
     def _log_weight(self, log_p: Array, log_q: Array, label: Any) -> Array:
         raise TypeError("GHM's weight needs the density of a data set")
@@ -401,16 +400,10 @@ class GHMLoss(Loss):
             weight = self._harmonized_counts(p, counts, class_weight)
             return float(weight[0] * p[1] - weight[1] * p[0])
 
-        low, high = -60.0, 60.0
-        while high - low > 1e-12:
-            middle = (low + high) / 2
-            if gradient_sum(middle) < 0:
-                low = middle
-            else:
-                high = middle
-        # the sum may jump at the place found: take the side on which it is nearer to zero,
-        # far enough from the jump for float32 to tell
-        near = [low - 5e-7, low, high, high + 5e-7]
+        zero = bisect(gradient_sum, -FARTHEST, FARTHEST, xtol=1e-12)
+        # the sum may jump there: take the side on which it is nearer to zero, far enough from the
+        # jump for float32 to tell
+        near = [zero - 5e-7, zero, zero + 5e-7]
         return min(near, key=lambda z: abs(gradient_sum(z)))
 
     def _softmax_base_score_of(self, counts: Array, class_weight: Array) -> Array:
@@ -438,10 +431,6 @@ class _AsDefined(Loss):
         y = np.broadcast_to(label, np.shape(log_q))
         log_weight: Array = np.log(self.weights(np.exp(log_q), y))
         return log_weight
-
-
-def _n_classes(raw: Array) -> int:
-    return raw.shape[1] if raw.ndim == 2 else 2
 
 
 def _flat(weights: ClassWeights, factor: Any) -> tuple[Array, Array]:
