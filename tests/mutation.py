@@ -38,7 +38,14 @@ ROOT = Path(__file__).parent.parent
 LOSSES = ROOT / "boostloss" / "losses"
 # compiled from what is written for the compiler alone: run without NUMBA_DISABLE_JIT
 COMPILED = ("_elementary", "_jit")
-TESTS = ("test_parameters.py", "test_exactness.py", "test_properties.py")
+TESTS = (
+    "test_parameters.py", "test_exactness.py", "test_properties.py", "test_loops.py",
+    *(f"test_threads.py::{name}" for name in (
+        "test_parts_cover_the_rows", "test_results_come_in_the_rows_order",
+        "test_an_error_in_a_thread_is_raised", "test_an_interruption_waits_for_the_threads",
+    )),
+    "test_persistence.py::test_losses_as_json",
+)  # fmt: skip
 COMPILED_TESTS = ("test_elementary.py",)
 SECONDS = 60  # of the processor: another program's load must not look like a mutant's endless loop
 
@@ -150,7 +157,7 @@ class _Tests:
         self.failed = ""
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        if self.wanted is not None:
+        if self.wanted is not None:  # None: what the line does, it does on import
             items[:] = [item for item in items if item.nodeid in self.wanted]
         items.sort(key=self.cost)
 

@@ -6,6 +6,7 @@ import pytest
 from scipy.special import expit, softmax
 
 from boostloss import CrossEntropy, FocalLoss, GHMLoss
+from boostloss.losses._density import Grid
 
 mp.mp.dps = 50
 TOLERANCE, SMALLEST = 2e-6, mp.mpf("1e-30")
@@ -425,3 +426,65 @@ def test_binary_ghm_starts_where_its_gradient_is_least(settings, share):
         for step in (-0.2, -1e-3, 0, 1e-3, 0.2)
     ]
     assert min(sums) == sums[2]
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.7, 0.99])
+def test_binary_ghm_starts_on_the_better_side_of_a_jump(share):
+    y, weight, loss = np.array([0, 1]), np.array([1 - share, share]), GHMLoss(density="window")
+    start = loss.base_score(y, weight)
+
+    def imbalance(score):
+        gradient = loss.gradient_hessian(y, np.full(2, score, np.float32), weight)[0]
+        return abs(gradient.sum(dtype=float))
+
+    left, here, right = (imbalance(start + step) for step in (-1e-6, 0, 1e-6))
+    assert max(left, right) > 2 * min(left, right)  # a jump
+    assert here == pytest.approx(min(left, right), rel=1e-4)
+
+
+def test_window_is_exact_up_to_4096_rows():
+    rng = np.random.default_rng(12)
+    y, raw = rng.integers(0, 2, 4097), rng.normal(-1, 1, 4097)
+    loss = GHMLoss(density="window", normalize=False)
+    norms = np.abs(expit(raw) - y)
+    for n, exact in ((4096, True), (4097, False)):
+        inside = np.abs(np.subtract.outer(norms[:50], norms[:n])) <= 0.05
+        length = np.minimum(norms[:50] + 0.05, 1) - np.maximum(norms[:50] - 0.05, 0)
+        want = n * length / inside.sum(axis=1)
+        got = loss.weights(y[:n], raw[:n])(norms[:50])
+        assert np.allclose(got, want, rtol=1e-9) == exact
+        np.testing.assert_allclose(got, want, rtol=1e-2)
+
+
+def test_cells_of_norms():
+    norms = np.array([0, 0.4, 0.5, 0.6, 1.4, 1.6, 2**14, 2**15 - 0.6, 2**15 - 0.4, 2**15]) / 2**15
+    want = [0, 0, 1, 1, 1, 2, 2**14, 2**15 - 1, 2**15, 2**15]
+    assert Grid.rounding().of(norms).tolist() == want
+    assert Grid.regions(4).of(np.array([0, 0.2, 0.25, 0.5, 0.99, 1.0])).tolist() == [0, 0, 1, 2, 3, 3]
+    mass = Grid.rounding().mass(norms.astype(np.float32), None)
+    assert mass.shape == (2**15 + 1,)
+    assert mass.sum() == len(norms)
+
+
+def test_where_no_row_is_the_density_is_the_least_there_is():
+    y, raw = np.array([0] * 6 + [1]), np.array([-3.0] * 6 + [1.0])  # norms .05 and .27
+    weights = GHMLoss(10, "bins", normalize=False).weights(y, raw)
+    assert weights(0.05) == pytest.approx(7 / (6 * 10))
+    assert weights(0.27) == weights(0.9) == pytest.approx(7 / 10)
+    weight = np.array([1] * 6 + [0.5])
+    weights = GHMLoss(10, "window", normalize=False).weights(y, raw, weight)
+    assert weights(0.9) == pytest.approx(6.5 * 0.1 / 0.5)
+    assert weights(1.0) == pytest.approx(6.5 * 0.05 / 0.5)
+    # a mass of nearly nothing counts as 1e-30 of all
+    weight = np.array([1] * 6 + [1e-40])
+    for density in ("bins", "window"):
+        weights = GHMLoss(10, density, normalize=False).weights(y, raw, weight)
+        assert weights(0.27) == pytest.approx(0.1 * 1e30, rel=1e-6)
+
+
+def test_effective_numbers_near_their_limits():
+    """beta = 0: equal weights; beta -> 1: as balanced; a class whose number is 1 / (1 - beta)."""
+    y = np.repeat([0, 1, 2], [100, 10, 1])
+    for beta, want in ((0.0, np.ones(3)), (1 - 1e-12, 111 / (3 * np.array([100, 10, 1])))):
+        got = CrossEntropy(class_weight="effective", beta=beta).resolve(y).class_weight
+        np.testing.assert_allclose(got, want, rtol=1e-9)

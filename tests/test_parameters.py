@@ -1,6 +1,9 @@
 """Losses as parameter objects, class weights, and bad input."""
 
+import ast
+import inspect
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +11,10 @@ from sklearn.base import clone
 
 import boostloss as bl
 from boostloss import CrossEntropy, FocalLoss, GHMLoss
+from boostloss.losses import _validation
 from boostloss.losses._catalogue import from_plain
+from boostloss.losses._frozen_ghm import FrozenGHM
+from boostloss.losses._workers import ALONE, Workers
 
 Y, RAW = np.array([0, 0, 0, 1]), np.array([-1.0, 0.5, 2.0, -0.5])
 
@@ -177,6 +183,18 @@ def test_messages_say_what_is_allowed():
         FocalLoss().value([0, 3], np.zeros((2, 3)))
     with pytest.raises(ValueError, match="every class from 0 to 2"):
         FocalLoss().base_score([0, 2, 2])
+    with pytest.raises(ValueError, match="the keys 0 to 2, got"):
+        CrossEntropy(class_weight={0: 1, 1: 2}).resolve([0, 1, 2])
+    with pytest.raises(ValueError, match="each of 3 classes, got 2"):
+        CrossEntropy(class_weight=[1, 2]).resolve([0, 1, 2])
+    with pytest.raises(ValueError, match="each of 3 classes, got 2"):
+        FocalLoss([1, 2]).base_score([0, 1, 2])
+    with pytest.raises(ValueError, match=r"beta must be a number in \[0, 1\), got 1"):
+        CrossEntropy(beta=1)
+    with pytest.raises(ValueError, match=r"strength must be a number in \[0, 1\], got 2"):
+        GHMLoss(strength=2)
+    with pytest.raises(ValueError, match=r"gamma \(one, or one for each class\) must be a number in \[0, inf\), got -1"):
+        FocalLoss([1, -1])
 
 
 def test_frozen_counts_every_class():
@@ -225,3 +243,160 @@ def test_exact_hessian_keeps_its_digits_near_its_root():
     assert (double == np.float32(1e-16)).any()
     assert (double > 1e-3).any()
     np.testing.assert_array_equal(single, double)
+
+
+# -- what is promised besides numbers ------------------------------------------------------
+
+
+def test_equal_parameters_in_other_containers():
+    assert FocalLoss(gamma=np.array([1.0, 2.0])) == FocalLoss(gamma=[1.0, 2.0])
+    assert FocalLoss(gamma=[1.0, 2.0]) == FocalLoss(gamma=np.array([1.0, 2.0]))
+    assert FocalLoss(gamma=[1.0, 2.0]) != FocalLoss(gamma=np.array([1.0, 2.0, 3.0]))
+    assert FocalLoss() != CrossEntropy()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: CrossEntropy(None),
+        lambda: FocalLoss(2.0, None, None),
+        lambda: GHMLoss(10, "bins", 0.0, None, True),
+        lambda: FrozenGHM([0.0], None),
+        lambda: FocalLoss().value(Y, RAW, None, ALONE),
+        lambda: FocalLoss().gradient_hessian(Y, RAW, None, 1.0),
+        lambda: FocalLoss().base_score(Y, None, 2),
+        lambda: FocalLoss().resolve(Y, None, 2),
+        lambda: FocalLoss().frozen(Y, RAW, None, ALONE),
+        lambda: GHMLoss().weights(Y, RAW, None, ALONE),
+        lambda: _validation.check_number("a", 0.0, 0.0, 1.0, True),
+        lambda: _validation.as_sample_weight([0.0], 1, True),
+        lambda: _validation.check_sample_weight([0.0], 1, True),
+    ],
+)
+def test_what_is_easily_mixed_up_needs_its_name(call):
+    with pytest.raises(TypeError, match="positional"):
+        call()
+
+
+def documented_defaults(thing):
+    text = inspect.getdoc(thing) or ""
+    found = re.findall(r"^([\w, ]+) : .*default=([^\s,]+)$", text, re.MULTILINE)
+    return {name: given for names, given in found for name in names.split(", ")}
+
+
+@pytest.mark.parametrize(
+    "thing", [CrossEntropy, FocalLoss, GHMLoss, FocalLoss.gradient_hessian], ids=lambda t: t.__qualname__
+)
+def test_defaults_are_those_documented(thing):
+    parameters = inspect.signature(thing).parameters
+    documented = documented_defaults(thing)
+    assert documented
+    for name, default in documented.items():
+        assert parameters[name].default == ast.literal_eval(default), name
+
+
+def test_weights_move_if_a_rows_weight_depends_on_others_scores():
+    y, raw = random_rows(2)
+    other = np.full(400, raw[0])
+    for loss in (CrossEntropy(class_weight="balanced"), FocalLoss(), GHMLoss(), GHMLoss(density="bins")):
+        first, second = (loss.gradient_hessian(y, scores)[0][0] for scores in (raw, other))
+        assert loss.weights_move == (first != second)
+
+
+@pytest.mark.parametrize(
+    ("loss", "n_dimensions", "dtype"),
+    [
+        (FocalLoss(), 1, np.float32),
+        (FocalLoss(), 2, np.float32),
+        (FocalLoss(hessian="exact"), 1, np.float64),
+        (CrossEntropy(), 1, np.float32),
+        (CrossEntropy(), 2, np.float64),
+    ],
+)
+def test_float32_scores_are_computed_in_float32_where_that_is_enough(loss, n_dimensions, dtype):
+    memory = {}
+    raw = np.zeros(2 if n_dimensions == 1 else (2, 2), np.float32)
+    loss.gradient_hessian([0, 1], raw, memory=memory)
+    assert {array.dtype for array in memory["class_numbers"]} == {np.dtype(dtype)}
+
+
+def test_loops_look_classes_up_only_where_they_differ():
+    same, several = FocalLoss(), FocalLoss(gamma=[1, 1, 2])
+    for loss, weight, length in ((same, np.ones(3), 1), (same, np.array([1, 1, 2.0]), 3),
+                                 (several, np.ones(3), 3), (same, np.ones(2), 2)):  # fmt: skip
+        assert {len(array) for array in loss._class_numbers(weight, np.float32)} == {length}
+    # beyond this margin w q = q**(1 + gamma) is less than exp(-80)
+    np.testing.assert_allclose(several._class_numbers(np.ones(3), float)[2], [40, 40, 80 / 3])
+
+
+@pytest.mark.parametrize("order", ["binary", "C", "F"])
+def test_arrays_that_nobody_holds_are_used_again(order):
+    loss, memory = FocalLoss(), {}
+    raw = RAW if order == "binary" else np.asarray(np.outer(RAW, [1, 2, 3]), order=order)
+
+    def places(scores):
+        return [array.ctypes.data for array in loss.gradient_hessian(Y, scores, memory=memory)]
+
+    first = places(raw)
+    assert places(raw / 2) == first
+    held = loss.gradient_hessian(Y, raw, memory=memory)
+    assert not {array.ctypes.data for array in held} & set(places(raw))
+    if order != "binary":  # the other memory order needs other arrays
+        turned = np.asarray(raw, order="C" if order == "F" else "F")
+        assert loss.gradient_hessian(Y, turned, memory=memory)[0].flags == np.empty_like(turned).flags
+
+
+class Apart(Workers):
+    """One of several workers; the others hold nothing."""
+
+    alone = False
+
+
+@pytest.mark.parametrize("loss", [FocalLoss(), GHMLoss(), GHMLoss(density="bins"), GHMLoss(density="window")])
+@pytest.mark.parametrize("raw", [RAW, np.outer(RAW, [1, 2])], ids=["binary", "softmax"])
+def test_one_of_several_workers_may_hold_no_weight(loss, raw):
+    for array in loss.gradient_hessian(Y, raw, np.zeros(4), workers=Apart()):
+        assert not array.any()
+    assert not loss.value(Y, raw, np.zeros(4), workers=Apart()).any()
+    for array in loss.gradient_hessian(Y[:0], raw[:0], workers=Apart()):
+        assert array.shape == raw[:0].shape
+    with pytest.raises(ValueError, match="sample_weight must not be all zero"):
+        loss.gradient_hessian(Y, raw, np.zeros(4))
+
+
+def test_labels_that_float32_cannot_number():
+    with pytest.raises(ValueError, match=r"whole numbers from 0 to 16777215, got 1\.67772e"):
+        CrossEntropy().base_score([0, 2**24])
+    with pytest.raises(ValueError, match=r"of class 2, 3, 4, 5, 6, 7, 8, 9, 10, \.\.\.$"):
+        CrossEntropy().base_score([0, 1, 50])
+    with pytest.raises(ValueError, match=r"of class 1, 2$"):
+        CrossEntropy().base_score([0, 3])
+    with pytest.raises(ValueError, match=r"of class 1, 2, 3, 4, 5, 6, 7, 8, 9$"):
+        CrossEntropy().base_score([0, 10])
+
+
+def test_base_score_ends_somewhere():
+    assert CrossEntropy().base_score([0, 1], [1, 1e-300]) == -512.0
+    assert CrossEntropy().base_score([0, 1], [1e-300, 1]) == 512.0
+    assert CrossEntropy().base_score([0, 1], [1, 1e-200]) == pytest.approx(-200 * np.log(10))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_frozen_table_is_one_for_all_classes_where_it_can_be(n_classes):
+    y, raw = random_rows(n_classes)
+    one = GHMLoss(density="bins").frozen(y, raw)
+    each = GHMLoss().frozen(y, raw)
+    assert np.shape(one.log_weight) == (255,)
+    assert np.shape(each.log_weight) == (n_classes, 255)
+
+
+def random_rows(n_classes):
+    rng = np.random.default_rng(0)
+    y = np.minimum(rng.geometric(0.6, 400) - 1, n_classes - 1)
+    return y, rng.normal(-1, 2, 400 if n_classes == 2 else (400, n_classes))
+
+
+def test_bad_number_of_threads_is_named():
+    for wrong in (0, -1, 1.5, "2", None, True):
+        with pytest.raises((ValueError, TypeError), match="n_threads"):
+            FocalLoss().gradient_hessian(Y, RAW, n_threads=wrong)

@@ -47,22 +47,48 @@ def test_threads_change_nothing(few_rows_are_many, loss, order):
 
 def test_parts_cover_the_rows():
     many = _threads.WORTHWHILE
-    for n in (0, 1, 63, many - 1, many, many + 1, 9 * many + 17):
+    for n, count in ((0, 1), (1, 1), (63, 1), (many - 1, 1), (many, 4), (4 * many, 4),
+                     (4 * many + 1, 8), (9 * many + 17, 12)):  # fmt: skip
         ranges = _threads.parts(n, n)
         assert ranges[0][0] == 0
         assert ranges[-1][1] == n
         assert all(a[1] == b[0] for a, b in pairwise(ranges))
-        assert len(ranges) == 1 if n < many else len(ranges) % 4 == 0
+        assert len(ranges) == count
+        sizes = [stop - start for start, stop in ranges]
+        assert max(sizes) - min(sizes) <= 128
+        assert all(start % 64 == 0 for start, _ in ranges)
+    assert len(_threads.parts(many // 5, many)) == 4  # of several scores each
 
 
-def test_an_error_in_a_thread_is_raised():
+def test_results_come_in_the_rows_order():
+    """Each part once, by no more threads than there are parts, or than are allowed."""
+    names = set()
+
     def work(start, stop):
-        if start:
+        names.add(threading.current_thread().name)
+        return start, stop
+
+    for n_threads in (1, 2, 3, 4, 9):
+        names.clear()
+        many = _threads.WORTHWHILE
+        assert _threads.in_parts(work, many, many, n_threads) == _threads.parts(many, many)
+        assert len(names) == min(n_threads, 4)
+        assert threading.main_thread().name in names
+    assert _threads.in_parts(work, 5, 5, 8) == [(0, 5)]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("part", [0, 1])
+def test_an_error_in_a_thread_is_raised(part, n_threads):
+    many = _threads.WORTHWHILE
+    wrong, _ = _threads.parts(many, many)[part]
+
+    def work(start, stop):
+        if start == wrong:
             raise KeyboardInterrupt
-        return start
 
     with pytest.raises(KeyboardInterrupt):
-        _threads.in_parts(work, *[_threads.WORTHWHILE] * 2, 2)
+        _threads.in_parts(work, many, many, n_threads)
 
 
 @pytest.mark.parametrize("where", ["start", "join"])

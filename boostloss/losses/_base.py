@@ -108,7 +108,7 @@ class Loss(BaseEstimator):
                 f"class_weight={self.class_weight!r} depends on the training labels: "
                 "call resolve(y, sample_weight) first and use the loss it returns"
             )
-        return self._class_weight(np.empty(0), None, n_classes)
+        return self._class_weight(np.array(()), None, n_classes)
 
     # -- what a user calls --------------------------------------------------------------
 
@@ -223,7 +223,7 @@ class Loss(BaseEstimator):
         *,
         n_classes: int | None = None,
     ) -> float | Array:
-        """Constant raw score at which the loss over the rows is smallest.
+        """Constant raw score, within -512 and 512, at which the loss over the rows is smallest.
 
         It is the score whose :meth:`posterior` equals the class shares.
 
@@ -288,7 +288,7 @@ class Loss(BaseEstimator):
 
     def _with_class_weight(self, class_weight: Array) -> Self:
         """Equal loss with one given weight for each class."""
-        params = {**self.get_params(deep=False), "class_weight": class_weight.tolist()}
+        params = {**self.get_params(), "class_weight": class_weight.tolist()}
         return type(self)(**params)
 
     def _frozen(self, y: Array, raw: Array, weight: Array | None, workers: Workers) -> Loss:
@@ -347,7 +347,7 @@ class Loss(BaseEstimator):
         class_weight = self._class_weight(y, weight, n_classes, workers)
         numbers = self._class_numbers(class_weight, raw.dtype)
         out = np.empty(len(raw), dtype=raw.dtype)
-        weight = None if weight is None else weight.astype(raw.dtype, copy=False)
+        weight = None if weight is None else np.asarray(weight, raw.dtype)
         if raw.ndim == 1:
             self._kernels.binary_value(raw, y, weight, numbers, out)
         else:
@@ -370,7 +370,7 @@ class Loss(BaseEstimator):
     ) -> tuple[Array, Array, bool]:
         """Gradient, Hessian, and whether a loop met a label, score or weight not allowed."""
         dtype = np.float64 if self._in_double(raw.ndim) else raw.dtype
-        weight = None if weight is None else weight.astype(dtype, copy=False)
+        weight = None if weight is None else np.asarray(weight, dtype)
         if "class_numbers" not in memory:
             memory["class_numbers"] = self._class_numbers(memory["class_weight"], dtype)
         numbers = memory["class_numbers"]
@@ -433,13 +433,13 @@ class Loss(BaseEstimator):
         self, y: Array, weight: Array | None, counts: Array, binary: bool
     ) -> float | Array:
         log_class_weight = np.log(self._class_weight(y, weight, len(counts)))
-        log_share = np.log(counts) - np.log(counts.sum())
+        log_counts = np.log(counts)  # shares up to a constant, which cancels
         if binary:
-            target = log_share[1] - log_share[0]
+            target = log_counts[1] - log_counts[0]
             return _increasing_root(
                 lambda z: float(self._log_posterior(np.array([z]), log_class_weight)[0]) - target
             )
-        return self._softmax_base_score(log_share + log_class_weight)
+        return self._softmax_base_score(log_counts + log_class_weight)
 
     def _softmax_base_score(self, log_target: Array) -> Array:
         """Probabilities with ``log p_k - log w_k(p_k) = log_target_k + c``, c so that they add up.

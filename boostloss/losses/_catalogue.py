@@ -42,7 +42,7 @@ def to_plain(loss: Loss) -> dict[str, Any]:
     kind = type(loss).__name__
     if _TYPES.get(kind) is not type(loss):
         raise TypeError(f"a model with a loss of your own cannot be saved to a file, got {loss!r}")
-    return {"type": kind, "params": {k: _plain(v) for k, v in loss.get_params(deep=False).items()}}
+    return {"type": kind, "params": {k: _plain(v) for k, v in loss.get_params().items()}}
 
 
 def from_plain(plain: Any) -> Loss:

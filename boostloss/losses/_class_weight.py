@@ -36,8 +36,8 @@ def effective(counts: Array, beta: float) -> Array:
        CVPR 2019, equations 2 and 3.
     """
     check_present(counts)
-    # the factor 1 - beta cancels in the normalisation; expm1 keeps beta near 1 exact
-    inverse = 1.0 / -np.expm1(counts * np.log(beta)) if beta > 0 else np.ones(len(counts))
+    # the factor beta - 1 cancels in the normalisation; expm1 keeps beta near 1 exact
+    inverse = np.reciprocal(np.expm1(counts * np.log(beta))) if beta > 0 else np.ones(len(counts))
     weights: Array = inverse * counts.sum() / (inverse @ counts)
     return weights
 

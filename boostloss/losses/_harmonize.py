@@ -15,10 +15,12 @@ from boostloss.losses._jit import inlined_early, kernel
 BLOCK = 512
 """Rows whose cells are found at once: that is SIMD code, which a look-up by cell is not."""
 
+_TURN = np.uint64(3)
+
 
 @inlined_early
 def _cells_of(norms: Any, start: Any, n_rows: Any, grid: Any, found: Any) -> Any:
-    """Cells of a block of norms, which may have a sign."""
+    """Cells of a block of norms, which may have a sign: ``floor(min(g*cells + shift, last))``."""
     cells, shift, last = grid
     for i in range(n_rows):
         # the smaller is taken before rounding: of integers it would be a branch
@@ -27,30 +29,17 @@ def _cells_of(norms: Any, start: Any, n_rows: Any, grid: Any, found: Any) -> Any
 
 @kernel
 def count(norms: Any, grid: Any) -> Any:
-    """Rows in each cell; cell of a norm g is ``floor(min(g*cells + shift, last))``.
+    """Rows in each cell, in four tables to be summed.
 
-    In up to four tables: a row need not wait until the one before it, in the same cell, is
-    written.
+    Rows take turns: one need not wait until the row before it, in the same cell, is written.
     """
-    n_cells = int(grid[2]) + 1
-    n_tables = 4 if n_cells <= 1024 else 1
-    tables = np.zeros((n_tables, n_cells), np.uint32)
+    tables = np.zeros((4, int(grid[2]) + 1), np.uint32)
     found = np.zeros(BLOCK, np.uint32)
     for block in range(0, norms.shape[0], BLOCK):
         start, n_rows = np.uint64(block), np.uint64(min(BLOCK, norms.shape[0] - block))
         _cells_of(norms, start, n_rows, grid, found)
-        if n_tables == 4:
-            whole = n_rows - n_rows % np.uint64(4)
-            for i in range(np.uint64(0), whole, np.uint64(4)):
-                tables[0, np.uint64(found[i])] += np.uint32(1)
-                tables[1, np.uint64(found[i + np.uint64(1)])] += np.uint32(1)
-                tables[2, np.uint64(found[i + np.uint64(2)])] += np.uint32(1)
-                tables[3, np.uint64(found[i + np.uint64(3)])] += np.uint32(1)
-            for i in range(whole, n_rows):
-                tables[0, np.uint64(found[i])] += np.uint32(1)
-        else:
-            for i in range(n_rows):
-                tables[0, np.uint64(found[i])] += np.uint32(1)
+        for i in range(n_rows):
+            tables[i & _TURN, np.uint64(found[i])] += np.uint32(1)
     return tables
 
 

@@ -159,7 +159,7 @@ class FocalLoss(Loss):
     def _with_class_weight(self, class_weight: Array) -> Self:
         # alpha is a class weight too, and stands in the numbers given
         given = {"alpha": None, "class_weight": class_weight.tolist()}
-        return type(self)(**{**self.get_params(deep=False), **given})
+        return type(self)(**{**self.get_params(), **given})
 
     def _in_double(self, n_dimensions: int) -> bool:
         # the exact curvature crosses zero: float32 would lose its digits near the crossing
