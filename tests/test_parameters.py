@@ -184,9 +184,9 @@ def test_messages_say_what_is_allowed():
     with pytest.raises(ValueError, match="every class from 0 to 2"):
         FocalLoss().base_score([0, 2, 2])
     with pytest.raises(ValueError, match="the keys 0 to 2, got"):
-        CrossEntropy(class_weight={0: 1, 1: 2}).resolve([0, 1, 2])
+        CrossEntropy(class_weight={0: 1, 1: 2}).base_score([0, 1, 2])
     with pytest.raises(ValueError, match="each of 3 classes, got 2"):
-        CrossEntropy(class_weight=[1, 2]).resolve([0, 1, 2])
+        CrossEntropy(class_weight=[1, 2]).base_score([0, 1, 2])
     with pytest.raises(ValueError, match="each of 3 classes, got 2"):
         FocalLoss([1, 2]).base_score([0, 1, 2])
     with pytest.raises(ValueError, match=r"beta must be a number in \[0, 1\), got 1"):
