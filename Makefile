@@ -4,7 +4,7 @@ VERSIONS ?= newest
 VENV := .venv$(patsubst %,-%,$(filter-out newest,$(VERSIONS)))
 BIN := $(VENV)/bin
 
-.PHONY: demo test canary coverage mutation bench docs lint types dist clean
+.PHONY: demo test canary coverage mutation bench docs lint types dist dist-check clean
 
 demo: $(VENV)/ready-demo
 	$(BIN)/boostloss demo
@@ -47,12 +47,17 @@ lint: $(VENV)/ready-test
 
 types: $(VENV)/ready-test
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file= --strict --warn-unused-ignores tests/typed
 
 # the same commit gives the same bytes
 dist: $(VENV)/ready-dist
 	rm -rf dist
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
+
+# reproducible, complete, typed, and used without a compiler
+dist-check: $(VENV)/ready-dist
+	$(BIN)/python tests/release.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
