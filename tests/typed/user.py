@@ -60,4 +60,4 @@ wrong: str = loss.value(y, raw)  # type: ignore
 loss.gradients(y, raw)  # type: ignore
 objective(loss=3)  # type: ignore
 metric(loss, scores=1)  # type: ignore
-score.base_score  # type: ignore
+print(score.base_score)  # type: ignore
