@@ -12,6 +12,7 @@ Results are kept line by line, and a second run goes on where the first one stop
 from __future__ import annotations
 
 import argparse
+import ast
 import collections
 import difflib
 import importlib.abc
@@ -111,15 +112,29 @@ class Mutant(NamedTuple):
     line: int
 
 
+def not_run(source: str) -> set[int]:
+    """Lines that only type checkers read."""
+    blocks = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.If))
+    return {
+        line
+        for block in blocks
+        if getattr(block.test, "id", "") == "TYPE_CHECKING"
+        for part in block.body
+        for line in range(part.lineno, (part.end_lineno or part.lineno) + 1)
+    }
+
+
 def mutants(module: str) -> list[Mutant]:
-    tree = get_ast((LOSSES / f"{module}.py").read_text())
-    found = []
+    source = (LOSSES / f"{module}.py").read_text()
+    tree, skipped, found = get_ast(source), not_run(source), []
     for name in sorted(OPERATORS & set(operator_names())):
         operator = get_operator(name)()
         places = [place for node in ast_nodes(tree) for place in operator.mutation_positions(node)]
         step = 2 if name == "core/NumberReplacer" else 1  # n + 1 and n - 1: the former is enough
         found += [
-            Mutant(module, name, i, start[0]) for i, (start, _) in enumerate(places) if not i % step
+            Mutant(module, name, i, start[0])
+            for i, (start, _) in enumerate(places)
+            if not i % step and start[0] not in skipped
         ]
     return found
 
@@ -142,9 +157,9 @@ class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def preload() -> None:
     """What every test imports, except the package itself."""
-    for name in ("numba", "hypothesis", "mpmath", "pandas", "pytest", "scipy.optimize",
-                 "scipy.special", "sklearn.datasets", "sklearn.linear_model", "lightgbm",
-                 "xgboost"):  # fmt: skip
+    for name in ("numba", "hypothesis", "_hypothesis_pytestplugin", "mpmath", "pandas", "joblib",
+                 "scipy.optimize", "scipy.special", "sklearn.datasets", "sklearn.linear_model",
+                 "sklearn.model_selection", "skops.io", "lightgbm", "xgboost"):  # fmt: skip
         importlib.import_module(name)
     assert "boostloss" not in sys.modules
 
@@ -191,7 +206,7 @@ class _Watch:
             self.visits[name, frame.f_lineno].add(self.test)
             return line
 
-        return line(frame, event, argument)
+        return line  # the line of "def" itself is run on import
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: Any) -> Any:
@@ -221,6 +236,7 @@ def start(module: str, source: str, tests: list[str], plugin: Any, answers: Path
         return process
     import numba
 
+    sys.dont_write_bytecode = False  # what pytest makes of a test's file is made once
     os.setsid()
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
@@ -231,7 +247,8 @@ def start(module: str, source: str, tests: list[str], plugin: Any, answers: Path
     if isinstance(plugin, _Tests):
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
         signal.alarm(10 * SECONDS)  # for what waits for ever
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "--hypothesis-profile=few"]
+    options = ["-x", "-q", "-W", "ignore", "--hypothesis-profile=few"]
+    options += ["-p", "no:cacheprovider", "-p", "no:nbmake"]
     code = 1
     try:
         files = [str(ROOT / "tests" / test) for test in tests]

@@ -309,6 +309,7 @@ def test_weights_move_if_a_rows_weight_depends_on_others_scores():
         (FocalLoss(), 1, np.float32),
         (FocalLoss(), 2, np.float32),
         (FocalLoss(hessian="exact"), 1, np.float64),
+        (GHMLoss(), 2, np.float32),
         (CrossEntropy(), 1, np.float32),
         (CrossEntropy(), 2, np.float64),
     ],

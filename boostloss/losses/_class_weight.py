@@ -36,8 +36,10 @@ def effective(counts: Array, beta: float) -> Array:
        CVPR 2019, equations 2 and 3.
     """
     check_present(counts)
+    with np.errstate(divide="ignore"):
+        log_beta = np.log(beta)
     # the factor beta - 1 cancels in the normalisation; expm1 keeps beta near 1 exact
-    inverse = np.reciprocal(np.expm1(counts * np.log(beta))) if beta > 0 else np.ones(len(counts))
+    inverse = np.reciprocal(np.expm1(counts * log_beta))
     weights: Array = inverse * counts.sum() / (inverse @ counts)
     return weights
 

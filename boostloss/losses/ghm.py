@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -38,8 +37,7 @@ from boostloss.losses._workers import ALONE, Workers
 from boostloss.losses.cross_entropy import CrossEntropy
 
 
-@dataclass(frozen=True)
-class GradientWeights:
+class GradientWeights(NamedTuple):
     """GHM's weight as a function of the gradient norm, frozen as a round left it."""
 
     density: Density
