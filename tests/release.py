@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -47,8 +48,11 @@ for model in (boostloss.ImbalancedXGBClassifier, boostloss.ImbalancedLGBMClassif
 
 
 def run(*command: object, **options: object) -> str:
-    return subprocess.run([str(part) for part in command], check=True, text=True,
-                          stdout=subprocess.PIPE, **options).stdout  # type: ignore[call-overload, no-any-return]  # fmt: skip
+    done = subprocess.run([str(part) for part in command], text=True, stdout=subprocess.PIPE,
+                          **options)  # type: ignore[call-overload]  # fmt: skip
+    if done.returncode:
+        sys.exit(f"{done.stdout}\nfailed: {command[:9]}")
+    return str(done.stdout)
 
 
 def build(folder: Path, umask: int) -> dict[str, Path]:
@@ -95,10 +99,10 @@ def check_use(wheel: Path, folder: Path) -> None:
     warnings = ["-W", "error", "-W", "ignore:Could not find the number of physical cores"]
     run(python, *warnings, "-c", SMOKE, cwd=folder / "work", env=environment)
     print("trains, saves, reads and searches on both engines with an empty PATH")
-    user = ROOT / "tests" / "typed" / "user.py"
+    user = Path(shutil.copy(ROOT / "tests" / "typed" / "user.py", folder / "work"))
     run(sys.executable, "-m", "mypy", "--config-file=", "--strict", "--warn-unused-ignores",
-        "--python-executable", python, user)  # fmt: skip
-    run(sys.executable, "-m", "pyright", "--pythonpath", python, cwd=ROOT)
+        "--python-executable", python, user, cwd=user.parent)  # fmt: skip
+    run(sys.executable, "-m", "pyright", "--pythonpath", python, user, cwd=user.parent)
     mistakes = user.read_text().count("# type: ignore")
     print(f"mypy and pyright find {mistakes} of {mistakes} mistakes, and nothing else")
 

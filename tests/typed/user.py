@@ -3,6 +3,7 @@
 Each ``type: ignore`` stands on a mistake. Checkers that report needless ones complain here unless
 they find every mistake, and nothing else.
 """
+# pyright: reportUnnecessaryTypeIgnoreComment=true
 
 from typing import Any
 
