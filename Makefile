@@ -23,12 +23,13 @@ canary:
 coverage: $(VENV)/ready-test
 	$(BIN)/python -m pip install --quiet --group coverage
 	rm -f .coverage .coverage.*
-	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest --hypothesis-profile=few -p no:cacheprovider $(LOSS_TESTS)
-	$(BIN)/coverage run -m pytest
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest --hypothesis-profile=few -p no:cacheprovider \
+		$(PYTEST_$(VERSIONS)) $(LOSS_TESTS)
+	$(BIN)/coverage run -m pytest $(PYTEST_$(VERSIONS))
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-LOSS_TESTS := $(addprefix tests/test_,elementary.py parameters.py exactness.py properties.py recorder.py)
+LOSS_TESTS := $(addprefix tests/test_,elementary.py parameters.py exactness.py properties.py loops.py recorder.py)
 
 mutation: $(VENV)/ready-test
 	$(BIN)/python -m pip install --quiet --group mutation
