@@ -43,11 +43,24 @@ def test_tally(n, n_classes):
 
 def test_tally_counts_a_full_cell_exactly():
     """Counts and norms share a number: the norms' sum must not run over into the count."""
-    norms, y = np.ones(20_000, np.float32), np.zeros(20_000, np.float32)
+    n = 40_000
+    norms, y = np.ones(n, np.float32), np.zeros(n, np.float32)
     sums, moved = np.zeros(2 * 3), np.zeros((2, 2))
-    _tally.tally(norms, y, norms, 1, 0.5, np.zeros(20_000, np.uint8), sums, moved)
-    assert sums.tolist() == [20_000, 20_000, 20_000, 0, 0, 0]
-    assert moved.tolist() == [[20_000, 0], [0, 0]]
+    _tally.tally(norms, y, norms, 1, 0.5, np.zeros(n, np.uint8), sums, moved)
+    assert sums.tolist() == [n, n, n, 0, 0, 0]
+    assert moved.tolist() == [[n, 0], [0, 0]]
+
+
+def test_nodes_are_exact_where_shares_are():
+    """Count and share have one number too; shares of sixteenths are not rounded."""
+    n = 40_000
+    norms = np.append(np.full(n, 0.6, np.float32), np.arange(65) / 64).astype(np.float32)
+    norms[:n] = 23 / 64  # place 23/16 + 1/2: share 15/16 of the right node
+    mass = _class_density.class_mass(norms, np.zeros(len(norms), np.float32), None, 2, 4)
+    place = norms.astype(float) * 4 - 0.5
+    want = [np.clip(1 - np.abs(np.clip(place, 0, 3) - k), 0, 1).sum() for k in range(4)]
+    assert mass[0].tolist() == want
+    assert mass[1].tolist() == [0, 0, 0, 0]
 
 
 def test_a_norm_at_the_limit_is_not_hard():

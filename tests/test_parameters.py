@@ -12,7 +12,7 @@ from sklearn.base import clone
 import boostloss as bl
 from boostloss import CrossEntropy, FocalLoss, GHMLoss
 from boostloss.losses import _validation
-from boostloss.losses._catalogue import from_plain
+from boostloss.losses._catalogue import from_plain, named
 from boostloss.losses._frozen_ghm import FrozenGHM
 from boostloss.losses._workers import ALONE, Workers
 
@@ -370,6 +370,8 @@ def test_labels_that_float32_cannot_number():
         CrossEntropy().base_score([0, 2**24])
     with pytest.raises(ValueError, match=r"of class 2, 3, 4, 5, 6, 7, 8, 9, 10, \.\.\.$"):
         CrossEntropy().base_score([0, 1, 50])
+    with pytest.raises(ValueError, match=r"of class 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\.$"):
+        CrossEntropy().base_score([0, 11])
     with pytest.raises(ValueError, match=r"of class 1, 2$"):
         CrossEntropy().base_score([0, 3])
     with pytest.raises(ValueError, match=r"of class 1, 2, 3, 4, 5, 6, 7, 8, 9$"):
@@ -401,3 +403,43 @@ def test_bad_number_of_threads_is_named():
     for wrong in (0, -1, 1.5, "2", None, True):
         with pytest.raises((ValueError, TypeError), match="n_threads"):
             FocalLoss().gradient_hessian(Y, RAW, n_threads=wrong)
+
+
+BAD = [("y", value) for value in (-1, 3, 0.5, np.nan, np.inf)]
+BAD += [("raw", value) for value in (np.nan, np.inf, -np.inf)]
+BAD += [("sample_weight", value) for value in (np.nan, np.inf, -1, -1e-30)]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_single_bad_number_is_named(name, value, n_classes):
+    """First row and last, in the first round and a later one."""
+    y, raw = random_rows(n_classes)
+    losses = (FocalLoss(), *(GHMLoss(density=density) for density in ("class", "bins", "window")))
+    for row in (0, -1):
+        given = {"y": y.astype(float), "raw": raw.copy(), "sample_weight": np.ones(len(y))}
+        given[name][row if given[name].ndim == 1 else (row, 1)] = value
+        for loss in losses:
+            for memory in (None, {"class_weight": np.ones(n_classes)}):
+                with pytest.raises(ValueError, match=rf"^{name}\b"):
+                    loss.gradient_hessian(**given, memory=memory)
+            with pytest.raises(ValueError, match=rf"^{name}\b"):
+                loss.value(**given)
+
+
+def test_weights_that_are_all_zero():
+    for call in (FocalLoss().resolve, FocalLoss().base_score):
+        with pytest.raises(ValueError, match="sample_weight must not be all zero"):
+            call([0, 1], [0, 0])
+
+
+def test_names_and_plain_data_of_no_loss():
+    for wrong in (None, 5, {}, {"type": ["FocalLoss"]}, {"type": "Focal"}, {"type": 3}, ["FocalLoss"]):
+        with pytest.raises(ValueError, match="loss in the file must be one of CrossEntropy, FocalLoss"):
+            from_plain(wrong)
+    assert named("focal") == FocalLoss()
+    assert named(FocalLoss(3)) == FocalLoss(3)
+    with pytest.raises(TypeError, match="loss must be a boostloss loss"):
+        named(3)
+    with pytest.raises(ValueError, match="or one of 'cross_entropy', 'balanced', 'focal', 'ghm', got 'foca'"):
+        named("foca")

@@ -516,6 +516,18 @@ def layouts(array):
 LAYOUTS = list(layouts(np.zeros(1)))
 
 
+@pytest.mark.parametrize("lies", LAYOUTS)
+@pytest.mark.parametrize("wide", [False, True])
+def test_every_layout_is_read_alike(lies, wide):
+    rng = np.random.default_rng(0)
+    y, raw, weight = rng.integers(0, 2, 20).astype(float), rng.normal(size=(20, 3)), rng.random(20)
+    raw = raw if wide else raw[:, 0]
+    given = [layouts(array)[lies] for array in (y, raw, weight)]
+    loss = FocalLoss(2.0)
+    same(loss.gradient_hessian(*given), loss.gradient_hessian(y, raw, weight), 0)
+    np.testing.assert_array_equal(loss.value(*given), loss.value(y, raw, weight))
+
+
 @given(st.data())
 def test_types_and_layouts_change_nothing(data):
     problem = data.draw(problems(st.integers(-8, 8), rows=(0, 200), every_class=False, weights=None))

@@ -6,8 +6,9 @@ With margin ``m = (2y-1) z``, all terms follow from ``e = exp(-|m|)``::
     -log p = max(-m, 0) + log1p(e)
     -log q = max( m, 0) + log1p(e)
 
-float32 scores are computed in float32, float64 scores in float64. Labels, scores and weights are
-looked at on the way, in the same SIMD code: a loop returns True if one of them is not allowed.
+float32 scores are computed in float32, float64 scores in float64. The gradient's loop looks at
+labels, scores and weights on its way, in the same SIMD code: it returns True if one of them is not
+allowed.
 """
 
 from __future__ import annotations
@@ -82,27 +83,24 @@ def gradient_kernel(slope: ScalarFunction, curvature: ScalarFunction) -> Callabl
     return binary_gradient
 
 
-def value_kernel(value: ScalarFunction) -> Callable[..., bool]:
-    """Compile the loop of a loss's ``value``."""
+def value_kernel(value: ScalarFunction) -> Callable[..., None]:
+    """Compile the loop of a loss's ``value``; its input has been checked."""
     stamp = SOURCE_STAMP
 
     @kernel
-    def binary_value(raw: Any, y: Any, weight: Any, class_numbers: Any, out: Any) -> bool:
-        bad = stamp != stamp  # False: read it, and numba sees that it changed
+    def binary_value(raw: Any, y: Any, weight: Any, class_numbers: Any, out: Any) -> None:
+        if stamp != stamp:  # never: read it, and numba sees that it changed
+            return
         class_weight, shape, limit = class_numbers
         for i in range(raw.shape[0]):
-            z, label = raw[i], y[i]
-            positive = label > 0
-            bad |= not (is_finite(z) & ((label == 0) | (label == 1)))
-            margin = z if positive else -z
+            positive = y[i] > 0
+            margin = raw[i] if positive else -raw[i]
             margin = min(margin, limit[1] if positive else limit[0])
             w = class_weight[1] if positive else class_weight[0]
             if weight is not None:
-                bad |= not (is_finite(weight[i]) & (weight[i] >= 0))
                 w = w * weight[i]
             p, q, loss_p, large, small = row_terms(margin)
             theta = shape[1] if positive else shape[0]
             out[i] = w * value(theta, p, q, loss_p, large, small)
-        return bad
 
     return binary_value

@@ -19,7 +19,7 @@ class Kernels(NamedTuple):
     """Compiled loops of one loss; gradient and slope return True if input is not allowed."""
 
     binary_gradient: Callable[..., bool]
-    binary_value: Callable[..., bool]
+    binary_value: Callable[..., None]
     softmax_slope: Callable[..., bool]
     softmax_value: Callable[..., None]
 

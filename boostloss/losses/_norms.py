@@ -16,12 +16,12 @@ from boostloss.losses._validation import Array
 def gradient_norms(
     y: Array, raw: Array, n_threads: int = 1, out: Array | None = None
 ) -> tuple[Array, bool]:
-    """Gradient norm q = 1 - p of each row, and whether a label or score is not allowed."""
+    """Gradient norm q = 1 - p of each row, and whether a softmax label or score is not allowed."""
     norms = np.empty(len(raw), dtype=raw.dtype) if out is None else out
     zeros = np.zeros(2 if raw.ndim == 1 else 1, dtype=raw.dtype)
     numbers = (zeros + 1, zeros, zeros - SMALLEST_LOG)
 
-    def work(start: int, stop: int) -> bool:
+    def work(start: int, stop: int) -> bool | None:
         if raw.ndim == 1:
             rows = slice(start, stop)
             return binary_norms(raw[rows], y[rows], None, numbers, norms[rows])

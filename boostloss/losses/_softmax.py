@@ -227,7 +227,7 @@ def value_kernel(value: ScalarFunction) -> Callable[..., None]:
 
     @kernel
     def softmax_value(n_rows_in_all: int, weight: Any, scratch: Any, out: Any) -> None:
-        if stamp != stamp:
+        if stamp != stamp:  # never: read it, and numba sees that it changed
             return
         _, numbers, _ = scratch
         for block in range(0, n_rows_in_all, BLOCK):

@@ -64,7 +64,7 @@ def as_raw(raw: ArrayLike) -> Array:
         raise ValueError(
             f"raw must have shape (n,) for binary or (n, K) with K >= 2 classes, got {array.shape}"
         )
-    array = array.astype(np.float32 if array.dtype == np.float32 else np.float64, copy=False)
+    array = np.asarray(array, np.float32 if array.dtype == np.float32 else np.float64)
     by_columns = array.ndim == 2 and array.flags.f_contiguous
     return array if by_columns else np.ascontiguousarray(array)
 
