@@ -71,10 +71,11 @@ def calling_booster() -> Any:
 
 def scores_of(call: Call, workers: Workers) -> Array:
     """Raw scores as an array; those of no rows get the shape that other workers' have."""
-    raw = as_raw(call.raw)
     if workers.alone:
-        return raw
-    mine = raw.shape[1] if raw.ndim == 2 and len(raw) else 0
+        return as_raw(call.raw)
+    # XGBoost hands out none as (0,), or from 3.4 on as (0, 0)
+    raw = as_raw(call.raw) if np.size(call.raw) else np.empty(0, np.float32)
+    mine = raw.shape[1] if raw.ndim == 2 else 0
     n_classes = int(workers.largest(np.array([mine]))[0])
     return raw.reshape(0, n_classes) if n_classes and not raw.size else raw
 
