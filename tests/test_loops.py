@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from boostloss.losses import _class_density, _harmonize, _tally, _turning
+from boostloss.losses import _class_density, _harmonize, _softmax, _tally, _turning
+from boostloss.losses._threads import WORTHWHILE
 
 SIZES = [0, 1, 511, 512, 513, 4095, 4096, 4097, 9000]
 
@@ -56,11 +57,18 @@ def test_nodes_are_exact_where_shares_are():
     n = 40_000
     norms = np.append(np.full(n, 0.6, np.float32), np.arange(65) / 64).astype(np.float32)
     norms[:n] = 23 / 64  # place 23/16 + 1/2: share 15/16 of the right node
+    norms = np.append(norms, np.float32((0.5 + 2**-19) / 4))  # the smallest share there is
     mass = _class_density.class_mass(norms, np.zeros(len(norms), np.float32), None, 2, 4)
     place = norms.astype(float) * 4 - 0.5
     want = [np.clip(1 - np.abs(np.clip(place, 0, 3) - k), 0, 1).sum() for k in range(4)]
     assert mass[0].tolist() == want
     assert mass[1].tolist() == [0, 0, 0, 0]
+
+
+def test_tally_counts_the_smallest_norm():
+    norms, y, sums = np.full(1, 2**-19, np.float32), np.zeros(1, np.float32), np.zeros(3)
+    _tally.tally(norms, y, norms, 1, 0.5, np.zeros(1, np.uint8), sums, np.zeros((1, 2)))
+    assert sums.tolist() == [1, 2**-19, 2**-19]
 
 
 def test_a_norm_at_the_limit_is_not_hard():
@@ -164,3 +172,24 @@ def test_weights_between_nodes():
     norms = np.array([0, 0.25, 0.5, 0.625, 0.75, 1])
     np.testing.assert_allclose(weights(norms, 0), [8, 8, 6, 5, 4, 4])
     np.testing.assert_allclose(weights(norms, 1), [3, 3, 2, 1.5, 1, 1])
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_scratch_is_as_large_as_a_chunk_needs(order):
+    """Blocks of 128 rows; few rows take little memory, many go through it in chunks."""
+    numbers = (np.ones(1, np.float32),) * 3
+
+    def matrix(n_rows, n_classes):
+        raw = np.zeros((n_rows, n_classes), np.float32, order=order)
+        return _softmax.Matrix(raw, np.zeros(n_rows, np.float32), numbers)
+
+    for n_rows, n_blocks in ((0, 0), (1, 1), (128, 1), (129, 2), (300, 3), (10**6, 32)):
+        got = matrix(n_rows, 3)
+        assert [len(scratch) // (128 * n_blocks or 1) for scratch in got.scratch] == (
+            [3, 13, 2] if n_rows else [0, 0, 0]
+        )
+        assert all(scratch.dtype == kind for scratch, kind in zip(got.scratch, "ffI", strict=True))
+    few, many = matrix(WORTHWHILE // 4 - 1, 4), matrix(WORTHWHILE // 4, 4)
+    assert len(few.chunks(0, few.n_rows)) == -(-few.n_rows // (32 * 128))
+    assert len(many.chunks(0, many.n_rows)) == -(-many.n_rows // (256 * 128))
+    assert few.chunks(100, 5000) == [(100, 100 + 32 * 128), (100 + 32 * 128, 5000)]

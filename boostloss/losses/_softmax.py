@@ -254,7 +254,7 @@ class Matrix:
         self.n_rows, self.n_classes = len(raw), np.uint64(raw.shape[1])
         dtype = class_numbers[0].dtype
         self.chunk = LONG_CHUNK if raw.size >= WORTHWHILE else CHUNK
-        n_blocks = -(-min(self.chunk, max(self.n_rows, 1)) // BLOCK)
+        n_blocks = -(-min(self.chunk, self.n_rows) // BLOCK)
         size = int(self.n_classes) * BLOCK * n_blocks
         self.scratch = (
             np.empty(size, dtype),
