@@ -54,7 +54,6 @@ COMPILED = {
     "_elementary": ("test_elementary.py",),
     "_jit": ("test_elementary.py", *(f"test_concurrency.py::test_{name}" for name in CACHE_TESTS)),
     "focal": ("test_exactness.py::test_binary",),
-    "_softmax": ("test_exactness.py::test_softmax",),
 }
 SECONDS = 60  # of the processor: another program's load must not look like a mutant's endless loop
 

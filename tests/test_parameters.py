@@ -443,3 +443,13 @@ def test_names_and_plain_data_of_no_loss():
         named(3)
     with pytest.raises(ValueError, match="or one of 'cross_entropy', 'balanced', 'focal', 'ghm', got 'foca'"):
         named("foca")
+
+
+def test_a_frozen_table_is_read_at_its_nodes():
+    """Three weights, at p = 1/4, 1/2 and 3/4; beyond, the weight is that of the end."""
+    frozen = FrozenGHM([0.0, 1.0, 0.5])
+    for p, log_weight, log_weight_of_other in ((0.25, 0.0, 0.5), (0.5, 1.0, 1.0), (0.75, 0.5, 0.0),
+                                               (0.9, 0.5, 0.0), (0.01, 0.0, 0.5)):  # fmt: skip
+        log_odds = np.log(p / (1 - p)) - log_weight + log_weight_of_other
+        got = frozen.posterior([np.log(p / (1 - p))])[0]
+        assert np.log(got / (1 - got)) == pytest.approx(log_odds, abs=1e-9)

@@ -134,13 +134,3 @@ if numba.config.DISABLE_JIT:  # the loops then run as Python, for a debugger or 
             return rounded_twice
         exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
         return type(rounded_twice)(float(exact))
-
-    def float_bits(x: Any) -> Any:
-        """Bits of a float as an integer of the same width."""
-        single = np.result_type(x) == np.float32
-        return np.asarray(x).view(np.int32 if single else np.int64)[()]
-
-    def float_from_bits(i: Any) -> Any:
-        """Float whose bits are the integer given; undoes :func:`float_bits`."""
-        single = np.result_type(i) == np.int32
-        return np.asarray(i).view(np.float32 if single else np.float64)[()]
