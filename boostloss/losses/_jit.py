@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-import numpy as np
 from numba.core import types
 from numba.core.caching import IndexDataCacheFile
 from numba.extending import intrinsic, register_jitable
