@@ -33,8 +33,8 @@ LOSS_TESTS := $(addprefix tests/test_,elementary.py parameters.py exactness.py p
 
 mutation: $(VENV)/ready-test
 	$(BIN)/python -m pip install --quiet --group mutation
-	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/mutation.py mutation.jsonl
 	$(BIN)/python tests/mutation.py mutation.jsonl
+	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/mutation.py mutation.jsonl
 	$(BIN)/python tests/mutation.py mutation.jsonl --report
 
 bench: $(VENV)/ready-bench

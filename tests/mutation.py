@@ -1,7 +1,7 @@
 """Mutation testing of ``boostloss/losses``: change one thing, and see whether a test fails.
 
+    python tests/mutation.py results.jsonl             # what is written for the compiler
     NUMBA_DISABLE_JIT=1 python tests/mutation.py results.jsonl
-    python tests/mutation.py results.jsonl             # what only the compiler shows
     python tests/mutation.py results.jsonl --report
 
 The changes are cosmic-ray's (``pip install --group mutation``). Its own runner starts Python anew
@@ -55,6 +55,7 @@ COMPILED = {
     "_jit": ("test_elementary.py", *(f"test_concurrency.py::test_{name}" for name in CACHE_TESTS)),
     "focal": ("test_exactness.py::test_binary",),
 }
+MODE = "interpreted" if os.environ.get("NUMBA_DISABLE_JIT") else "compiled"
 SECONDS = 60  # of the processor: another program's load must not look like a mutant's endless loop
 
 Visits = dict[tuple[str, int], set[str]]
@@ -262,10 +263,11 @@ def unchanged(tests: list[str], answers: Path) -> tuple[dict[str, float], Visits
     return answer["seconds"], {(name, line): set(by) for name, line, by in answer["visits"]}
 
 
-def run(todo: list[Mutant], tests: list[str], watched: bool, results: Path, n_jobs: int) -> None:
+def run(todo: list[Mutant], tests: list[str], results: Path, n_jobs: int) -> None:
     preload()
     answers = Path(tempfile.mkdtemp())
-    seconds, visits = unchanged(tests, answers) if watched else ({}, {})
+    tried = {mutant: row["tried"] for mutant, row in rows_of(results).items()}
+    seconds, visits = unchanged(tests, answers) if MODE == "interpreted" else ({}, {})
     kills: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     running: dict[int, tuple[Mutant, str, float]] = {}
     queue = collections.deque(todo)
@@ -286,6 +288,7 @@ def run(todo: list[Mutant], tests: list[str], watched: bool, results: Path, n_jo
             kills[mutant.module][by] += 1
             row = {**mutant._asdict(), "change": change, "outcome": outcome_of(status)}
             row |= {"seconds": round(time.monotonic() - since, 1), "by": by}
+            row["tried"] = [*tried.get(mutant, []), MODE]
             file.write(json.dumps(row) + "\n")
             file.flush()
 
@@ -319,33 +322,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("results", type=Path)
     parser.add_argument("--modules", nargs="+", default=None)
-    parser.add_argument("--survivors", action="store_true", help="try them again too")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--report", action="store_true")
     given = parser.parse_args()
     rows = rows_of(given.results)
     if given.report:
         return report(rows)
-    interpreted = bool(os.environ.get("NUMBA_DISABLE_JIT"))
-    modules = given.modules or sorted(path.stem for path in LOSSES.glob("[!_]*.py")) + sorted(
-        path.stem for path in LOSSES.glob("_[!_]*.py")
-    )
+    modules = given.modules or sorted(path.stem for path in LOSSES.glob("*.py"))
 
-    def open_questions(modules: list[str]) -> list[Mutant]:
-        again = not interpreted or given.survivors
+    def open_questions(module: str) -> list[Mutant]:
         return [
             mutant
-            for module in modules
             for mutant in mutants(module)
-            if mutant not in rows or (again and rows[mutant]["outcome"] != "killed")
+            if mutant not in rows
+            or (rows[mutant]["outcome"] == "survived" and MODE not in rows[mutant]["tried"])
         ]
 
-    if interpreted:
-        todo = open_questions([module for module in modules if module != "_elementary"])
-        return run(todo, list(TESTS), True, given.results, given.jobs)
+    if MODE == "interpreted":
+        todo = [mutant for module in modules for mutant in open_questions(module)]
+        return run(todo, list(TESTS), given.results, given.jobs)
     for module, tests in COMPILED.items():
         if module in modules:
-            run(open_questions([module]), list(tests), False, given.results, given.jobs)
+            run(open_questions(module), list(tests), given.results, given.jobs)
     return None
 
 
