@@ -218,6 +218,7 @@ def start(module: str, source: str, tests: list[str], plugin: Any, answers: Path
     (tree / "boostloss" / "losses" / f"{module}.py").write_text(source)
     os.environ["PYTHONPATH"] = str(tree)
     sys.path.insert(0, str(tree))
+    os.chdir(tree)
     os.setsid()
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
