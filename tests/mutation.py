@@ -91,6 +91,11 @@ HARMLESS = {
     r"\[0\]\.dtype": "all have one type",
     r"share\)$": "a correction of rounding, where the share is 1",
     r"numbers\[at \+ _SHAPE \+ i\], numbers\[at \+ _P": "no value of these losses looks at p",
+    r"^_MANTISSA": "the bit more is one that the exponent sets anyhow",
+    r"_HALVE32|halve = ": "where to halve: the polynomial holds a little further",
+    r"scale = \(float_bits": "the low bits of what is taken off, all that a shift leaves, are 0",
+    r"tables\[0\]": "all tables are the same there",
+    r"^    zeros = ": "a number more than classes",
     r"strict=True": "a guard for the next programmer",
     r"crossed = np.uint32\(0\)": "looks for crossings where there are none",
 }

@@ -241,6 +241,10 @@ def test_what_is_no_dask_data(two_workers, rows):
         class_counts(y, da.ones(ROWS, chunks=ROWS))
 
 
+@pytest.mark.skipif(
+    distributed.__version__.startswith("2024."),
+    reason="Dask of 2024 may wait for ever for a worker that is lost",
+)
 def test_a_worker_that_dies():
     """The engine's own error comes, and no hang."""
     rng = np.random.default_rng(0)

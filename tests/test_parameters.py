@@ -428,6 +428,8 @@ def test_a_single_bad_number_is_named(name, value, n_classes):
 
 
 def test_weights_that_are_all_zero():
+    with pytest.raises(ValueError, match="sample_weight must not be all zero"):
+        _validation.as_sample_weight([0.0, 0.0], 2)
     for call in (FocalLoss().resolve, FocalLoss().base_score):
         with pytest.raises(ValueError, match="sample_weight must not be all zero"):
             call([0, 1], [0, 0])

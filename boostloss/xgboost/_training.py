@@ -163,11 +163,15 @@ def native_params(params: Params, loss: Loss, counts: Array) -> tuple[Params, Lo
 def starting_score(
     loss: Loss, counts: Array, n_classes: int | None, softmax_floor: float = 0.0
 ) -> Any:
-    """The intercept as XGBoost takes it: a probability, or a list of raw scores as text."""
+    """The intercept as XGBoost takes it: a probability, or a list of raw scores as text.
+
+    Those sum to 0, as XGBoost's own do: softmax sees differences alone.
+    """
     score = loss.base_score(np.arange(len(counts)), counts, n_classes=n_classes)
     if n_classes is None:
         return float(1.0 / (1.0 + np.exp(-np.float64(score))))
-    return str(np.log(np.exp(score) + softmax_floor).tolist())
+    scores = np.log(np.exp(score) + softmax_floor)
+    return str((scores - scores.mean()).tolist())
 
 
 def default_metric(
