@@ -46,6 +46,14 @@ def test_equals_the_built_in(problem, loss):
     np.testing.assert_allclose(ours.predict(valid), theirs.predict(valid), rtol=0, atol=1e-6)
 
 
+def test_intercept_of_several_classes_sums_to_zero(problem):
+    scores = json.loads(intercept(bx.train(PARAMS, data(problem)[0], 1, loss=bl.FocalLoss())))
+    if problem.n_classes > 2:
+        assert len(scores) == problem.n_classes
+        assert sum(scores) == pytest.approx(0, abs=1e-5)
+        assert max(scores) - min(scores) > 1
+
+
 def test_float_class_weight_is_scale_pos_weight(binary):
     train, valid = data(binary)
     start = {"base_score": 0.2, **native(binary)}
