@@ -287,7 +287,12 @@ caching._CacheLocator.ensure_cache_path = refuse
 from boostloss import FocalLoss
 gradient, _ = FocalLoss(2).gradient_hessian([0, 1], [0.0, 0.0])
 assert gradient[0] > 0
+assert FocalLoss(2)._kernels.binary_gradient.targetoptions["nogil"]
 """
+
+
+def test_loops_let_other_threads_run():
+    assert FocalLoss(2)._kernels.binary_gradient.targetoptions["nogil"]
 
 
 def test_an_install_folder_that_cannot_be_written():
