@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
@@ -8,6 +9,7 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
+from packaging.version import Version
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -74,6 +76,8 @@ def test_stored_outputs(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, kernels, tmp_path):
+    if "shap" in path.stem and Version(version("shap")) < Version("0.50"):
+        pytest.skip("shap before 0.50 cannot read the intercept of XGBoost 3.1 and newer")
     notebook = _read(path)
     client = NotebookClient(
         notebook,
