@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss
+from boostloss.losses import AsymmetricLoss, CrossEntropy, FocalLoss, GHMLoss
 from boostloss.metrics import (
     balanced_ce_metric,
     focal_metric,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsymmetricLoss",
     "CrossEntropy",
     "FocalLoss",
     "GHMLoss",

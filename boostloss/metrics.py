@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.special import logit
 
-from boostloss import _engine_call
-from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
-from boostloss.losses._validation import Array, check_choice
-from boostloss.losses._workers import Workers
+from boostloss import engine_call
+from boostloss.calling_booster import calling_booster
+from boostloss.losses import ALONE, CrossEntropy, FocalLoss, GHMLoss, Loss, Workers
+from boostloss.losses.validation import Array, check_choice
 
 
 class MetricValue(float):
@@ -79,17 +79,17 @@ class Metric:
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> Any:
         """``f(raw, data_set)`` as engines call, or ``f(y, raw, sample_weight)``."""
-        workers = _engine_call.workers_of(_engine_call.calling_booster())
-        call = workers.together(_engine_call.read, first, second, sample_weight)
+        workers = workers_now()
+        call = workers.together(engine_call.read, first, second, sample_weight)
         value = self._mean(call, workers)
         if call.data_set is None:
             return MetricValue(value, self.__name__)
-        if _engine_call.engine_of(call.data_set) == "lightgbm":
+        if engine_call.engine_of(call.data_set) == "lightgbm":
             return self.__name__, value, False
         return self.__name__, value
 
-    def _mean(self, call: _engine_call.Call, workers: Workers) -> float:
-        raw, given = _engine_call.scores_of(call, workers), call.sample_weight
+    def _mean(self, call: engine_call.Call, workers: Workers) -> float:
+        raw, given = engine_call.scores_of(call, workers), call.sample_weight
         if self.scores == "probability":
             raw = _raw_of(raw)
         if self.posterior:
@@ -104,9 +104,9 @@ class Metric:
             raise ValueError("y must hold at least one row: there is no mean without")
         return float(sums[0] / sums[1])
 
-    def _log_loss(self, call: _engine_call.Call, raw: Array, workers: Workers) -> Array:
-        frozen = self.loss.frozen(call.y, raw, call.sample_weight, workers=workers)
-        y, probability = np.asarray(call.y).astype(np.intp), frozen.posterior(raw)
+    def _log_loss(self, call: engine_call.Call, raw: Array, workers: Workers) -> Array:
+        fitted = self.loss.fit(call.y, raw, call.sample_weight, workers=workers)
+        y, probability = np.asarray(call.y).astype(np.intp), fitted.posterior(raw)
         if probability.ndim == 2:
             given = probability[np.arange(len(y)), y]
         else:
@@ -116,6 +116,14 @@ class Metric:
 
     def __repr__(self) -> str:
         return f"{'posterior_log_loss' if self.posterior else 'metric'}({self.loss!r})"
+
+
+def workers_now() -> Workers:
+    """The processes that evaluate together: those of an XGBoost booster on the stack."""
+    if engine_call.xgboost_workers().alone:
+        return ALONE
+    found = engine_call.engine_of(calling_booster()) == "xgboost"
+    return engine_call.xgboost_workers() if found else ALONE
 
 
 def _raw_of(probability: Array) -> Array:

@@ -3,19 +3,82 @@
 from __future__ import annotations
 
 import copy
+import warnings
 import weakref
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 
-from boostloss import _engine_call
-from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
-from boostloss.losses._base import Memory
-from boostloss.losses._class_weight import needs_counts
-from boostloss.losses._threads import WORTHWHILE
-from boostloss.losses._validation import Array, as_labels, as_sample_weight, n_classes_of
-from boostloss.losses._workers import ALONE, Workers
-from boostloss.recorder import TALLY_COST, Recorder, check_recorder
+from boostloss import engine_call
+from boostloss.calling_booster import calling_booster
+from boostloss.losses import ALONE, CrossEntropy, FocalLoss, GHMLoss, Loss, TrainingRun, Workers
+from boostloss.losses.class_weight import needs_counts
+from boostloss.losses.validation import Array, as_labels, as_sample_weight, n_classes_of
+from boostloss.recorder import RECORDING_COST, Recorder, Recording, check_recorder
+
+MANY_SCORES = 1 << 22
+"""Scores from which the number of threads is asked for; with fewer one is the fastest."""
+
+
+@dataclass
+class ObjectiveRun(TrainingRun):
+    """A :class:`~boostloss.losses.TrainingRun`, and what the objective keeps beside it.
+
+    Attributes
+    ----------
+    engine : {"xgboost", "lightgbm"} or None
+        Who trains.
+    cannot_sum : bool
+        Whether there are other machines, to which nothing sums.
+    stated_threads : int
+        The engine's number of threads; 0 if none is stated.
+    threads_known : bool
+        Whether ``n_threads`` has been found.
+    call : tuple or None
+        Weak reference to the last round's data set, its labels and weights: an engine copies them
+        at each call.
+    owns_outputs : bool
+        Whether nobody else holds the arrays of a former round: many scores are then written to
+        the same ones.
+    outputs : dict
+        Those arrays.
+    recording : Recording or None
+        The recorder's notes of this run.
+    """
+
+    engine: str | None = None
+    cannot_sum: bool = False
+    stated_threads: int = 0
+    threads_known: bool = False
+    call: tuple[Any, Any, Any] | None = None
+    owns_outputs: bool = False
+    outputs: dict[str, Array] = field(default_factory=dict)
+    recording: Recording | None = None
+
+    def remember(self, call: engine_call.Call) -> None:
+        """Keep the labels and weights of a data set."""
+        if call.data_set is not None:
+            self.call = (weakref.ref(call.data_set), call.y, call.sample_weight)
+
+    def remembered(self, raw: Any, data_set: Any) -> engine_call.Call | None:
+        """The call that ``f(raw, data_set)`` is, if the data set is that of the last round."""
+        if self.call is None or self.call[0]() is not data_set:
+            return None
+        return engine_call.Call(self.call[1], raw, self.call[2], data_set)
+
+    def outputs_like(self, raw: Array) -> dict[str, Array]:
+        """Arrays to write to, where making fresh ones takes longer than the loss.
+
+        That is so from some 4 million rows on: the system's work on new pages does not share out
+        to threads either.
+        """
+        if not self.owns_outputs or raw.size < MANY_SCORES:
+            return {}
+        if not self.outputs or self.outputs["gradient_out"].shape != raw.shape:
+            names = ("gradient_out", "hessian_out")
+            self.outputs = {name: np.empty_like(raw, dtype=np.float32) for name in names}
+        return self.outputs
 
 
 class Objective:
@@ -39,6 +102,9 @@ class Objective:
     An engine's constant start and link are its own: give ``xgb.train`` the parameter
     ``{"objective": "binary:logistic"}`` beside ``obj=``, or use
     :func:`boostloss.xgboost.train` and :func:`boostloss.lightgbm.train`, which do all of it.
+
+    Labels and weights of a data set are read once in a training: one that is changed on the data
+    set meanwhile is not seen.
     """
 
     def __init__(self, loss: Loss, *, recorder: Recorder | None = None) -> None:
@@ -47,7 +113,7 @@ class Objective:
         self.loss = loss
         self.recorder = check_recorder(recorder)
         self.__name__ = f"{loss.name}_objective"
-        self._memories: weakref.WeakKeyDictionary[Any, Memory] = weakref.WeakKeyDictionary()
+        self._runs: weakref.WeakKeyDictionary[Any, ObjectiveRun] = weakref.WeakKeyDictionary()
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> tuple[Array, Array]:
         """``f(raw, data_set)`` as engines call, or ``f(y, raw, sample_weight)``.
@@ -56,54 +122,80 @@ class Objective:
         -------
         gradient, hessian : float32 arrays of the raw scores' shape
         """
-        booster = _engine_call.calling_booster()
         try:
-            return self._gradient_hessian(booster, first, second, sample_weight)
+            return self._gradient_hessian(first, second, sample_weight)
         except Exception:
-            _engine_call.leave_network(booster)
+            engine_call.leave_network(calling_booster())
             raise
 
     def _gradient_hessian(
-        self, booster: Any, first: Any, second: Any, sample_weight: Any
+        self, first: Any, second: Any, sample_weight: Any
     ) -> tuple[Array, Array]:
-        workers = _engine_call.workers_of(booster)
-        call = workers.together(_engine_call.read, first, second, sample_weight)
-        run = booster if booster is not None else call.data_set
-        memory = {} if run is None else self._memories.setdefault(run, {})
-        if "checked" not in memory and _engine_call.cannot_sum(booster):
-            check_sums_needed(self.loss)
-            _check_resolved(self.loss)
-            memory["checked"] = True  # this machine may hold one class only
-        if "checked" not in memory:
-            check_two_classes(call.y, workers)
-            _check_some_weight(call.sample_weight, np.size(call.y), workers)
-            memory["checked"] = True
-            self._release_outputs()
-        raw = _engine_call.scores_of(call, workers)
-        n_classes = n_classes_of(raw)
-        factor = _engine_call.hessian_factor(_engine_call.engine_of(run), n_classes)
-        worthwhile = WORTHWHILE if self.recorder is None else WORTHWHILE // TALLY_COST
-        if raw.size >= worthwhile and "n_threads" not in memory:
-            memory["n_threads"] = _engine_call.thread_limit(run)
+        run = self._run_of(second)
+        call = run.remembered(first, second)
+        if call is None:
+            call = run.workers.together(engine_call.read, first, second, sample_weight)
+            if run.given is None:
+                self._check_first_round(call, run)
+            run.remember(call)
+        raw = engine_call.scores_of(call, run.workers)
+        cost = 1 if self.recorder is None else RECORDING_COST
+        if raw.size * cost >= MANY_SCORES and not run.threads_known:
+            run.n_threads, run.threads_known = engine_call.thread_limit(run.stated_threads), True
         gradient, hessian = self.loss.gradient_hessian(
             call.y,
             raw,
             call.sample_weight,
-            factor=factor,
-            memory=memory,
-            n_threads=memory.get("n_threads", 1),
-            workers=workers,
+            factor=engine_call.hessian_factor(run.engine, n_classes_of(raw)),
+            run=run,
+            **run.outputs_like(raw),
         )
         if self.recorder is not None:
-            self.recorder.see(call.y, raw, gradient, memory)
+            run.recording = self.recorder.record(run.recording, run, raw, gradient)
         return gradient, hessian
 
-    def _release_outputs(self) -> None:
-        """Whoever keeps a model need not keep the gradients of its last round."""
-        for reference in self._memories.keyrefs():
-            run = reference()
-            if run is not None:
-                self._memories.get(run, {}).pop("outputs", None)
+    def _run_of(self, data: Any) -> ObjectiveRun:
+        """The run of the booster on the stack, else of the data set, else one for this call."""
+        booster = calling_booster()
+        key = data if booster is None and hasattr(data, "get_label") else booster
+        run = None if key is None else self._runs.get(key)
+        if run is None:
+            run = ObjectiveRun(engine=engine_call.engine_of(key))
+            if booster is None:
+                self._warn_of_unknown_run(data)
+            else:
+                run.cannot_sum = engine_call.cannot_sum(booster)
+                run.stated_threads = engine_call.stated_threads(booster)
+                # only a booster on the stack is sure to be trained by all workers just now
+                if run.engine == "xgboost":
+                    run.workers = engine_call.xgboost_workers()
+            if key is not None:
+                self._runs[key] = run
+        return run
+
+    def _warn_of_unknown_run(self, data: Any) -> None:
+        matters = {
+            "momentum": bool(getattr(self.loss, "momentum", 0)),
+            "recorder": self.recorder is not None,
+            "several workers": not engine_call.xgboost_workers().alone,
+            "softmax on LightGBM": engine_call.looks_like_lightgbm(data),
+        }
+        concerned = [name for name, does in matters.items() if does]
+        if concerned:
+            warnings.warn(
+                f"no training was found that calls this objective, which matters for "
+                f"{', '.join(concerned)}: use boostloss.xgboost.train, boostloss.lightgbm.train or "
+                "a boostloss classifier, which know theirs",
+                stacklevel=4,
+            )
+
+    def _check_first_round(self, call: engine_call.Call, run: ObjectiveRun) -> None:
+        if run.cannot_sum:  # this machine may hold one class only
+            check_sums_needed(self.loss)
+            _check_counted(self.loss)
+        else:
+            check_two_classes(call.y, run.workers)
+            _check_some_weight(call.sample_weight, np.size(call.y), run.workers)
 
     def __repr__(self) -> str:
         return f"objective({self.loss!r})"
@@ -113,14 +205,76 @@ class Objective:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Objective:
-        return Objective(copy.deepcopy(self.loss, memo), recorder=self.recorder)
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        made = copy.copy(self)
+        made.loss = copy.deepcopy(self.loss, memo)
+        made._forget()
+        return made
 
     def __getstate__(self) -> dict[str, Any]:
         return {"loss": self.loss}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["loss"])  # type: ignore[misc]
+
+    def _forget(self) -> None:
+        self._runs = weakref.WeakKeyDictionary()
+
+
+class TrainingObjective(Objective):
+    """The objective of one training, which knows its run; see :func:`training_objective`."""
+
+    def __init__(
+        self, loss: Loss, engine: str, n_threads: int = 0, recorder: Recorder | None = None
+    ) -> None:
+        super().__init__(loss, recorder=recorder)
+        self.engine = engine
+        self.n_threads = n_threads
+        self._only_run: ObjectiveRun | None = None
+
+    def _run_of(self, data: Any) -> ObjectiveRun:
+        """The run of a data set (of a fold), or the only one."""
+        of_data = hasattr(data, "get_label")
+        run = self._runs.get(data) if of_data else self._only_run
+        if run is None:
+            workers = engine_call.xgboost_workers() if self.engine == "xgboost" else ALONE
+            run = ObjectiveRun(
+                workers, engine=self.engine, stated_threads=self.n_threads, owns_outputs=True
+            )
+            if of_data:
+                self._runs[data] = run
+            else:
+                self._only_run = run
+        return run
+
+    def _check_first_round(self, call: engine_call.Call, run: ObjectiveRun) -> None:
+        """Whoever made this objective has looked at the labels of all rows."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"loss": self.loss, "engine": self.engine, "n_threads": self.n_threads}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._only_run = None
+
+
+def training_objective(
+    loss: Loss, engine: str, *, n_threads: int = 0, recorder: Recorder | None = None
+) -> TrainingObjective:
+    """Objective for one training, or one ``cv``, whose labels its maker has checked.
+
+    Parameters
+    ----------
+    loss : Loss
+    engine : {"xgboost", "lightgbm"}
+    n_threads : int, default=0
+        What the engine's parameters state; 0 if nothing.
+    recorder : Recorder, optional
+    """
+    return TrainingObjective(loss, engine, n_threads, recorder)
 
 
 def check_two_classes(y: Any, workers: Workers = ALONE) -> None:
@@ -136,7 +290,7 @@ def check_sums_needed(loss: Loss) -> None:
     """Raise for a loss that must know all rows, where nothing sums over the machines."""
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
-    if loss.weights_move:
+    if loss.depends_on_all_scores:
         raise ValueError(
             "loss must not be GHM with LightGBM on several machines: its density is that of all "
             "rows in every round, and LightGBM gives Python no way to sum over them; use XGBoost "
@@ -144,13 +298,14 @@ def check_sums_needed(loss: Loss) -> None:
         )
 
 
-def _check_resolved(loss: Loss) -> None:
+def _check_counted(loss: Loss) -> None:
     """Raise for class weights that each machine would count on its own rows."""
     if needs_counts(loss.class_weight):
         raise ValueError(
             f"class_weight={loss.class_weight!r} must be counted on all rows, and LightGBM gives "
             "Python no way to sum over several machines: give the objective "
-            "loss.resolve(*boostloss.dask.class_counts(y)), or use boostloss.lightgbm.dask_train"
+            "loss.fit(y, sample_weight=counts).loss, with labels and counts of "
+            "boostloss.dask.class_counts(y), or use boostloss.lightgbm.dask_train"
         )
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from boostloss.losses._norms import gradient_norms
-from boostloss.losses._tally import FIELDS, of_true_class, tally
-from boostloss.losses._threads import in_parts
-from boostloss.losses._validation import Array, check_integer, check_number, n_classes_of
+from boostloss.losses import TrainingRun, gradient_norms
+from boostloss.losses.validation import Array, check_integer, check_number, n_classes_of
 
-TALLY_COST = 8
+RECORDING_COST = 8
 """What a row takes here, in scores of cross-entropy: a second thread pays the sooner."""
 
 
@@ -94,7 +92,7 @@ class Run:
         return f"Run({len(self._rounds)} rounds, {self.n_classes} classes, {self.bins} bins)"
 
     def _table(self) -> Array:
-        shape = (len(self._sums), self.n_classes, self.bins, FIELDS)
+        shape = (len(self._sums), self.n_classes, self.bins, 3)
         return np.reshape(self._sums, shape)
 
     def _crossings(self) -> Array:
@@ -109,36 +107,8 @@ class Run:
         shares: Array = self._crossings()[..., direction] / np.maximum(rows, 1.0)
         return shares
 
-    def _add(
-        self, y: Array, raw: Array, gradient: Array, max_rounds: int, memory: dict[str, Any]
-    ) -> None:
-        rows = memory.get("recorded_rows")
-        if rows is None or rows.norms.shape != y.shape:
-            rows = memory["recorded_rows"] = _Rows.like(raw, gradient)
-        if raw.dtype != np.float32:
-            np.copyto(rows.scores, raw)
-            raw = rows.scores
-        gradient_norms(y, raw, memory.get("n_threads", 1), rows.norms)
-        if not self._seen:
-            np.greater(rows.norms, self.hard, out=rows.was_hard, casting="unsafe")
-        slopes = gradient
-        if gradient.ndim == 2:
-            slopes = rows.slopes
-            of_true_class(gradient, y, slopes)
-
-        def work(start: int, stop: int) -> tuple[Array, Array]:
-            some = slice(start, stop)
-            sums = np.zeros(self.n_classes * self.bins * FIELDS)
-            moved = np.zeros((self.n_classes, 2))
-            tally(
-                rows.norms[some], y[some], slopes[some], self.bins, self.hard,
-                rows.was_hard[some], sums, moved,
-            )  # fmt: skip
-            return sums, moved
-
-        done = in_parts(work, len(y), len(y) * TALLY_COST, memory.get("n_threads", 1))
-        sums = sum(part for part, _ in done)
-        moved = sum(part for _, part in done)
+    def _add(self, sums: Array, moved: Array, max_rounds: int) -> None:
+        """Add a round's sums (K, bins, 3) and crossings (K, 2)."""
         self._pending = moved if self._pending is None else self._pending + moved
         if self._seen % self._every == 0:
             self._rounds.append(self._seen)
@@ -162,26 +132,46 @@ class Run:
         self._moved = moved  # type: ignore[assignment]
 
 
-class _Rows(NamedTuple):
-    """What is kept of each row from round to round; gone with the training."""
+class Recording:
+    """What a recorder keeps of each row from round to round; gone with the training."""
 
-    scores: Array
-    """In float32, which takes half the time and is exact enough to be counted."""
-
-    norms: Array
-    slopes: Array
-    was_hard: Array
-
-    @classmethod
-    def like(cls, raw: Array, gradient: Array) -> _Rows:
-        n_slopes = len(raw) if gradient.ndim == 2 else 0
+    def __init__(self, run: Run, raw: Array, gradient: Array) -> None:
+        n_rows, n_slopes = len(raw), len(raw) if gradient.ndim == 2 else 0
+        self.run = run
+        # in float32, which takes half the time and is exact enough to be counted
         given = raw.dtype == np.float32
-        return cls(
-            np.empty(0, np.float32) if given else np.empty_like(raw, np.float32),
-            np.empty(len(raw), np.float32),
-            np.empty(n_slopes, gradient.dtype),
-            np.empty(len(raw), np.uint8),
-        )
+        self.scores = None if given else np.empty_like(raw, np.float32)
+        self.norms = np.empty(n_rows, np.float32)
+        self.slopes = np.empty(n_slopes, gradient.dtype)
+        self.was_hard: Array | None = None
+
+    def sums(
+        self, y: Array, raw: Array, gradient: Array, n_threads: int
+    ) -> tuple[Array, Array]:
+        """Rows, norms and slopes in each class's bins (K, bins, 3), and crossings (K, 2)."""
+        from boostloss.kernels import histogram as kernels
+
+        run, slopes = self.run, gradient
+        if self.scores is not None:
+            np.copyto(self.scores, raw)
+            raw = self.scores
+        gradient_norms(y, raw, n_threads, self.norms)
+        if gradient.ndim == 2:
+            slopes = self.slopes
+            kernels.of_true_class(gradient, y, slopes)
+        moved = np.zeros((run.n_classes, 2))
+        if self.was_hard is None:
+            self.was_hard = (self.norms > run.hard).astype(np.uint8)
+        else:
+            kernels.count_crossings(self.norms, y, run.hard, self.was_hard, moved)
+        counted = kernels.histogram(
+            self.norms, y, None, kernels.Grid.of(run.bins, 0.0, run.bins), run.n_classes,
+            slopes=slopes, n_threads=n_threads, cost=RECORDING_COST,
+        )  # fmt: skip
+        cell = np.arange(run.bins + 1)
+        counted[..., 1] = (cell * counted[..., 0] + counted[..., 1]) / run.bins
+        counted[:, -2] += counted[:, -1]  # norm 1 belongs to the last bin
+        return counted[:, :-1], moved
 
 
 class Recorder:
@@ -245,12 +235,20 @@ class Recorder:
             raise ValueError("recorder has no run: give it as recorder= and train first")
         return self.runs[-1]
 
-    def see(self, y: Array, raw: Array, gradient: Array, memory: dict[str, Any]) -> None:
-        """Record one round; ``memory`` is what the objective keeps of this training run."""
-        if "recorded" not in memory:
-            memory["recorded"] = Run(self.hard, self.bins, n_classes_of(raw))
-            self.runs.append(memory["recorded"])
-        memory["recorded"]._add(np.asarray(y), raw, gradient, self.max_rounds, memory)
+    def record(
+        self, recording: Recording | None, training: TrainingRun, raw: Array, gradient: Array
+    ) -> Recording:
+        """Record one round of a training; the recording that its next round is to give back."""
+        y = training.y
+        assert y is not None
+        if recording is None or recording.norms.shape != y.shape:
+            run = Run(self.hard, self.bins, n_classes_of(raw)) if recording is None else recording.run
+            recording = Recording(run, raw, gradient)
+        if recording.run not in self.runs:
+            self.runs.append(recording.run)
+        sums, moved = recording.sums(y, raw, gradient, training.n_threads)
+        recording.run._add(sums, moved, self.max_rounds)
+        return recording
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Recorder:
         return self  # LightGBM trains with a deep copy of the objective

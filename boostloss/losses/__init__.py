@@ -1,19 +1,38 @@
-"""The mathematics: losses with values, derivatives, intercepts and posteriors. No engine."""
+"""The mathematics: losses with values, derivatives, intercepts and posteriors. No engine.
 
-from boostloss.losses._base import Loss
-from boostloss.losses._catalogue import from_plain, to_plain
-from boostloss.losses._class_density import ClassWeights
+A loss is one file. ``base`` has what all of them share and hands their scalar functions to
+:mod:`boostloss.kernels`; ``fitted`` holds the numbers that a loss took from its training rows;
+``run`` what one training remembers; ``registry`` knows the losses by name.
+"""
+
+from typing import Any
+
+from boostloss.kernels import Row, scalar
+from boostloss.losses.asymmetric import AsymmetricLoss
+from boostloss.losses.base import Loss, gradient_norms, warn_of_former_name
 from boostloss.losses.cross_entropy import CrossEntropy
+from boostloss.losses.fitted import FittedLoss
 from boostloss.losses.focal import FocalLoss
-from boostloss.losses.ghm import GHMLoss, GradientWeights
+from boostloss.losses.ghm import GHMLoss, NormWeights, WindowWeights
+from boostloss.losses.registry import named, names, register
+from boostloss.losses.run import ALONE, TrainingRun, Workers
 
 __all__ = [
-    "ClassWeights",
+    "ALONE",
+    "AsymmetricLoss",
     "CrossEntropy",
+    "FittedLoss",
     "FocalLoss",
     "GHMLoss",
-    "GradientWeights",
     "Loss",
-    "from_plain",
-    "to_plain",
+    "NormWeights",
+    "Row",
+    "TrainingRun",
+    "WindowWeights",
+    "Workers",
+    "gradient_norms",
+    "named",
+    "names",
+    "register",
+    "scalar",
 ]

@@ -4,29 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from boostloss.losses._base import Loss
-from boostloss.losses._jit import inlined
-from boostloss.losses._kernels import compile_loss
-from boostloss.losses._validation import Array
+from boostloss.kernels import Row, scalar
+from boostloss.losses.base import Loss
+from boostloss.losses.registry import register
 
 
-@inlined
-def _slope(theta: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any) -> Any:
-    return q
-
-
-@inlined
-def _curvature(theta: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any, slope: Any) -> Any:
-    return p * q
-
-
-@inlined
-def _value(theta: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any) -> Any:
-    return loss_p
-
-
+@register
 class CrossEntropy(Loss):
     r"""Cross-entropy ``w_y u`` with ``u = -log p``; class weights make it balanced.
 
@@ -61,18 +44,29 @@ class CrossEntropy(Loss):
     [ 0.333  0.333  0.333 -1.   ]
     """
 
-    _kernels = compile_loss(_slope, _curvature, _value)
     name = "cross_entropy"
 
     def __init__(self, *, class_weight: Any = None, beta: float = 0.9999) -> None:
         self.class_weight = class_weight
         self.beta = beta
-        self._check_params()
+        self.check_params()
 
-    def _in_double(self, n_dimensions: int) -> bool:
-        # rounded once only, softmax grows XGBoost's own trees (digits, 139 rounds: probabilities
-        # 6e-7 apart); from float32, faster, a split that nearly ties went the other way (.22)
-        return n_dimensions == 2
+    @scalar
+    def value(row: Row) -> Any:  # type: ignore[override]
+        return row.neg_log_p
 
-    def _log_weight(self, log_p: Array, log_q: Array, label: Any) -> Array:
-        return np.zeros_like(log_p)
+    @scalar
+    def slope(row: Row) -> Any:
+        return row.q
+
+    @scalar
+    def log_weight(row: Row) -> Any:
+        return 0.0
+
+    def needs_float64(self, softmax: bool, of_value: bool = False) -> bool:
+        """Softmax does.
+
+        Rounded once only, it grows XGBoost's own trees (digits, 139 rounds: probabilities 6e-7
+        apart); from float32, faster, a split that nearly ties went the other way (0.22).
+        """
+        return softmax and not of_value

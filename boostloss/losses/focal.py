@@ -6,59 +6,18 @@ from typing import Any, Self
 
 import numpy as np
 
-from boostloss.losses._base import Loss
-from boostloss.losses._elementary import exp_nonpositive
-from boostloss.losses._jit import fma, inlined
-from boostloss.losses._kernels import compile_loss
-from boostloss.losses._validation import SMALLEST, Array, check_choice, check_number
-from boostloss.losses._workers import ALONE, Workers
-
-
-@inlined
-def _power(gamma: Any, large: Any, small: Any) -> Any:
-    """``q**gamma = exp(-gamma (large + small))``, any gamma >= 0.
-
-    The exponent reaches 69 where the result is still 1e-30: rounding it to float32 alone
-    would cost 4e-6, so the rounding errors of product and sum are carried along.
-    """
-    product = -gamma * large
-    product_error = fma(-gamma, large, -product)
-    smaller = -gamma * small
-    exponent = product + smaller
-    sum_error = smaller - (exponent - product)
-    return exp_nonpositive(exponent, product_error + sum_error)
-
-
-@inlined
-def _slope(gamma: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any) -> Any:
-    return _power(gamma, large, small) * (q + gamma * p * loss_p)
-
-
-@inlined
-def _reweighted(gamma: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any, slope: Any) -> Any:
-    return slope * p
-
-
-@inlined
-def _exact(gamma: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any, slope: Any) -> Any:
-    inner = q + gamma * (q + q + loss_p * (gamma * p - q))
-    return max(_power(gamma, large, small) * p * inner, FLOOR)
-
-
-@inlined
-def _value(gamma: Any, p: Any, q: Any, loss_p: Any, large: Any, small: Any) -> Any:
-    return _power(gamma, large, small) * loss_p
-
+from boostloss.kernels import Row, RowFunctions, q_power, scalar
+from boostloss.losses.base import Loss
+from boostloss.losses.registry import register
+from boostloss.losses.validation import SMALLEST, Array, check_choice, check_number
 
 FLOOR = 1e-16
 """Least exact curvature: positive, so that engines never divide by zero or step uphill."""
 
-SMALLEST_NORMAL = np.finfo(np.float64).tiny
-
-_REWEIGHTED = compile_loss(_slope, _reweighted, _value)
-_EXACT = compile_loss(_slope, _exact, _value)
+TINY = float(np.finfo(np.float64).tiny)
 
 
+@register
 class FocalLoss(Loss):
     r"""Focal loss ``w_y q**gamma u`` with ``u = -log p`` and ``q = 1 - p``.
 
@@ -117,14 +76,35 @@ class FocalLoss(Loss):
         self.class_weight = class_weight
         self.beta = beta
         self.hessian = hessian
-        self._check_params()
+        self.check_params()
 
-    @property
-    def _kernels(self) -> Any:  # type: ignore[override]
-        return _EXACT if self.hessian == "exact" else _REWEIGHTED
+    @scalar
+    def value(row: Row, gamma: Any) -> Any:  # type: ignore[override]
+        return q_power(row, gamma) * row.neg_log_p
 
-    def _check_params(self) -> None:
-        super()._check_params()
+    @scalar
+    def slope(row: Row, gamma: Any) -> Any:
+        return q_power(row, gamma) * (row.q + gamma * row.p * row.neg_log_p)
+
+    @scalar
+    def curvature(row: Row, gamma: Any) -> Any:
+        inner = row.q + gamma * (row.q + row.q + row.neg_log_p * (gamma * row.p - row.q))
+        return max(q_power(row, gamma) * row.p * inner, FLOOR)
+
+    @scalar
+    def log_weight(row: Row, gamma: Any) -> Any:
+        # w = q**gamma (1 + gamma p u / q), where u / q -> 1 as q -> 0
+        ratio = (row.neg_log_p + TINY) / (row.q + TINY)
+        return -gamma * row.neg_log_q + np.log1p(gamma * row.p * ratio)
+
+    def row_functions(self) -> RowFunctions:
+        """The exact curvature only where it is asked for."""
+        exact = self.hessian == "exact"
+        return self.functions if exact else self.functions._replace(curvature=None)
+
+    def check_params(self) -> None:
+        """Raise if a parameter is out of its range."""
+        super().check_params()
         check_choice("hessian", self.hessian, ("reweighted", "exact"))
         for gamma in np.atleast_1d(np.asarray(self.gamma, dtype=object)):
             check_number("gamma (one, or one for each class)", gamma, 0.0)
@@ -136,19 +116,22 @@ class FocalLoss(Loss):
                     f"and class_weight={self.class_weight!r}"
                 )
 
-    def _shape(self, n_classes: int) -> Array:
-        gamma = np.asarray(self.gamma, dtype=np.float64)
-        if gamma.ndim and len(gamma) != n_classes:
-            raise ValueError(
-                f"gamma must be one number or one for each of {n_classes} classes, got {len(gamma)}"
-            )
-        return np.array(np.broadcast_to(gamma, n_classes))
+    def shape_params(self, n_classes: int) -> dict[str, Any]:
+        """Gamma."""
+        return {"gamma": self.gamma}
 
-    def _class_weight(
-        self, y: Array, sample_weight: Array | None, n_classes: int, workers: Workers = ALONE
-    ) -> Array:
+    def tail_power(self, n_classes: int) -> Any:
+        """Easy rows: ``w q ~ q**(1 + gamma)``."""
+        return 1.0 + np.asarray(self.gamma, dtype=np.float64)
+
+    def needs_float64(self, softmax: bool, of_value: bool = False) -> bool:
+        """The exact curvature crosses zero: float32 would lose its digits near the crossing."""
+        return self.hessian == "exact" and not of_value
+
+    def class_weights(self, counts: Array | None, n_classes: int) -> Array:
+        """Alpha is a class weight too."""
         if self.alpha is None:
-            return super()._class_weight(y, sample_weight, n_classes, workers)
+            return super().class_weights(counts, n_classes)
         if n_classes != 2:
             raise ValueError(
                 f"alpha must be None with {n_classes} classes (it is the weight of the positives "
@@ -156,20 +139,7 @@ class FocalLoss(Loss):
             )
         return np.array([1.0 - self.alpha, self.alpha])
 
-    def _with_class_weight(self, class_weight: Array) -> Self:
-        # alpha is a class weight too, and stands in the numbers given
+    def with_class_weight(self, class_weight: Array) -> Self:
+        """Equal loss with one given weight for each class, alpha among them."""
         given = {"alpha": None, "class_weight": class_weight.tolist()}
         return type(self)(**{**self.get_params(), **given})
-
-    def _in_double(self, n_dimensions: int) -> bool:
-        # the exact curvature crosses zero: float32 would lose its digits near the crossing
-        return self.hessian == "exact"
-
-    def _log_weight(self, log_p: Array, log_q: Array, label: Any) -> Array:
-        shape = np.asarray(self.gamma, dtype=np.float64)
-        shape = shape[label] if shape.ndim else shape
-        # w = q**gamma (1 + gamma p u / q), where u / q -> 1 as q -> 0
-        p, q = np.exp(log_p), np.exp(log_q)
-        ratio = np.divide(-log_p, q, out=np.ones_like(q), where=q > SMALLEST_NORMAL)
-        weight: Array = shape * log_q + np.log1p(shape * p * ratio)
-        return weight

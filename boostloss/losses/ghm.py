@@ -1,66 +1,114 @@
-"""Gradient harmonizing: rows weighted by how rare their gradient norm is."""
+"""Gradient harmonizing mechanism (GHM): rows weighted by how rare their gradient norm is."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import bisect
 from scipy.special import expit
 
-from boostloss.losses import _class_density, _harmonize
-from boostloss.losses._base import FARTHEST, Loss, Memory
-from boostloss.losses._class_density import ClassWeights, class_mass
-from boostloss.losses._density import (
-    EXACT_ROWS,
-    CellDensity,
-    Density,
-    Grid,
-    WindowDensity,
-    region_beta,
-    window_beta,
-)
-from boostloss.losses._frozen_ghm import FrozenGHM
-from boostloss.losses._norms import gradient_norms
-from boostloss.losses._threads import in_parts
-from boostloss.losses._validation import (
+from boostloss.losses.base import FARTHEST, Loss, gradient_norms, warn_of_former_name
+from boostloss.losses.cross_entropy import CrossEntropy
+from boostloss.losses.fitted import FittedLoss, monotone_table
+from boostloss.losses.registry import register
+from boostloss.losses.run import ALONE, TrainingRun, Workers
+from boostloss.losses.validation import (
     Array,
     check_choice,
     check_integer,
     check_number,
-    check_raw,
     n_classes_of,
     not_allowed,
 )
-from boostloss.losses._workers import ALONE, Workers
-from boostloss.losses.cross_entropy import CrossEntropy
+
+if TYPE_CHECKING:
+    from boostloss.kernels.histogram import Grid
+
+EXACT_ROWS = 4096
+"""A window's mass is counted exactly up to so many rows; beyond, norms are rounded first."""
+
+FINE_CELLS = 1 << 15
+
+FLOOR = 0.1
+"""Added to each class's density, of which 1 is the mean: an empty region is no reason for a
+weight."""
 
 
-class GradientWeights(NamedTuple):
-    """GHM's weight as a function of the gradient norm, frozen as a round left it."""
+def _counting() -> Any:
+    from boostloss.kernels import histogram  # late: reading a model needs no compiler
 
-    density: Density
-    strength: float
-    scale: float
+    return histogram
+
+
+# -- weights as a function of the gradient norm ------------------------------------------------
+
+
+class NormWeights(NamedTuple):
+    """GHM's weight as a function of label and gradient norm, as a round left it."""
+
+    left: Array
+    """Weight at the left end of each cell of the norm, (K, cells), or (1, cells) for all labels."""
+
+    step: Array | None
+    """Its rise to the right end; None where it is the same in all the cell."""
+
+    grid: Grid
+
+    def __call__(self, norms: ArrayLike, y: ArrayLike | None = None) -> Array:
+        """Weight of rows with these gradient norms (in [0, 1]) and labels."""
+        places = self.grid.places(np.asarray(norms, dtype=np.float64))
+        cell = places.astype(np.intp)
+        labels = 0 if len(self.left) == 1 else np.asarray(y, dtype=np.intp)
+        weights: Array = self.left[labels, cell]
+        if self.step is not None:
+            weights = weights + self.step[labels, cell] * (places - cell)
+        return weights
+
+    def lines(self, factor: Array, dtype: Any = np.float32) -> tuple[Array, Array | None]:
+        """Both tables times a factor (float32), flat, as the kernels take them."""
+        if self.step is None:
+            return (self.left.astype(dtype) * factor).ravel(), None
+        left, step = self.left * factor, self.step * factor
+        return left.astype(np.float32).ravel(), step.astype(np.float32).ravel()
+
+
+class WindowWeights(NamedTuple):
+    """GHM's weight by the definition itself.
+
+    ``norms`` are sorted and ``cumulative[i]`` is the weight of the first i of them, so that
+    a window's mass is the difference of two look-ups.
+    """
+
+    norms: Array
+    cumulative: Array
+    width: float
+    least: float
+    strength: float = 1.0
+    scale: float = 1.0
 
     def __call__(self, norms: ArrayLike, y: ArrayLike | None = None) -> Array:
         """Weight of rows with these gradient norms (in [0, 1]), whatever their label."""
         norms = np.asarray(norms, dtype=np.float64)
-        weights: Array = self.scale * self.density.beta(norms.ravel()) ** self.strength
+        weights: Array = self.scale * self.beta(norms.ravel()) ** self.strength
         return weights.reshape(norms.shape)
 
-    def of_cells(self) -> Array:
-        """Weight of each of the density's cells."""
-        assert isinstance(self.density, CellDensity)
-        table: Array = self.density.cell_beta**self.strength
-        table *= self.scale
-        return table
+    def beta(self, norms: Array) -> Array:
+        """``N / GD``. A window without rows counts as if the lightest row stood there."""
+        low, high = norms - self.width / 2, norms + self.width / 2
+        upper = self.cumulative[np.searchsorted(self.norms, high, side="right")]
+        lower = self.cumulative[np.searchsorted(self.norms, low, side="left")]
+        # the window's valid length
+        length = np.minimum(high, 1.0) - np.maximum(low, 0.0)
+        beta: Array = self.cumulative[-1] * length / np.maximum(upper - lower, self.least)
+        return beta
 
 
-Weights = GradientWeights | ClassWeights
+Weights = NormWeights | WindowWeights
 
 
+@register
 class GHMLoss(Loss):
     r"""Gradient harmonizing mechanism ``w_y beta(q) u`` with ``u = -log p``, ``q = 1 - p``.
 
@@ -110,7 +158,7 @@ class GHMLoss(Loss):
     -----
     What is hard changes as training moves, and the weights with it: use a small learning rate.
     With "bins" and "window" the density jumps where a row enters a window, so the gradient sum
-    need not vanish at any constant score; :meth:`base_score` then gives the place where its sign
+    need not vanish at any constant score; :meth:`init_score` then gives the place where its sign
     changes.
 
     References
@@ -131,8 +179,8 @@ class GHMLoss(Loss):
     """
 
     name = "ghm"
-    weights_move = True
-    _kernels = CrossEntropy._kernels
+    depends_on_all_scores = True
+    functions = CrossEntropy.functions
 
     def __init__(
         self,
@@ -152,10 +200,11 @@ class GHMLoss(Loss):
         self.normalize = normalize
         self.class_weight = class_weight
         self.beta = beta
-        self._check_params()
+        self.check_params()
 
-    def _check_params(self) -> None:
-        super()._check_params()
+    def check_params(self) -> None:
+        """Raise if a parameter is out of its range."""
+        super().check_params()
         check_integer("bins", self.bins, 1)
         check_choice("density", self.density, ("class", "bins", "window"))
         check_number("momentum", self.momentum, 0.0, 1.0, open_end=True)
@@ -169,6 +218,10 @@ class GHMLoss(Loss):
                 f"got {self.momentum!r}"
             )
 
+    def needs_float64(self, softmax: bool, of_value: bool = False) -> bool:
+        """Weights that move by more than float32 rounds make it pointless."""
+        return False
+
     def weights(
         self,
         y: ArrayLike,
@@ -180,49 +233,48 @@ class GHMLoss(Loss):
         """Weight as a function of the gradient norm, for these rows and scores.
 
         Parameters and errors are those of :meth:`value`. The result is callable on norms and
-        labels, ``weights(norms, y)``, and serves :meth:`posterior`.
+        labels, ``weights(norms, y)``. :meth:`fit` makes of it a posterior that never falls where
+        the raw score rises.
         """
         y, raw, weight = workers.together(self._check, y, raw, sample_weight, workers)
         return self._weights_at(y, raw, weight, workers)
 
-    def posterior(self, raw: ArrayLike, weights: Weights | None = None) -> Array:
-        """Calibrated class probabilities, P_k proportional to p_k / (w_k beta(1 - p_k)).
+    def posterior(self, raw: ArrayLike, weights: Weights) -> Array:  # type: ignore[override]
+        """Deprecated: ``fit(y_train, raw_train).posterior(raw)``."""
+        warn_of_former_name("posterior", "fit(...).posterior")
+        n_classes = n_classes_of(np.asarray(raw))
+        return self._fitted(weights, self.class_weights(None, n_classes)).posterior(raw)
 
-        Parameters
-        ----------
-        raw : array of shape (n,) or (n, K)
-        weights : Weights
-            What :meth:`weights` gives for the training rows: the density is a property of a
-            data set, not of this object.
+    # -- where the rows are spread over partitions --------------------------------------
 
-        Notes
-        -----
-        This is the definition, which jumps where the density does. :meth:`frozen` gives a loss
-        whose posterior needs no ``weights`` and never falls where the raw score rises.
-        """
-        if weights is None:
-            raise ValueError(
-                "weights must be given to GHMLoss.posterior: loss.weights(y_train, raw_train)"
-            )
-        self._check_params()
-        raw = check_raw(raw)
-        return _AsDefined(weights)._posterior(raw, self._static_class_weight(n_classes_of(raw)))
+    def density_mass(
+        self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Array:
+        """What some rows add to the density: the sum over all parts goes to :meth:`fit_mass`."""
+        y, raw, weight = self._check(y, raw, sample_weight, _PART)
+        return self._mass(gradient_norms(y, raw)[0], y, weight, n_classes_of(raw))
 
-    def _frozen(self, y: Array, raw: Array, weight: Array | None, workers: Workers) -> Loss:
-        class_weight = self._class_weight(y, weight, n_classes_of(raw), workers)
-        return FrozenGHM.of(self._weights_at(y, raw, weight, workers).__call__, class_weight)
+    def fit_mass(self, mass: Array, class_weight: Array) -> FittedLoss:
+        """As :meth:`fit`, from the summed :meth:`density_mass` of all rows."""
+        return self._fitted(self._weights_of_mass(mass), class_weight)
 
-    def _frozen_of_mass(self, mass: Array, class_weight: Array) -> Loss:
-        """As :meth:`frozen`, from the summed :meth:`_mass` of all rows."""
-        return FrozenGHM.of(self._weights_of_mass(mass).__call__, class_weight)
+    # -- inside -------------------------------------------------------------------------
 
-    def _weights_at(
-        self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE
-    ) -> Weights:
-        if workers.alone and not len(y):
-            raise ValueError("y must hold at least one row: there is no density without")
-        norms, n_classes = gradient_norms(y, raw)[0], n_classes_of(raw)
-        return self._weights(norms, y, weight, n_classes, {}, workers=workers)
+    def _fit(
+        self, y: Array, raw: Array, weight: Array | None, class_weight: Array, workers: Workers
+    ) -> FittedLoss:
+        return self._fitted(self._weights_at(y, raw, weight, workers), class_weight)
+
+    def _fit_counts(self, counts: Array, class_weight: Array) -> FittedLoss:
+        """Each class at its share, where training starts."""
+        p = counts * class_weight / (counts @ class_weight)
+        weights = self._weights((1.0 - p).astype(np.float32), np.arange(len(p)), counts, len(p))
+        return self._fitted(weights, class_weight)
+
+    def _fitted(self, weights: Weights, class_weight: Array) -> FittedLoss:
+        tables = [monotone_table(weights, label) for label in range(len(class_weight))]
+        same = all(table == tables[0] for table in tables)
+        return FittedLoss(self.with_class_weight(class_weight), tables[0] if same else tables)
 
     @property
     def _strength(self) -> float:
@@ -230,169 +282,177 @@ class GHMLoss(Loss):
             return self.strength
         return 0.25 if self.density == "class" else 1.0
 
-    def _weights(
-        self,
-        norms: Array,
-        y: Array,
-        sample_weight: Array | None,
-        n_classes: int,
-        memory: Memory,
-        n_threads: int = 1,
-        workers: Workers = ALONE,
-    ) -> Weights:
-        """Weights of one round; ``norms`` may have a sign."""
-        if self.density == "window" and workers.alone and len(norms) <= EXACT_ROWS:
-            return self._weights_of_window(np.abs(norms), sample_weight)
-        mass = workers.sum(self._mass(norms, y, sample_weight, n_classes, n_threads))
-        return self._weights_of_mass(self._averaged(mass, memory))
-
-    def _weights_of_window(self, norms: Array, sample_weight: Array | None) -> Weights:
-        density = WindowDensity.of(norms, sample_weight, 1.0 / self.bins)
-        mass = np.ones(len(norms)) if sample_weight is None else sample_weight
-        return self._tempered(density, density.beta(norms), mass)
-
     @property
     def _grid(self) -> Grid:
-        return Grid.rounding() if self.density == "window" else Grid.regions(self.bins)
+        of = _counting().Grid.of
+        grid: Grid
+        if self.density == "window":  # norms rounded to the nearest multiple of 2**-15
+            grid = of(FINE_CELLS, 0.5, FINE_CELLS)
+        elif self.density == "bins":
+            grid = of(self.bins, 0.0, self.bins - 1)
+        else:  # between the nodes (j + 1/2)/M; the outermost cells are half as wide
+            grid = of(self.bins, 0.5, self.bins)
+        return grid
+
+    def _weights_at(
+        self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE
+    ) -> Weights:
+        if workers.alone and not len(y):
+            raise ValueError("y must hold at least one row: there is no density without")
+        run = TrainingRun(workers)
+        return self._weights(gradient_norms(y, raw)[0], y, weight, n_classes_of(raw), run)
+
+    def _weights(
+        self, norms: Array, y: Array, weight: Array | None, n_classes: int,
+        run: TrainingRun | None = None,
+    ) -> Weights:  # fmt: skip
+        """Weights of one round; ``norms`` may have a sign."""
+        run = TrainingRun() if run is None else run
+        if self.density == "window" and run.workers.alone and len(norms) <= EXACT_ROWS:
+            return self._weights_of_window(np.abs(norms), weight)
+        mass = run.workers.sum(self._mass(norms, y, weight, n_classes, run.n_threads))
+        if run.density_mass is not None:
+            mass = self.momentum * run.density_mass + (1.0 - self.momentum) * mass
+        run.density_mass = mass
+        return self._weights_of_mass(mass)
 
     def _mass(
         self, norms: Array, y: Array, weight: Array | None, n_classes: int, n_threads: int = 1
     ) -> Array:
-        """What the rows add to the density: the sum over their parts is that of all rows."""
-        if self.density == "class":
-            return class_mass(norms, y, weight, n_classes, self.bins, n_threads)
-        grid = self._grid
-
-        def work(start: int, stop: int) -> Array:
-            some = None if weight is None else weight[start:stop]
-            return grid.mass(norms[start:stop], some)
-
-        total: Array = sum(in_parts(work, len(norms), len(norms), n_threads))  # type: ignore[assignment]
-        return total
-
-    def _weights_of_mass(self, mass: Array) -> Weights:
-        if self.density == "class":
-            return ClassWeights.of(mass, self._strength, self.normalize)
-        window = self.density == "window"
-        beta = window_beta(mass, 1.0 / self.bins) if window else region_beta(mass)
-        return self._tempered(CellDensity(self._grid, beta), beta, mass)
-
-    def _tempered(self, density: Density, beta: Array, mass: Array) -> Weights:
-        """Weights ``beta**strength``, scaled so that their mean over ``mass`` is 1."""
-        scale = 1.0
-        if self.normalize and mass.any():
-            scale /= np.average(beta**self._strength, weights=mass)
-        return GradientWeights(density, self._strength, scale)
-
-    def _averaged(self, mass: Array, memory: Memory) -> Array:
-        if "mass" in memory:
-            mass = self.momentum * memory["mass"] + (1.0 - self.momentum) * mass
-        memory["mass"] = mass
+        """Rows, or their summed weights: (K, M) at each class's nodes, else (cells,)."""
+        if self.density != "class":
+            sums = _counting().histogram(
+                norms, None, weight, self._grid, places=False, n_threads=n_threads
+            )
+            mass: Array = sums[0, :, 0]
+            return mass
+        norms = self._as_counted(norms)
+        sums = _counting().histogram(norms, y, weight, self._grid, n_classes, n_threads=n_threads)
+        # a row counts for the two nearest nodes, more for the nearer
+        whole, right = sums[..., 0], sums[..., 1]
+        from_left, from_right = right[:, :-1], (whole - right)[:, 1:]
+        from_left[:, 0], from_right[:, -1] = whole[:, 0], whole[:, -1]
+        mass = from_left + from_right
         return mass
 
-    def _value(self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE) -> Array:
-        static = self._class_weight(y, weight, n_classes_of(raw), workers)
+    def _weights_of_mass(self, mass: Array) -> NormWeights:
+        if self.density == "class":
+            return self._weights_of_classes(mass)
+        least = _least(mass)
+        if self.density == "window":
+            beta = _counting().window_beta(mass, 1.0 / self.bins, least)
+        else:  # GD = M times the mass of the bin; one without rows counts as the least filled
+            beta = mass.sum() / (np.maximum(mass, least) * len(mass))
+        table = beta**self._strength
+        if self.normalize and mass.any():
+            table = table * (1.0 / np.average(table, weights=mass))
+        return NormWeights(table[None, :], None, self._grid)
+
+    def _weights_of_classes(self, mass: Array) -> NormWeights:
+        total = mass.sum(axis=1, keepdims=True)
+        there = total > 0  # a class without rows gets weight 1
+        density = np.divide(mass.shape[1] * mass, total, out=np.ones_like(mass), where=there)
+        table = np.minimum.accumulate((density + FLOOR) ** -self._strength, axis=1)
+        if self.normalize:
+            summed = (mass * table).sum(axis=1, keepdims=True)
+            table /= np.divide(summed, total, out=table[:, :1].copy(), where=there)
+        # linear between the nodes, so that the mean over the rows is that over the nodes' mass
+        padded = np.concatenate([table[:, :1], table, table[:, -1:]], axis=1)
+        return NormWeights(padded[:, :-1], np.diff(padded, axis=1), self._grid)
+
+    def _weights_of_window(self, norms: Array, weight: Array | None) -> WindowWeights:
+        order = np.argsort(norms)
+        mass = np.ones(len(norms)) if weight is None else weight
+        cumulative = np.concatenate([[0.0], np.cumsum(mass[order], dtype=np.float64)])
+        made = WindowWeights(norms[order], cumulative, 1.0 / self.bins, _least(mass))
+        scale = 1.0
+        if self.normalize and mass.any():
+            scale /= np.average(made.beta(norms) ** self._strength, weights=mass)
+        return made._replace(strength=self._strength, scale=scale)
+
+    def _value(
+        self, y: Array, raw: Array, weight: Array | None, class_weight: Array, workers: Workers
+    ) -> Array:
         norms, _ = gradient_norms(y, raw)
-        weights = self._weights(norms, y, weight, n_classes_of(raw), {}, workers=workers)
+        weights = self._weights(norms, y, weight, n_classes_of(raw), TrainingRun(workers))
         row_weight = weights(norms, y)
         row_weight = row_weight if weight is None else row_weight * weight
-        return CrossEntropy(class_weight=static)._value(y, raw, row_weight)
+        plain = CrossEntropy(class_weight=class_weight.tolist())
+        return plain._value(y, raw, row_weight, class_weight, workers)
+
+    def _class_numbers(self, class_weight: Array, dtype: Any, softmax: bool) -> Any:
+        # of a binary row the class weight comes in with the density's, when it is rescaled
+        weight = class_weight if softmax else np.ones(2)
+        return super()._class_numbers(weight, dtype, softmax)
 
     def _gradient_hessian(
-        self,
-        y: Array,
-        raw: Array,
-        weight: Array | None,
-        factor: float,
-        memory: Memory,
-        n_threads: int,
-        workers: Workers,
-    ) -> tuple[Array, Array, bool]:
+        self, run: TrainingRun, raw: Array, factor: float, gradient: Array, hessian: Array
+    ) -> bool:
+        weight, y = run.sample_weight, run.y
+        assert y is not None and run.class_weight is not None
         if raw.ndim == 2:
-            row_weight = self._row_weight(y, raw, weight, memory, n_threads, workers)
-            return super()._gradient_hessian(y, raw, row_weight, factor, memory, n_threads, workers)
-        plain: Memory = {"class_weight": np.ones(2), "outputs": memory.pop("outputs", None)}
-        gradient, hessian, bad = super()._gradient_hessian(
-            y, raw, None, factor, plain, n_threads, workers
-        )
-        memory["outputs"] = plain.pop("outputs")
-        if workers.any(bad or not_allowed(weight)):
-            self._refuse(y, raw, weight, workers)
-        weights = self._weights(gradient, y, weight, 2, memory, n_threads, workers)
-        class_weight = memory["class_weight"].astype(np.float32)
-        if isinstance(weights, ClassWeights):
-            lines = _flat(weights, class_weight[:, None])
+            norms, bad = gradient_norms(y, raw, run.n_threads)
+        else:  # cross-entropy's gradient is the norm with a sign
+            norms, bad = gradient, self._run_kernel(run, raw, None, factor, gradient, hessian)
+        if run.workers.any(bad or not_allowed(weight)):
+            self._refuse(run, raw)
+        weights = self._weights(norms, y, weight, n_classes_of(raw), run)
+        if raw.ndim == 2:
+            self._look_up(weights, norms, y, weight)
+            return self._run_kernel(run, raw, norms, factor, gradient, hessian)
+        self._rescale(weights, run, gradient, hessian)
+        return False
 
-            def work_class(start: int, stop: int) -> None:
-                rows = slice(start, stop)
-                some = None if weight is None else weight[rows]
-                _class_density.rescale(
-                    gradient[rows], hessian[rows], y[rows], some, lines, self.bins
-                )
-
-            in_parts(work_class, len(raw), len(raw), n_threads)
-        elif isinstance(weights.density, CellDensity):
-            table, grid = weights.of_cells().astype(np.float32), tuple(weights.density.grid)
-
-            def work(start: int, stop: int) -> None:
-                rows = slice(start, stop)
-                some = None if weight is None else weight[rows]
-                _harmonize.rescale(
-                    gradient[rows], hessian[rows], y[rows], some, class_weight, table, grid
-                )
-
-            in_parts(work, len(raw), len(raw), n_threads)
-        else:
-            row_weight = weights(np.abs(gradient), y) * class_weight[y.astype(np.intp)]
+    def _rescale(self, weights: Weights, run: TrainingRun, gradient: Array, hessian: Array) -> None:
+        """Multiply cross-entropy's gradient and Hessian by each row's weights."""
+        y, weight, class_weight = run.y, run.sample_weight, run.class_weight
+        assert y is not None and class_weight is not None
+        if isinstance(weights, WindowWeights):
+            row_weight = weights(np.abs(gradient)) * class_weight.astype(np.float32)[y.astype(int)]
             row_weight = (row_weight if weight is None else row_weight * weight).astype(np.float32)
             gradient *= row_weight
             hessian *= row_weight
-        return gradient, hessian, False
+            return
+        counting, labels = _counting(), y
+        if len(weights.left) == 1 and class_weight[0] == class_weight[1]:
+            labels, class_weight = None, class_weight[:1]
+        lines = weights.lines(class_weight[:, None].astype(np.float32))
 
-    def _row_weight(
-        self,
-        y: Array,
-        raw: Array,
-        weight: Array | None,
-        memory: Memory,
-        n_threads: int,
-        workers: Workers,
-    ) -> Array:
-        """Each row's weight, its sample weight included."""
-        norms, bad = gradient_norms(y, raw, n_threads)
-        if workers.any(bad or not_allowed(weight)):
-            self._refuse(y, raw, weight, workers)
-        weights = self._weights(norms, y, weight, raw.shape[1], memory, n_threads, workers)
-        if isinstance(weights, ClassWeights):
-            _class_density.look_up(norms, y, weight, _flat(weights, 1.0), self.bins)
-        elif isinstance(weights.density, CellDensity):
-            table = weights.of_cells().astype(norms.dtype)
-            _harmonize.look_up(norms, weight, table, tuple(weights.density.grid))
-        else:
-            norms = weights(norms, y)
-            norms = norms if weight is None else norms * weight
-        return norms
+        def work(start: int, stop: int) -> None:
+            rows = slice(start, stop)
+            counting.apply_weights(
+                gradient[rows], None if labels is None else labels[rows],
+                None if weight is None else weight[rows], *lines, tuple(weights.grid),
+                gradient[rows], hessian[rows],
+            )  # fmt: skip
 
-    def _log_weight(self, log_p: Array, log_q: Array, label: Any) -> Array:
-        raise TypeError("GHM's weight needs the density of a data set")
+        counting.in_parts(work, len(y), len(y), run.n_threads)
 
-    def _base_score(
-        self, y: Array, weight: Array | None, counts: Array, binary: bool
-    ) -> float | Array:
-        class_weight = self._class_weight(y, weight, len(counts))
-        if binary:
-            return self._binary_base_score(counts, class_weight)
-        return self._softmax_base_score_of(counts, class_weight)
+    def _look_up(self, weights: Weights, norms: Array, y: Array, weight: Array | None) -> None:
+        """Each row's weight, its sample weight included, in place of its norm."""
+        if isinstance(weights, WindowWeights):
+            norms[:] = weights(norms) if weight is None else weights(norms) * weight
+            return
+        labels = None if len(weights.left) == 1 else y
+        lines = weights.lines(np.ones(1, np.float32), norms.dtype)
+        of_cells = self._as_counted(norms)
+        _counting().apply_weights(
+            of_cells, labels, weight, *lines, tuple(weights.grid), norms, None
+        )
+
+    def _as_counted(self, norms: Array) -> Array:
+        """Norms in the type in which their cells are found."""
+        return norms.astype(np.float32, copy=False) if self.density == "class" else norms
 
     def _harmonized_counts(self, p: Array, counts: Array, class_weight: Array) -> Array:
         """Each class's total weight when all its rows have probability p_k."""
         norms = (1.0 - p).astype(np.float32)  # as in training
         y = np.arange(len(p))
-        weights = self._weights(norms, y, counts, len(p), {})
+        weights = self._weights(norms, y, counts, len(p))
         harmonized: Array = counts * class_weight * weights(norms, y)
         return harmonized
 
-    def _binary_base_score(self, counts: Array, class_weight: Array) -> float:
+    def _binary_init_score(self, counts: Array, class_weight: Array) -> float:
         def gradient_sum(z: float) -> float:
             p = expit(np.array([-z, z]))
             weight = self._harmonized_counts(p, counts, class_weight)
@@ -404,7 +464,7 @@ class GHMLoss(Loss):
         near = [zero - 5e-7, zero, zero + 5e-7]
         return min(near, key=lambda z: abs(gradient_sum(z)))
 
-    def _softmax_base_score_of(self, counts: Array, class_weight: Array) -> Array:
+    def _softmax_init_score(self, counts: Array, class_weight: Array) -> Array:
         """Damped iteration of ``p_k = w_k n_k / sum``; the step with the least imbalance."""
         p = counts / counts.sum()
         best, least = p, np.inf
@@ -419,19 +479,15 @@ class GHMLoss(Loss):
         return score
 
 
-class _AsDefined(Loss):
-    """Cross-entropy with a round's weights as they are: has the posterior all losses have."""
+class _Part(Workers):
+    """Rows of one partition: the others' come to them later."""
 
-    def __init__(self, weights: Weights) -> None:
-        self.weights = weights
-
-    def _log_weight(self, log_p: Array, log_q: Array, label: Any) -> Array:
-        y = np.broadcast_to(label, np.shape(log_q))
-        log_weight: Array = np.log(self.weights(np.exp(log_q), y))
-        return log_weight
+    alone = False
 
 
-def _flat(weights: ClassWeights, factor: Any) -> tuple[Array, Array]:
-    """The weights' lines as the loops take them."""
-    left, step = weights.lines()
-    return (left * factor).astype(np.float32).ravel(), (step * factor).astype(np.float32).ravel()
+_PART = _Part()
+
+
+def _least(mass: Array) -> float:
+    """Smallest mass where there is any, at least 1e-30 of all: N / GD must fit float32."""
+    return max(float(mass[mass > 0].min(initial=np.inf)), 1e-30 * float(mass.sum()))

@@ -10,11 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numba.core import types
-from numba.extending import overload
+import math
+from fractions import Fraction
 
-from boostloss.losses._jit import _OPTIONS, float_bits, float_from_bits, fma
+import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic, overload
+
+from boostloss import kernels
+from boostloss.kernels.jit import OPTIONS
 
 _F = np.float32
 _EXP32 = [_F(c) for c in (0.00139412131, 0.00837521020087, 0.0416663516384, 0.166664145071696,
@@ -53,6 +58,49 @@ there: subnormal numbers make a loop several times slower."""
 _SMALLEST32, _SMALLEST64 = _F(-87.0), -700.0  # where exp is just a normal number
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a*b + c`` rounded once. Written out because only it gives a product's rounding error."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fma(*args)
+
+    return a(a, a, a), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def float_bits(typingctx: Any, x: Any) -> Any:
+    """Bits of a float as an integer of the same width."""
+    result = types.int32 if x == types.float32 else types.int64
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(result))
+
+    return result(x), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def float_from_bits(typingctx: Any, i: Any) -> Any:
+    """Float whose bits are the integer given; undoes :func:`float_bits`."""
+    result = types.float32 if i == types.int32 else types.float64
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(result))
+
+    return result(i), codegen
+
+
+if numba.config.DISABLE_JIT:  # the loops then run as Python, for a debugger or a coverage report
+
+    def fma(a: Any, b: Any, c: Any) -> Any:
+        """``a*b + c`` rounded once, by exact fractions."""
+        rounded_twice = a * b + c
+        if not math.isfinite(rounded_twice):
+            return rounded_twice
+        exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+        return type(rounded_twice)(float(exact))
+
+
 def exp_nonpositive(x: Any, low: Any) -> Any:
     """``exp(x + low)`` for x <= 0 and a correction ``low`` far smaller than x."""
     return np.exp(np.float64(x) + low)
@@ -72,7 +120,7 @@ def log_parts(x: Any) -> Any:
     return np.log(x), 0.0
 
 
-@overload(exp_nonpositive, jit_options=_OPTIONS, inline="never")
+@overload(exp_nonpositive, jit_options=OPTIONS, inline="never")
 def _exp_nonpositive(x: Any, low: Any) -> Any:
     def single(x: Any, low: Any) -> Any:
         x = max(x, _SMALLEST32)
@@ -96,7 +144,7 @@ def _exp_nonpositive(x: Any, low: Any) -> Any:
     return single if x == types.float32 else double
 
 
-@overload(log1p_unit, jit_options=_OPTIONS, inline="never")
+@overload(log1p_unit, jit_options=OPTIONS, inline="never")
 def _log1p_unit(e: Any) -> Any:
     def single(e: Any) -> Any:
         t = e / (_F(2) + e)
@@ -114,7 +162,7 @@ def _log1p_unit(e: Any) -> Any:
     return single if e == types.float32 else double
 
 
-@overload(log_parts, jit_options=_OPTIONS, inline="never")
+@overload(log_parts, jit_options=OPTIONS, inline="never")
 def _log_parts(x: Any) -> Any:
     def single(x: Any) -> Any:
         bits = float_bits(x)
@@ -143,3 +191,52 @@ def _log_parts(x: Any) -> Any:
         return fma(n, _LN2_64, y), 0.0
 
     return single if x == types.float32 else double
+
+
+# -- the compiled versions of what a loss may call --------------------------------------------
+
+
+@overload(kernels.exp, jit_options=OPTIONS)
+def _exp(x: Any) -> Any:
+    def compiled(x: Any) -> Any:
+        return exp_nonpositive(x, x - x)
+
+    return compiled
+
+
+@overload(kernels.log, jit_options=OPTIONS)
+def _log(x: Any) -> Any:
+    def compiled(x: Any) -> Any:
+        large, small = log_parts(x)
+        return large + small
+
+    return compiled
+
+
+@overload(kernels.neg_log_rest, jit_options=OPTIONS)
+def _neg_log_rest(r: Any, rest: Any) -> Any:
+    def compiled(r: Any, rest: Any) -> Any:
+        large, small = log_parts(rest)
+        ratio = r / rest
+        return log1p_unit(min(ratio, ratio - ratio + np.float32(1))) if r < rest else -large - small
+
+    return compiled
+
+
+@overload(kernels.q_power, jit_options=OPTIONS)
+def _q_power(row: Any, gamma: Any) -> Any:
+    """``exp(-gamma (high + low))``.
+
+    The exponent reaches 69 where the result is still 1e-30: rounding it to float32 alone
+    would cost 4e-6, so the rounding errors of product and sum are carried along.
+    """
+
+    def compiled(row: Any, gamma: Any) -> Any:
+        product = -gamma * row.neg_log_q_high
+        product_error = fma(-gamma, row.neg_log_q_high, -product)
+        smaller = -gamma * row.neg_log_q_low
+        exponent = product + smaller
+        sum_error = smaller - (exponent - product)
+        return exp_nonpositive(exponent, product_error + sum_error)
+
+    return compiled

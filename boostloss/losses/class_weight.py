@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.losses._validation import SMALLEST, Array, check_number, check_present
+from boostloss.losses.validation import SMALLEST, Array, check_number, check_present
 
 ClassWeight = None | str | float | Mapping[int, float] | Sequence[float]
 

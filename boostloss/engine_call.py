@@ -1,0 +1,175 @@
+"""Who is calling: the engine, its data set and the processes, without importing any engine.
+
+An engine calls ``f(raw, data_set)``; its scikit-learn wrapper ``f(y, raw[, weight])``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+
+from boostloss.losses import ALONE, Workers
+from boostloss.losses.run import Result
+from boostloss.losses.validation import Array, as_raw
+
+
+class Call(NamedTuple):
+    """Arguments of a callable in one order, whoever called."""
+
+    y: Any
+    raw: Any
+    sample_weight: Any
+    data_set: Any
+
+
+def read(first: Any, second: Any, sample_weight: Any) -> Call:
+    """Sort the arguments that an engine or its scikit-learn wrapper gave."""
+    if not hasattr(second, "get_label"):
+        return Call(first, second, sample_weight, None)
+    label, weight = second.get_label(), second.get_weight()
+    if label is None or (np.size(label) == 0 and np.size(first)):
+        raise ValueError("y must be given: the data set has no labels")
+    if weight is not None and np.size(weight) == 0:  # XGBoost's way to say "none"
+        weight = None
+    return Call(label, first, weight, second)
+
+
+def engine_of(thing: Any) -> str | None:
+    """Name of the engine that an object's class comes from."""
+    for base in type(thing).__mro__:
+        root = base.__module__.partition(".")[0]
+        if root in ("xgboost", "lightgbm"):
+            return root
+    return None
+
+
+def scores_of(call: Call, workers: Workers) -> Array:
+    """Raw scores as an array; those of no rows get the shape that other workers' have."""
+    if workers.alone:
+        return as_raw(call.raw)
+    # XGBoost hands out none as (0,), or from 3.4 on as (0, 0)
+    raw = as_raw(call.raw) if np.size(call.raw) else np.empty(0, np.float32)
+    mine = raw.shape[1] if raw.ndim == 2 else 0
+    n_classes = int(workers.largest(np.array([mine]))[0])
+    return raw.reshape(0, n_classes) if n_classes and not raw.size else raw
+
+
+def hessian_factor(engine: str | None, n_classes: int) -> float:
+    """Constant in front of each engine's softmax Hessian ``p_k (1 - p_k)``."""
+    return n_classes / (n_classes - 1.0) if engine == "lightgbm" else 2.0
+
+
+# -- the processes that train together ---------------------------------------------------------
+
+
+class CollectiveWorkers(Workers):
+    """The processes of XGBoost's communicator, on which Dask, Ray and plain trackers train."""
+
+    alone = False
+
+    def __init__(self, collective: Any) -> None:
+        self._collective = collective
+
+    def sum(self, array: Array) -> Array:
+        """Element by element, the sum of what each worker gives."""
+        return self._reduce(array, self._collective.Op.SUM)
+
+    def largest(self, array: Array) -> Array:
+        """Element by element, the largest of what any worker gives."""
+        return self._reduce(array, self._collective.Op.MAX)
+
+    def together(self, check: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
+        """What ``check`` returns; if it raises on one worker, the same error on all of them."""
+        error: Exception | None = None
+        try:
+            result = check(*arguments, **keywords)
+        except (TypeError, ValueError) as raised:
+            error = raised
+        mine = self._collective.get_rank() + 1
+        first = int(self.largest(np.array([0 if error is None else mine]))[0]) - 1
+        if first < 0:
+            return result
+        given = (type(error).__name__, str(error)) if first == mine - 1 else None
+        kind, message = self._collective.broadcast(given, first)
+        n_workers = self._collective.get_world_size()
+        kind = TypeError if kind == "TypeError" else ValueError
+        raise kind(f"{message} (on worker {first} of {n_workers})") from error
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is true on any worker."""
+        return bool(self.largest(np.array([int(flag)]))[0])
+
+    def _reduce(self, array: Array, operation: Any) -> Array:
+        # one type for all: workers that sent different ones would read each other's bytes
+        sent = np.ascontiguousarray(array, dtype=np.float64)
+        received: Array = self._collective.allreduce(sent, operation)
+        return received.reshape(sent.shape)
+
+
+def xgboost_workers() -> Workers:
+    """The processes that train together with this one; this one alone if there are none."""
+    # without xgboost in memory there is nobody to train with
+    collective = sys.modules.get("xgboost.collective")
+    if collective is None or collective.get_world_size() == 1:
+        return ALONE
+    return CollectiveWorkers(collective)
+
+
+def looks_like_lightgbm(raw: Any) -> bool:
+    """Whether a matrix of scores may come from LightGBM: it alone hands out classes one by one."""
+    by_class = getattr(raw, "ndim", 0) == 2 and not raw.flags.c_contiguous
+    return by_class and "lightgbm" in sys.modules
+
+
+def cannot_sum(booster: Any) -> bool:
+    """Whether several machines train this booster and nothing sums over them: LightGBM's do."""
+    params = getattr(booster, "params", None) or {}
+    return engine_of(booster) == "lightgbm" and int(params.get("num_machines") or 1) > 1
+
+
+def leave_network(booster: Any) -> None:
+    """Before an error ends LightGBM's training on several machines.
+
+    LightGBM would leave its network, one for the whole process, only when the failed booster is
+    collected: as a rule in the middle of the next training, which then fails.
+    """
+    if cannot_sum(booster):
+        booster.free_network()
+
+
+# -- threads -----------------------------------------------------------------------------------
+
+THREAD_ALIASES = ("num_threads", "num_thread", "nthread", "nthreads", "n_jobs")
+
+
+def thread_limit(stated: int = 0) -> int:
+    """Threads that the caller allows: the engine's number, and ``OMP_NUM_THREADS``.
+
+    Where the engine has none (0), all processors of this process in the main thread, and one in any
+    other, since whoever trains in threads of their own has shared out the processors.
+    """
+    limits = [stated] if stated > 0 else []
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if first.isdigit() and int(first) > 0:
+        limits.append(int(first))
+    if stated <= 0:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        limits.append(int(joblib.cpu_count()) if in_main_thread else 1)
+    return max(1, min(limits))
+
+
+def stated_threads(booster: Any) -> int:
+    """The number of threads that a booster or a dict of parameters states; 0 if none."""
+    if engine_of(booster) == "xgboost" and hasattr(booster, "save_config"):
+        config = json.loads(booster.save_config())
+        return int(config["learner"]["generic_param"].get("nthread", 0))
+    params = booster if isinstance(booster, dict) else getattr(booster, "params", None) or {}
+    return next((int(params[name]) for name in THREAD_ALIASES if params.get(name)), 0)
+

@@ -1,0 +1,96 @@
+"""Compiled loops, and what the scalar functions of a loss see: one row.
+
+A loss hands in scalar functions of a :class:`Row`. :mod:`~boostloss.kernels.binary` and
+:mod:`~boostloss.kernels.softmax` put them into loops over all rows,
+:mod:`~boostloss.kernels.simd_math` gives those loops exponentials and logarithms, and
+:mod:`~boostloss.kernels.jit` compiles them. :mod:`~boostloss.kernels.histogram` counts gradient
+norms. This file itself needs no compiler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+ScalarFunction = Callable[..., Any]
+
+
+class Row(NamedTuple):
+    """A row as a loss sees it: the probability of its true class, each field exact in the tails."""
+
+    p: Any
+    """Probability given to the true class."""
+
+    q: Any
+    """``1 - p``, the norm of cross-entropy's gradient."""
+
+    neg_log_p: Any
+    """``-log p``, cross-entropy in nats."""
+
+    neg_log_q: Any
+    """``-log q``."""
+
+    neg_log_q_high: Any
+    neg_log_q_low: Any
+    """``-log q`` in two parts: their sum is more exact than one float32."""
+
+
+class RowFunctions(NamedTuple):
+    """The scalar functions of one loss; each takes a row, then the loss's shape parameters."""
+
+    value: ScalarFunction
+    """Loss of the row, in nats."""
+
+    slope: ScalarFunction
+    """Magnitude ``w q`` of the gradient."""
+
+    curvature: ScalarFunction | None = None
+    """Second derivative; None is ``slope * p``, cross-entropy's with the same weight."""
+
+    log_weight: ScalarFunction | None = None
+    """``log w`` of arrays of rows, in NumPy; None derives it from ``slope``."""
+
+
+def scalar(function: ScalarFunction) -> ScalarFunction:
+    """Mark a function of a :class:`Row` and of shape parameters for compilation.
+
+    Use it for the functions of a :class:`~boostloss.losses.Loss` (``value``, ``slope``,
+    ``curvature``, ``log_weight``) and for helpers that those call. The function stays callable
+    from Python.
+
+    Examples
+    --------
+    >>> from boostloss.losses import scalar
+    >>> @scalar
+    ... def slope(row, a):
+    ...     return row.p**a * row.q
+    """
+    function.is_scalar = True  # type: ignore[attr-defined]
+    return function
+
+
+# Functions that scalar functions may call. Their compiled versions, in simd_math, become SIMD code
+# in a loop, which np.exp and np.log do not.
+
+
+def exp(x: Any) -> Any:
+    """``exp(x)`` for x <= 0."""
+    return np.exp(x)
+
+
+def log(x: Any) -> Any:
+    """``log(x)`` of a positive normal number."""
+    return np.log(x)
+
+
+def neg_log_rest(r: Any, rest: Any) -> Any:
+    """``-log(rest)`` for rest = 1 - r, exact where r is small."""
+    return np.log1p(r / rest) if r < rest else -np.log(rest)
+
+
+def q_power(row: Row, gamma: Any) -> Any:
+    """``q**gamma`` for gamma >= 0, as exact where q is tiny as the row's type allows."""
+    wide = np.result_type(np.float64, row.neg_log_q_high)
+    return np.exp(-gamma * np.add(row.neg_log_q_high, row.neg_log_q_low, dtype=wide))

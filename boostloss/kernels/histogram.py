@@ -1,0 +1,250 @@
+"""Gradient norms counted by cell, and row weights looked up by cell.
+
+Cross-entropy's gradient is the norm with a sign, so the gradient array itself holds the norms
+between the two passes and no other array of the data's length is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boostloss.kernels.jit import in_parts, inlined_early, kernel
+
+Array = NDArray[Any]
+
+BLOCK = 512
+"""Rows whose cells are found at once: that is SIMD code, which adding to them is not."""
+
+FEW_CELLS = 4096
+"""Up to so many cells, rows take turns in four tables: one need not wait until the row before it,
+in the same cell, is added. With more cells that is rare, and the tables must fit the cache."""
+
+FLUSH = 4096
+"""Rows counted in whole numbers, count and place (to 2**-19) in one, before they are summed."""
+
+_1, _2 = np.uint64(1), np.uint64(2)
+_ONE, _LOW, _HIGH = np.uint64(1 << 32), np.uint64((1 << 32) - 1), np.uint64(32)
+_UNIT, _HALF = np.float32(1 << 19), np.float32(0.5)
+
+
+class Grid(NamedTuple):
+    """Cells on [0, 1]: norm g has place ``g*cells + shift``, at most ``last``, in floor(place)."""
+
+    cells: np.float32
+    shift: np.float32
+    last: np.float32
+
+    @classmethod
+    def of(cls, cells: float, shift: float, last: float) -> Grid:
+        """The numbers in the type in which the kernels compute."""
+        return cls(np.float32(cells), np.float32(shift), np.float32(last))
+
+    @property
+    def n_cells(self) -> int:
+        """Cells of one class."""
+        return int(self.last) + 1
+
+    def places(self, norms: Array) -> Array:
+        """Place of each norm, in the norms' own type."""
+        places: Array = np.minimum(norms * self.cells + self.shift, self.last)
+        return places
+
+
+def histogram(
+    norms: Array,
+    y: Array | None,
+    weight: Array | None,
+    grid: Grid,
+    n_classes: int = 1,
+    *,
+    slopes: Array | None = None,
+    places: bool = True,
+    n_threads: int = 1,
+    cost: int = 1,
+) -> Array:
+    """Sums over the rows in each cell, of shape (n_classes, cells, 2 or 3).
+
+    They are the rows' weights (rows, without ``weight``); those times the place within the cell,
+    0 to 1; and with ``slopes`` their magnitudes.
+
+    Parameters
+    ----------
+    norms : array of shape (n,)
+        They may have a sign.
+    y : array of shape (n,), optional
+        Classes; without it all rows are of one.
+    places : bool
+        False leaves the second sum at 0, which is needed with many cells.
+    cost : int
+        What a row takes, in scores of cross-entropy: from how many rows on threads pay.
+    """
+    few = grid.n_cells * n_classes <= FEW_CELLS
+    tables, fields = 4 if few else 1, 2 if slopes is None else 3
+    size = n_classes * grid.n_cells
+    unit, flush = (_UNIT, FLUSH) if places else (np.float32(0), max(len(norms), 1))
+
+    def work(start: int, stop: int) -> Array:
+        rows = slice(start, stop)
+        sums = np.zeros(tables * size * fields)
+        add_rows(
+            norms[rows], _some(y, rows), _some(weight, rows), _some(slopes, rows),
+            tuple(grid), np.uint64(tables), unit, flush, sums,
+        )  # fmt: skip
+        total: Array = sums.reshape(tables, n_classes, grid.n_cells, fields).sum(axis=0)
+        return total
+
+    done = in_parts(work, len(norms), len(norms) * cost, n_threads)
+    return done[0] if len(done) == 1 else np.sum(done, axis=0)
+
+
+def _some(array: Array | None, rows: slice) -> Array | None:
+    return None if array is None else array[rows]
+
+
+@inlined_early
+def _cells(norms: Any, start: Any, n_rows: Any, grid: Any, cell: Any, share: Any) -> Any:
+    """Cell of each row of a block, and the place within it."""
+    cells, shift, last = grid
+    for i in range(n_rows):
+        # the smaller is taken before rounding: of integers it would be a branch
+        place = min(abs(norms[start + i]) * cells + shift, last)
+        inside = np.uint32(place)
+        share[i] = place - np.float32(inside)
+        cell[i] = inside
+
+
+@inlined_early
+def _cells_of_classes(y: Any, start: Any, n_rows: Any, grid: Any, cell: Any) -> Any:
+    """The classes' cells stand one after another."""
+    per_class = np.uint32(grid[2]) + np.uint32(1)
+    for i in range(n_rows):
+        cell[i] += np.uint32(y[start + i]) * per_class
+
+
+@kernel
+def add_rows(
+    norms: Any, y: Any, weight: Any, slopes: Any, grid: Any, tables: Any, unit: float, flush: int,
+    sums: Any,
+) -> None:  # fmt: skip
+    """Add each row to its cell of ``sums``, flat (tables, classes, cells, 2 or 3)."""
+    fields = _2 if slopes is None else _2 + _1
+    n_cells, turn = np.uint64(sums.shape[0]) // (fields * tables), tables - _1
+    cell, share = np.zeros(BLOCK, np.uint32), np.zeros(BLOCK, np.float32)
+    counted, packed = np.zeros(tables * n_cells, np.uint64), np.zeros(BLOCK, np.uint64)
+    for block in range(0, norms.shape[0], BLOCK):
+        start, n_rows = np.uint64(block), np.uint64(min(BLOCK, norms.shape[0] - block))
+        _cells(norms, start, n_rows, grid, cell, share)
+        if y is not None:
+            _cells_of_classes(y, start, n_rows, grid, cell)
+        if weight is None:
+            for i in range(n_rows):
+                packed[i] = np.uint64(np.uint32(share[i] * unit + _HALF)) + _ONE
+            for i in range(n_rows):
+                counted[np.uint64(cell[i]) + (i & turn) * n_cells] += packed[i]
+            if (block + BLOCK) % flush == 0 or block + BLOCK >= norms.shape[0]:
+                for k in range(counted.shape[0]):
+                    at = np.uint64(k) * fields
+                    sums[at] += np.float64(counted[k] >> _HIGH)
+                    sums[at + _1] += np.float64(counted[k] & _LOW) / np.float64(_UNIT)
+                    counted[k] = 0
+        else:
+            for i in range(n_rows):
+                at = (np.uint64(cell[i]) + (i & turn) * n_cells) * fields
+                sums[at] += np.float64(weight[start + i])
+                # rounded as where rows are counted: a weight must be as good as repeating a row
+                part = np.float64(np.uint32(share[i] * unit + _HALF)) / np.float64(_UNIT)
+                sums[at + _1] += np.float64(weight[start + i]) * part
+        if slopes is not None:
+            for i in range(n_rows):
+                at = (np.uint64(cell[i]) + (i & turn) * n_cells) * fields
+                sums[at + _2] += np.float64(abs(slopes[start + i]))
+
+
+@kernel
+def apply_weights(
+    norms: Any, y: Any, weight: Any, left: Any, step: Any, grid: Any, out: Any, hessian: Any
+) -> None:
+    """Multiply ``out`` and ``hessian`` by each row's weight, or write it to ``out`` alone.
+
+    ``left`` is the weight at the left end of each cell, the classes one after another and class
+    weights included, ``step`` its rise to the right end, or None where it is the same in all the
+    cell. ``hessian`` is None where the weights themselves are wanted.
+    """
+    cell, factor = np.zeros(BLOCK, np.uint32), np.zeros(BLOCK, left.dtype)
+    for block in range(0, norms.shape[0], BLOCK):
+        start, n_rows = np.uint64(block), np.uint64(min(BLOCK, norms.shape[0] - block))
+        _cells(norms, start, n_rows, grid, cell, factor)
+        if y is not None:
+            _cells_of_classes(y, start, n_rows, grid, cell)
+        if step is None:
+            for i in range(n_rows):
+                factor[i] = left[np.uint64(cell[i])]
+        else:
+            for i in range(n_rows):
+                at = np.uint64(cell[i])
+                factor[i] = left[at] + step[at] * factor[i]
+        if hessian is None:
+            for i in range(n_rows):
+                out[start + i] = factor[i]
+            if weight is not None:
+                for i in range(n_rows):
+                    out[start + i] *= weight[start + i]
+        else:
+            if weight is not None:
+                for i in range(n_rows):
+                    factor[i] *= weight[start + i]
+            for i in range(n_rows):
+                out[start + i] *= factor[i]
+                hessian[start + i] *= factor[i]
+
+
+@kernel
+def window_beta(mass: Any, width: float, least: float) -> Any:
+    """``N / GD`` on rounded norms: mass within half a width of each, over its valid length.
+
+    ``mass`` stands on the multiples k/(n-1) of a fine grid. A window without rows counts as if
+    the lightest row stood there.
+    """
+    last = mass.shape[0] - 1
+    half = int(np.floor(width / 2 * last))
+    upto = np.cumsum(mass)
+    beta = np.empty(last + 1)
+    for k in range(last + 1):
+        inside = upto[min(k + half, last)]
+        if k > half:
+            inside -= upto[k - half - 1]
+        norm = k / last
+        length = min(norm + width / 2, 1.0) - max(norm - width / 2, 0.0)
+        beta[k] = upto[last] * length / max(inside, least)
+    return beta
+
+
+@kernel
+def count_crossings(norms: Any, y: Any, hard: float, was_hard: Any, moved: Any) -> None:
+    """Add to ``moved`` (K, 2) the rows of each class that became hard, and easy.
+
+    ``was_hard`` says which rows were, and is brought up to date.
+    """
+    limit = np.float32(hard)
+    for block in range(0, norms.shape[0], BLOCK):
+        start, n_rows = np.uint64(block), np.uint64(min(BLOCK, norms.shape[0] - block))
+        crossed = np.uint32(0)
+        for i in range(n_rows):
+            is_hard = np.uint8(np.float32(norms[start + i]) > limit)
+            crossed += np.uint32(is_hard ^ was_hard[start + i])
+        if crossed:
+            for i in range(n_rows):
+                is_hard = np.uint8(np.float32(norms[start + i]) > limit)
+                if is_hard != was_hard[start + i]:
+                    moved[int(y[start + i]), 0 if is_hard else 1] += 1
+                    was_hard[start + i] = is_hard
+
+
+@kernel
+def of_true_class(gradient: Any, y: Any, out: Any) -> None:
+    """Each row's entry of the column of its class."""
+    for i in range(out.shape[0]):
+        out[i] = gradient[i, int(y[i])]

@@ -1,0 +1,136 @@
+"""Asymmetric loss: focal loss with an exponent for each class, and easy negatives left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from boostloss.kernels import Row, exp, log, neg_log_rest, scalar
+from boostloss.losses.base import Loss
+from boostloss.losses.registry import register
+from boostloss.losses.validation import check_number
+
+HELD = 1e-2
+"""Share of the way from the margin to 1 up to which a negative's weight is held in the posterior."""
+
+TINY = float(np.finfo(np.float64).tiny)
+
+
+@scalar
+def shifted(row: Row, margin: Any) -> Any:
+    """``r = max(q - margin, 0)`` and ``v = -log(1 - r)``."""
+    r = max(row.q - margin, 0.0)
+    # 1 - r = p + margin where r > 0
+    v = row.neg_log_p if margin == 0 else neg_log_rest(r, row.p + margin)
+    return r, v
+
+
+@scalar
+def power(r: Any, gamma: Any) -> Any:
+    """``r**gamma`` for 0 <= r <= 1."""
+    return exp(gamma * log(max(r, TINY)))
+
+
+@register
+class AsymmetricLoss(Loss):
+    r"""Asymmetric loss ``w_y r**gamma_y v`` with ``v = -log(1 - r)``, for two classes [1]_.
+
+    For positives r = q is the gradient norm 1 - p. For negatives ``r = max(q - margin, 0)``:
+    those with a probability of at most ``margin`` have no loss, no gradient and no weight. Since
+    dq/dz = p q in a negative's score z,
+
+        slope = w q = p q [ gamma r**(gamma-1) v + r**gamma / (1 - r) ].
+
+    The curvature is cross-entropy's with the same weight, ``w p q``.
+
+    Parameters
+    ----------
+    gamma_neg : float >= 0, default=4.0
+        Focus on hard negatives; 0 is cross-entropy, apart from the margin.
+    gamma_pos : float >= 0, default=1.0
+        Focus on hard positives, smaller where positives are rare.
+    margin : float in [0, 1), default=0.05
+        Probability of the positive class up to which a negative is left out.
+    class_weight, beta
+        As in :class:`~boostloss.CrossEntropy`.
+
+    Notes
+    -----
+    Where the weight of negatives is 0 the risk says no more of P(positive) than that it is small.
+    The posterior takes for that weight the one a little above the margin, at
+    ``q = margin + 0.01 (1 - margin)``: the posterior is defined, positive, and never above that of
+    a larger score.
+
+    References
+    ----------
+    .. [1] Ridnik et al., "Asymmetric Loss For Multi-Label Classification", ICCV 2021,
+       equations 4 to 7.
+
+    Examples
+    --------
+    >>> from boostloss import AsymmetricLoss
+    >>> easy, hard = AsymmetricLoss().value([0, 0], [-3.0, 3.0])  # p = 0.047 and 0.953
+    >>> print(f"{easy:.4f} {hard:.4f}")
+    0.0000 1.5518
+    """
+
+    name = "asymmetric"
+    binary_only = True
+    weight_may_be_zero = True
+
+    def __init__(
+        self,
+        gamma_neg: float = 4.0,
+        gamma_pos: float = 1.0,
+        margin: float = 0.05,
+        *,
+        class_weight: Any = None,
+        beta: float = 0.9999,
+    ) -> None:
+        self.gamma_neg = gamma_neg
+        self.gamma_pos = gamma_pos
+        self.margin = margin
+        self.class_weight = class_weight
+        self.beta = beta
+        self.check_params()
+
+    @scalar
+    def value(row: Row, gamma: Any, margin: Any) -> Any:  # type: ignore[override]
+        r, v = shifted(row, margin)
+        return power(r, gamma) * v
+
+    @scalar
+    def slope(row: Row, gamma: Any, margin: Any) -> Any:
+        r, v = shifted(row, margin)
+        # v / r -> 1 as r -> 0
+        bracket = gamma * row.p * v / max(r, TINY) + row.p / (row.p + margin)
+        return power(r, gamma) * row.q * bracket if row.q > margin else 0.0 * row.q
+
+    @scalar
+    def log_weight(row: Row, gamma: Any, margin: Any) -> Any:
+        if margin == 0:  # the focal loss
+            ratio = (row.neg_log_p + TINY) / (row.q + TINY)
+            return -gamma * row.neg_log_q + np.log1p(gamma * row.p * ratio)
+        least = HELD * (1.0 - margin)
+        held = row.q - margin < least
+        r = np.where(held, least, row.q - margin)
+        p = np.where(held, 1.0 - margin - least, row.p)
+        neg_log_p = np.where(held, -np.log(1.0 - margin - least), row.neg_log_p)
+        bracket = gamma * -np.log1p(-r) / r + 1.0 / (p + margin)
+        return gamma * np.log(r) - neg_log_p + np.log(bracket)
+
+    def check_params(self) -> None:
+        """Raise if a parameter is out of its range."""
+        super().check_params()
+        check_number("gamma_neg", self.gamma_neg, 0.0)
+        check_number("gamma_pos", self.gamma_pos, 0.0)
+        check_number("margin", self.margin, 0.0, 1.0, open_end=True)
+
+    def shape_params(self, n_classes: int) -> dict[str, Any]:
+        """Gamma and margin of negatives and positives."""
+        return {"gamma": [self.gamma_neg, self.gamma_pos], "margin": [self.margin, 0.0]}
+
+    def tail_power(self, n_classes: int) -> Any:
+        """Easy rows: ``w q ~ q**(1 + gamma)``, or 0."""
+        return [1.0 + self.gamma_neg, 1.0 + self.gamma_pos]

@@ -1,0 +1,538 @@
+"""What all losses share: cross-entropy with a weight on each row.
+
+With s = 2y - 1, margin m = s z, p = sigma(m), q = 1 - p and u = -log p, a loss is given by
+its slope magnitude ``w q`` in one row; then
+
+    d loss / dz = -s w q,        curvature = w p q.
+
+For softmax with true class t, d loss / dz_k = w (p_k - [k = t]) and the curvature is
+w c p_k (1 - p_k), c being the engine's own factor.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+from scipy.special import log_expit, logsumexp
+from sklearn.base import BaseEstimator
+
+from boostloss.kernels import Row, RowFunctions, scalar
+from boostloss.losses import class_weight as weights_of_classes
+from boostloss.losses.fitted import FittedLoss
+from boostloss.losses.run import ALONE, TrainingRun, Workers
+from boostloss.losses.validation import (
+    Array,
+    as_labels,
+    as_raw,
+    as_sample_weight,
+    check_integer,
+    check_labels,
+    check_number,
+    check_present,
+    check_raw,
+    check_sample_weight,
+    class_counts,
+    n_classes_of,
+)
+
+if TYPE_CHECKING:
+
+    class BaseEstimator:  # type: ignore[no-redef]
+        """What type checkers should know of it: scikit-learn comes without types."""
+
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+        def set_params(self, **params: Any) -> Self: ...
+
+
+LABEL_LIMIT = 2**24
+"""Labels are float32, which tells no larger whole numbers apart."""
+
+FARTHEST = 512.0
+"""Raw score of an intercept, at most: beyond, a share is less than 1e-222."""
+
+FARTHEST_MARGIN = 80.0
+"""Margin at which q = 1.8e-35, times a small weight still a normal float32. Beyond, scores are held
+there: subnormal numbers make a loop several times slower."""
+
+
+class Loss(BaseEstimator):
+    """Base of the losses; parameters behave as in any scikit-learn estimator.
+
+    A loss is a subclass in one file: parameters in ``__init__``, a ``name``, and functions of one
+    :class:`~boostloss.kernels.Row` marked with :func:`scalar`, ``value`` and ``slope``. They take
+    the row, then what :meth:`shape_params` names. ``curvature`` and ``log_weight`` have defaults.
+    """
+
+    name: ClassVar[str]
+    binary_only: ClassVar[bool] = False
+    """Whether the loss is defined for two classes only."""
+    weight_may_be_zero: ClassVar[bool] = False
+    """Whether some rows get no weight at all, as easy negatives of the asymmetric loss."""
+    depends_on_all_scores: ClassVar[bool] = False
+    """Whether the weights depend on the scores of the whole data set, as GHM's do."""
+    functions: ClassVar[RowFunctions]
+    class_weight: Any = None
+    beta: float = 0.9999
+
+    # -- what a loss defines ------------------------------------------------------------
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Collect the scalar functions: ``value`` is also the name of a method."""
+        super().__init_subclass__(**keywords)
+        found = {n: f for n, f in vars(cls).items() if getattr(f, "is_scalar", False)}
+        if not found:
+            return
+        inherited = getattr(cls, "functions", None)
+        functions = RowFunctions(**{**(inherited._asdict() if inherited else {}), **found})
+        names = {f"{cls.__name__}.{n}": _shape_names(f) for n, f in functions._asdict().items() if f}
+        if len(set(names.values())) > 1:
+            raise TypeError(f"scalar functions must take the same parameters, got {names}")
+        cls.functions = functions
+        for name, function in found.items():
+            # where it stands now, for pickles and for the compile cache
+            function.__qualname__ = f"{cls.__qualname__}.functions.{name}"
+            delattr(cls, name)
+
+    def row_functions(self) -> RowFunctions:
+        """The scalar functions in use; override it where they depend on a parameter."""
+        return self.functions
+
+    def shape_params(self, n_classes: int) -> dict[str, Any]:
+        """Shape parameters by name, each one number or an array with one for each class."""
+        return {}
+
+    def check_params(self) -> None:
+        """Raise if a parameter is out of its range; subclasses extend it."""
+        weights_of_classes.check_class_weight(self.class_weight)
+        check_number("beta", self.beta, 0.0, 1.0, open_end=True)
+
+    def tail_power(self, n_classes: int) -> Any:
+        """Power of q with which the slope falls on easy rows; one number or one for each class.
+
+        Scores are held where the slope would underflow: beyond a margin of 80 over this power.
+        """
+        return 1.0
+
+    def needs_float64(self, softmax: bool, of_value: bool = False) -> bool:
+        """Whether scores in float32 must be computed in float64 (``of_value``: for the value)."""
+        return True
+
+    def class_weights(self, counts: Array | None, n_classes: int) -> Array:
+        """Weight of each class, from the (weighted) number of its rows where that is needed."""
+        return weights_of_classes.resolve(self.class_weight, self.beta, n_classes, counts)
+
+    def with_class_weight(self, class_weight: Array) -> Self:
+        """Equal loss with one given weight for each class."""
+        return type(self)(**{**self.get_params(), "class_weight": class_weight.tolist()})
+
+    # -- what a user calls --------------------------------------------------------------
+
+    def value(
+        self,
+        y: ArrayLike,
+        raw: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        workers: Workers = ALONE,
+    ) -> Array:
+        """Loss of each row, in nats.
+
+        Parameters
+        ----------
+        y : array of shape (n,)
+            Labels, 0 or 1 for binary, 0..K-1 for multiclass.
+        raw : array of shape (n,) or (n, K)
+            Raw scores (log-odds), finite. (n, K) means softmax over K classes.
+        sample_weight : array of shape (n,), optional
+            Not negative, not all zero; multiplies each row's loss.
+        workers : Workers, optional
+            The processes among which the rows are spread, if this one does not hold them all:
+            class weights that are counted and GHM's density are then those of all rows.
+
+        Returns
+        -------
+        array of shape (n,), of raw's float type
+
+        Raises
+        ------
+        ValueError, TypeError
+            For labels, scores, weights, shapes or parameters that are not allowed.
+        """
+        y, raw, weight = workers.together(self._check, y, raw, sample_weight, workers)
+        return self._value(y, raw, weight, self._counted_class_weight(y, raw, weight, workers), workers)
+
+    def gradient_hessian(
+        self,
+        y: ArrayLike,
+        raw: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        factor: float = 1.0,
+        run: TrainingRun | None = None,
+        gradient_out: Array | None = None,
+        hessian_out: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """First and second derivative with respect to the raw score.
+
+        Parameters
+        ----------
+        y, raw, sample_weight
+            As in :meth:`value`.
+        factor : float, default=1.0
+            The engine's constant c in the softmax Hessian ``c w p_k (1 - p_k)``: 2 in
+            XGBoost, K/(K-1) in LightGBM. 1 is the derivative itself. Unused for binary.
+        run : TrainingRun, optional
+            Carries state (counted class weights, GHM's moving average) between the rounds of one
+            training. Labels, weights and parameters are read in its first round.
+        gradient_out, hessian_out : float32 arrays of raw's shape and memory order, optional
+            Where to write, as in scikit-learn.
+
+        Returns
+        -------
+        gradient, hessian : float32 arrays of raw's shape
+        """
+        run = TrainingRun() if run is None else run
+        factor = check_number("factor", factor, 0.0)
+        scores = as_raw(raw)
+        given = (y, sample_weight, scores.shape, scores.dtype)
+        if run.given is None or not all(map(_is_same, run.given, given)):
+            self._read(run, y, scores, sample_weight)
+            run.given = given
+        gradient = _output("gradient_out", gradient_out, scores)
+        hessian = _output("hessian_out", hessian_out, scores)
+        bad = self._gradient_hessian(run, scores, factor, gradient, hessian)
+        if run.workers.any(bad):
+            self._refuse(run, scores)
+        return gradient, hessian
+
+    def init_score(
+        self,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        n_classes: int | None = None,
+    ) -> float | Array:
+        """Constant raw score, within -512 and 512, at which the loss over the rows is smallest.
+
+        It is the score whose posterior equals the class shares.
+
+        Parameters
+        ----------
+        y : array of shape (n,)
+        sample_weight : array of shape (n,), optional
+        n_classes : int, optional
+            Found from y if left out: two labels give a float (the sigmoid's raw score), more
+            an array of shape (K,) (softmax: log-probabilities). ``n_classes=2`` asks for the array.
+
+        Returns
+        -------
+        float or array of shape (K,)
+        """
+        counts = self._counts(y, sample_weight, n_classes)
+        check_present(counts)
+        class_weight = self.class_weights(counts, len(counts))
+        if len(counts) == 2 and n_classes is None:
+            return self._binary_init_score(counts, class_weight)
+        return self._softmax_init_score(counts, class_weight)
+
+    def fit(
+        self,
+        y: ArrayLike,
+        raw: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        n_classes: int | None = None,
+        workers: Workers = ALONE,
+    ) -> FittedLoss:
+        """The numbers that this loss takes from training rows; they give the posterior.
+
+        Class weights are counted on ``y``; GHM's density is taken at the scores.
+
+        Parameters
+        ----------
+        y, sample_weight, workers
+            As in :meth:`value`. One row for each class with their counts as weights will do where
+            no scores are needed.
+        raw : array of shape (n,) or (n, K), optional
+            Scores of these rows, in training the last ones. Default: the intercept's.
+        n_classes : int, optional
+            Found from ``raw`` or ``y`` if left out.
+
+        Returns
+        -------
+        FittedLoss
+
+        Examples
+        --------
+        >>> from boostloss import CrossEntropy
+        >>> fitted = CrossEntropy(class_weight="balanced").fit([0, 0, 0, 1])
+        >>> print(fitted.posterior([0.0]))
+        [0.25]
+        """
+        if raw is not None:
+            y, raw, weight = workers.together(self._check, y, raw, sample_weight, workers)
+            class_weight = self._counted_class_weight(y, raw, weight, workers)
+            return self._fit(y, raw, weight, class_weight, workers)
+        counts = self._counts(y, sample_weight, n_classes)
+        return self._fit_counts(counts, self.class_weights(counts, len(counts)))
+
+    def __eq__(self, other: object) -> bool:
+        """Same type and same parameters."""
+        if type(self) is not type(other):
+            return NotImplemented
+        mine, others = self.get_params(), other.get_params()  # type: ignore[attr-defined]
+        return all(_equal(mine[name], others[name]) for name in mine)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # -- former names -------------------------------------------------------------------
+
+    def base_score(self, *arguments: Any, **keywords: Any) -> float | Array:
+        """Deprecated: the former name of :meth:`init_score`."""
+        warn_of_former_name("base_score", "init_score")
+        return self.init_score(*arguments, **keywords)
+
+    def resolve(
+        self, y: ArrayLike, sample_weight: ArrayLike | None = None, *, n_classes: int | None = None
+    ) -> Self:
+        """Deprecated: ``fit(y, sample_weight=sample_weight).loss``."""
+        warn_of_former_name("resolve", "fit")
+        loss: Self = self.fit(y, None, sample_weight, n_classes=n_classes).loss  # type: ignore[assignment]
+        return loss
+
+    def frozen(self, *arguments: Any, **keywords: Any) -> FittedLoss:
+        """Deprecated: the former name of :meth:`fit`."""
+        warn_of_former_name("frozen", "fit")
+        return self.fit(*arguments, **keywords)
+
+    def posterior(self, raw: ArrayLike) -> Array:
+        """Deprecated: ``fit(y_train, raw_train).posterior(raw)``."""
+        warn_of_former_name("posterior", "fit(...).posterior")
+        n_classes = n_classes_of(check_raw(raw))
+        return FittedLoss(self.with_class_weight(self.class_weights(None, n_classes))).posterior(raw)
+
+    # -- inside -------------------------------------------------------------------------
+
+    def _read(self, run: TrainingRun, y: Any, scores: Array, sample_weight: Any) -> None:
+        """Take labels, weights and parameters into a run."""
+        self._check_supported(n_classes_of(scores))
+        run.y = as_labels(y, len(scores))
+        zero_allowed = not run.workers.alone
+        run.sample_weight = as_sample_weight(sample_weight, len(scores), zero_allowed=zero_allowed)
+        if run.class_weight is None:
+            arguments = (run.y, scores, run.sample_weight, run.workers)
+            if weights_of_classes.needs_counts(self.class_weight):
+                run.workers.together(self._check, *arguments)
+            run.class_weight = self._counted_class_weight(*arguments)
+        dtype = np.float64 if self.needs_float64(scores.ndim == 2) else scores.dtype
+        if run.sample_weight is not None:
+            run.sample_weight = np.asarray(run.sample_weight, dtype)
+        run.class_numbers = self._class_numbers(run.class_weight, dtype, scores.ndim == 2)
+
+    def _counted_class_weight(
+        self, y: Array, raw: Array, weight: Array | None, workers: Workers
+    ) -> Array:
+        counts, n_classes = None, n_classes_of(raw)
+        if weights_of_classes.needs_counts(self.class_weight):
+            counts = workers.sum(class_counts(y, weight, n_classes))
+        return self.class_weights(counts, n_classes)
+
+    def _fit(
+        self, y: Array, raw: Array, weight: Array | None, class_weight: Array, workers: Workers
+    ) -> FittedLoss:
+        return FittedLoss(self.with_class_weight(class_weight))
+
+    def _fit_counts(self, counts: Array, class_weight: Array) -> FittedLoss:
+        return FittedLoss(self.with_class_weight(class_weight))
+
+    def _check_supported(self, n_classes: int) -> None:
+        self.check_params()
+        if self.binary_only and n_classes > 2:
+            raise ValueError(f"{type(self).__name__} is for two classes, got {n_classes}")
+
+    def _check(
+        self,
+        y: ArrayLike,
+        raw: ArrayLike,
+        sample_weight: ArrayLike | None,
+        workers: Workers = ALONE,
+    ) -> tuple[Array, Array, Array | None]:
+        raw = check_raw(raw)
+        n_classes = n_classes_of(raw)
+        self._check_supported(n_classes)
+        y = check_labels(y, n_classes, len(raw))
+        return y, raw, check_sample_weight(sample_weight, len(raw), zero_allowed=not workers.alone)
+
+    def _refuse(self, run: TrainingRun, raw: Array) -> NoReturn:
+        """Say what a kernel only noticed on its way."""
+        run.workers.together(self._check, run.y, raw, run.sample_weight, run.workers)
+        raise AssertionError("a kernel met bad input that no check finds")
+
+    def _counts(
+        self, y: ArrayLike, sample_weight: ArrayLike | None, n_classes: int | None
+    ) -> Array:
+        """Rows, or their summed weights, of each class."""
+        if n_classes is not None:
+            n_classes = check_integer("n_classes", n_classes, 2)
+        labels = check_labels(y, LABEL_LIMIT)
+        if not len(labels):
+            raise ValueError("y must hold at least one row of each class, got no rows")
+        found = max(2, int(labels.max()) + 1) if n_classes is None else n_classes
+        labels = check_labels(labels, found)
+        self._check_supported(found)
+        return class_counts(labels, check_sample_weight(sample_weight, len(labels)), found)
+
+    def shape_arrays(self, n_classes: int) -> tuple[Array, ...]:
+        """Shape parameters of each class, in the order in which the scalar functions take them."""
+        given = self.shape_params(n_classes)
+        arrays = []
+        for name in _shape_names(self.functions.slope):
+            array = np.asarray(given[name], dtype=np.float64)
+            if array.ndim and array.shape != (n_classes,):
+                raise ValueError(
+                    f"{name} must be one number or one for each of {n_classes} classes, "
+                    f"got {len(array)}"
+                )
+            arrays.append(np.array(np.broadcast_to(array, n_classes)))
+        return tuple(arrays)
+
+    def _class_numbers(self, class_weight: Array, dtype: Any, softmax: bool) -> Any:
+        """What the kernels know of each class, in the type in which they compute."""
+        n_classes = len(class_weight)
+        shape = np.array(self.shape_arrays(n_classes)).reshape(-1, n_classes).astype(dtype)
+        power = np.broadcast_to(np.asarray(self.tail_power(n_classes), dtype=np.float64), n_classes)
+        limit, weight = (FARTHEST_MARGIN / power).astype(dtype), class_weight.astype(dtype)
+        if not softmax:
+            return tuple((weight[k], limit[k], tuple(shape[:, k])) for k in (0, 1))
+        if not any(np.ptp(array) for array in (weight, limit, *shape)):
+            # the same for all classes: the kernel need not look them up
+            return weight[:1], limit[:1], np.ascontiguousarray(shape[:, :1])
+        return weight, limit, shape
+
+    def _value(
+        self, y: Array, raw: Array, weight: Array | None, class_weight: Array, workers: Workers
+    ) -> Array:
+        softmax = raw.ndim == 2
+        dtype = np.float64 if self.needs_float64(softmax, of_value=True) else raw.dtype
+        numbers = self._class_numbers(class_weight, dtype, softmax)
+        out = np.empty(len(raw), raw.dtype)
+        weight = None if weight is None else np.asarray(weight, dtype)
+        kernels_for(raw).value(self.row_functions(), raw, y, weight, numbers, out)
+        return out
+
+    def _gradient_hessian(
+        self, run: TrainingRun, raw: Array, factor: float, gradient: Array, hessian: Array
+    ) -> bool:
+        """Fill gradient and Hessian; True if a label, score or weight is not allowed."""
+        return self._run_kernel(run, raw, run.sample_weight, factor, gradient, hessian)
+
+    def _run_kernel(
+        self, run: TrainingRun, raw: Array, weight: Array | None, factor: float, *out: Array
+    ) -> bool:
+        done: bool = kernels_for(raw).gradient_hessian(
+            self.row_functions(), raw, run.y, weight, run.class_numbers, factor, *out, run.n_threads
+        )
+        return done
+
+    def _binary_init_score(self, counts: Array, class_weight: Array) -> float:
+        fitted = FittedLoss(self.with_class_weight(class_weight))
+        target = np.log(counts[1]) - np.log(counts[0])
+        return _increasing_root(lambda z: float(fitted.log_posterior(np.array([z]))[0]) - target)
+
+    def _softmax_init_score(self, counts: Array, class_weight: Array) -> Array:
+        """Probabilities with ``log p_k - log w_k(p_k) = log_target_k + c``, c so that they add up.
+
+        Both steps are monotone: p_k in c, and the sum of the p_k in c.
+        """
+        fitted = FittedLoss(self.with_class_weight(class_weight))
+        log_target = np.log(counts) + np.log(class_weight)  # shares up to a constant
+
+        def excess(a: float, k: int, c: float) -> float:
+            log_p, log_q = np.array(log_expit(a)), np.array(log_expit(-a))
+            return float(log_p - fitted.log_weight(k, log_p, log_q) - log_target[k] - c)
+
+        def logits(c: float) -> Array:
+            roots = [
+                _increasing_root(lambda a, k=k: excess(a, k, c)) for k in range(len(log_target))
+            ]
+            return np.array(roots)
+
+        c = _increasing_root(lambda c: float(logsumexp(log_expit(logits(c)))))
+        score: Array = log_expit(logits(c))
+        return score
+
+
+def kernels_for(raw: Array) -> Any:
+    """The module with the compiled loops for scores of this shape."""
+    # imported late: reading a model and its posterior need no compiler
+    from boostloss.kernels import binary, softmax
+
+    return softmax if raw.ndim == 2 else binary
+
+
+def gradient_norms(
+    y: Array, raw: Array, n_threads: int = 1, out: Array | None = None
+) -> tuple[Array, bool]:
+    """Gradient norm q = 1 - p of each row, and whether a softmax label or score is not allowed."""
+    out = np.empty(len(raw), dtype=raw.dtype) if out is None else out
+    one, limit = raw.dtype.type(1), raw.dtype.type(FARTHEST_MARGIN)
+    numbers: Any = ((one, limit, ()), (one, limit, ()))
+    if raw.ndim == 2:
+        numbers = np.array([one]), np.array([limit]), np.empty((0, 1), raw.dtype)
+    bad = kernels_for(raw).value(_NORM, raw, y, None, numbers, out, n_threads)
+    return out, bad
+
+
+@scalar
+def _norm(row: Row) -> Any:
+    return row.q
+
+
+_NORM = RowFunctions(value=_norm, slope=_norm)
+
+
+def _output(name: str, given: Array | None, raw: Array) -> Array:
+    """An array in the scores' memory order, which is the engine's own."""
+    if given is None:
+        return np.empty_like(raw, dtype=np.float32)
+    same_order = given.flags.c_contiguous == raw.flags.c_contiguous
+    if given.shape != raw.shape or given.dtype != np.float32 or not same_order:
+        raise ValueError(
+            f"{name} must be a float32 array of shape {raw.shape} in the memory order of raw, "
+            f"got {given.dtype} of shape {given.shape}"
+        )
+    return given
+
+
+def _increasing_root(function: Any) -> float:
+    """Root of an increasing function; the nearer end of -512 to 512 where it has none there."""
+    if function(-FARTHEST) > 0:
+        return -FARTHEST
+    if function(FARTHEST) < 0:
+        return FARTHEST
+    return float(brentq(function, -FARTHEST, FARTHEST, xtol=1e-14, rtol=1e-15))
+
+
+def _shape_names(function: Any) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)[1:]
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    return a is b or (isinstance(a, tuple | np.dtype) and bool(a == b))
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(a, b)
+    return bool(a == b)
+
+
+def warn_of_former_name(former: str, name: str) -> None:
+    warnings.warn(
+        f"Loss.{former} is deprecated and will go in 0.3: use {name}", FutureWarning, stacklevel=3
+    )

@@ -1,0 +1,211 @@
+"""What a loss took from its training rows: numbers, which give the posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import log_expit, log_softmax, logsumexp
+
+from boostloss.kernels import Row, RowFunctions
+from boostloss.losses import registry
+from boostloss.losses.validation import Array, check_raw, n_classes_of
+
+FARTHEST_DERIVED = 100.0
+"""Margin beyond which a weight that is derived from the slope stays as it is: the slope must not
+underflow, and its share of a posterior is 1e-43."""
+
+
+class FittedLoss:
+    """A loss as its training rows left it; made by :meth:`Loss.fit`.
+
+    It holds numbers only and gives calibrated probabilities. At the minimiser of the conditional
+    risk sum_k P_k w_k l_k the gradient ``sum_j P_j w_j (p_k - [j = k])`` is zero, so p_k is
+    proportional to P_k w_k(p_k), hence ``P_k = p_k / w_k(p_k)`` up to normalisation.
+
+    Parameters
+    ----------
+    loss : Loss
+        Its class weights are a list of numbers.
+    log_weight_table : sequence of float, or one such sequence for each class, optional
+        GHM's ``log w`` at p = 1/(n+1), ..., n/(n+1), linear in log p between them.
+
+    Attributes
+    ----------
+    n_classes : int
+    class_weight : array of shape (K,)
+    """
+
+    def __init__(self, loss: Any, log_weight_table: Sequence[Any] | None = None) -> None:
+        self.loss = loss
+        self.log_weight_table = None if log_weight_table is None else _table(log_weight_table)
+        given = loss.class_weight
+        if given is not None and not isinstance(given, Sequence):
+            raise ValueError(f"class_weight must be one number for each class, got {given!r}")
+        self.class_weight = np.asarray(given, dtype=np.float64)
+        self.n_classes = len(self.class_weight)
+        loss.class_weights(None, self.n_classes)  # raises for what is not allowed
+        self._shape = loss.shape_arrays(self.n_classes)
+        if self.log_weight_table is not None and self.log_weight_table.ndim == 2:
+            self._check_n_classes("log_weight_table", len(self.log_weight_table))
+
+    def posterior(self, raw: ArrayLike) -> Array:
+        """Calibrated class probabilities; undoes the weights.
+
+        Parameters
+        ----------
+        raw : array of shape (n,) or (n, K)
+
+        Returns
+        -------
+        array of shape (n,): probability of class 1; or (n, K), rows summing to 1
+
+        Raises
+        ------
+        ValueError
+            For scores that are not finite, or of another number of classes.
+        """
+        raw = check_raw(raw)
+        self._check_n_classes("raw", n_classes_of(raw))
+        log_odds = self.log_posterior(raw)
+        if raw.ndim == 2:
+            return np.exp(log_softmax(log_odds, axis=1))
+        return np.exp(log_expit(log_odds))
+
+    def log_posterior(self, raw: Array) -> Array:
+        """Log-odds (n,) or unnormalised log-probabilities (n, K) of the posterior."""
+        raw = raw.astype(np.float64)
+        log_class_weight = np.log(self.class_weight)
+        if raw.ndim == 1:
+            log_p, log_q = log_expit(raw), log_expit(-raw)
+            weight_1 = self.log_weight(1, log_p, log_q) + log_class_weight[1]
+            weight_0 = self.log_weight(0, log_q, log_p) + log_class_weight[0]
+            log_odds: Array = raw - weight_1 + weight_0
+            return log_odds
+        log_p = log_softmax(raw, axis=1)
+        log_q = _log_complement(log_p)
+        for k in range(self.n_classes):
+            log_p[:, k] -= self.log_weight(k, log_p[:, k], log_q[:, k])
+        return log_p - log_class_weight
+
+    def log_weight(self, label: int, log_p: Array, log_q: Array) -> Array:
+        """``log w`` of rows of class ``label`` with these log-probabilities, without class weight."""
+        if self.log_weight_table is not None:
+            several = self.log_weight_table.ndim == 2
+            table = self.log_weight_table[label] if several else self.log_weight_table
+            return _read(table, log_p)
+        functions, shape = self.loss.row_functions(), tuple(s[label] for s in self._shape)
+        if functions.log_weight is None:
+            return _derived_log_weight(functions, log_p, log_q, shape)
+        row = Row(np.exp(log_p), np.exp(log_q), -log_p, -log_q, -log_q, np.zeros_like(log_q))
+        log_weight: Array = functions.log_weight(row, *shape)
+        return log_weight
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers, strings, lists and dicts; :meth:`from_dict` undoes it."""
+        table = self.log_weight_table
+        extra = {} if table is None else {"log_weight_table": table.tolist()}
+        return {**registry.to_dict(self.loss), **extra}
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> Self:
+        """The fitted loss that :meth:`to_dict` wrote.
+
+        Raises
+        ------
+        ValueError
+            If it is something else, or names a loss that is not registered in this process.
+        """
+        if isinstance(plain, Mapping) and plain.get("type") == "FrozenGHM":  # written by 0.1.0
+            former = dict(plain.get("params") or {})
+            plain = {"type": "ghm", "log_weight_table": former.pop("log_weight", []),
+                     "params": former}  # fmt: skip
+        loss = registry.from_dict(plain)
+        return cls(loss, plain.get("log_weight_table"))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FittedLoss) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        table = "" if self.log_weight_table is None else ", log_weight_table=..."
+        return f"FittedLoss({self.loss!r}{table})"
+
+    def _check_n_classes(self, name: str, n_classes: int) -> None:
+        if n_classes != self.n_classes:
+            raise ValueError(
+                f"{name} must be of {self.n_classes} classes, as in training, got {n_classes}"
+            )
+
+
+def _derived_log_weight(
+    functions: RowFunctions, log_p: Array, log_q: Array, shape: tuple[float, ...]
+) -> Array:
+    """``log(slope / q)``, the slope computed by the compiled loop of a binary loss's value."""
+    from boostloss.kernels import binary  # a posterior in closed form needs no compiler
+
+    margin = np.atleast_1d(np.minimum(log_p - log_q, FARTHEST_DERIVED))
+    of_class = (1.0, FARTHEST_DERIVED, shape)
+    slope = np.empty(margin.shape)
+    as_value = RowFunctions(value=functions.slope, slope=functions.slope)
+    binary.value(as_value, margin, np.ones(margin.shape), None, (of_class, of_class), slope)
+    with np.errstate(divide="ignore"):
+        log_weight: Array = np.log(slope) - log_expit(-margin)
+    return log_weight.reshape(np.shape(log_p))
+
+
+def _log_complement(log_p: Array) -> Array:
+    """``log(1 - p_k)`` along rows; for the largest class summed from the others."""
+    with np.errstate(divide="ignore"):
+        log_q = np.log(-np.expm1(log_p))
+    rows, top = np.arange(len(log_p)), log_p.argmax(axis=1)
+    others = log_p.copy()
+    others[rows, top] = -np.inf
+    log_q[rows, top] = logsumexp(others, axis=1)
+    return log_q
+
+
+# -- tables of log w over p --------------------------------------------------------------------
+
+NODES = 255
+
+
+def monotone_table(weights: Any, label: int) -> list[float]:
+    """``log w`` at :data:`NODES` p, made so that the posterior never falls where p rises.
+
+    GHM's weight beta(1 - p) jumps with the density, so that ``p / beta(1 - p)``, to which a
+    class's posterior is proportional, can fall where p rises. This takes for its logarithm the mean
+    of the nearest increasing functions above and below.
+    """
+    p = _nodes(NODES)
+    log_odds = np.log(p) - np.log(weights(1.0 - p, label))
+    above = np.maximum.accumulate(log_odds)
+    below = np.minimum.accumulate(log_odds[::-1])[::-1]
+    table: list[float] = (np.log(p) - (above + below) / 2.0).tolist()
+    return table
+
+
+def _read(table: Array, log_p: Array) -> Array:
+    nodes = np.log(_nodes(len(table)))
+    # outside the table the weight is that of its end
+    inside = np.clip(log_p, nodes[0], nodes[-1])
+    log_weight: Array = inside - np.interp(inside, nodes, nodes - table)
+    return log_weight
+
+
+def _nodes(count: int) -> Array:
+    nodes: Array = np.arange(1, count + 1) / (count + 1)
+    return nodes
+
+
+def _table(given: Any) -> Array:
+    try:
+        table = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        table = np.empty(0)  # of lists of different lengths, or not of numbers
+    if table.ndim not in (1, 2) or not table.size or not np.isfinite(table).all():
+        raise ValueError(f"log_weight_table must hold finite numbers, got {given!r}")
+    return table

@@ -1,0 +1,119 @@
+"""Losses by name, and as plain data that a file can hold."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T", bound=type)
+
+_TYPES: dict[str, Any] = {}
+_FORMER_NAMES = {"CrossEntropy": "cross_entropy", "FocalLoss": "focal", "GHMLoss": "ghm"}
+"""Of types, in files that 0.1.0 wrote."""
+
+
+def register(kind: T) -> T:
+    """Give a loss's class the name by which classifiers, ``compare`` and model files know it.
+
+    A decorator. The class's ``name`` must not belong to another class; defining one again, as in a
+    notebook, replaces it. A process that loads a model with the loss must have imported it.
+
+    Examples
+    --------
+    >>> from boostloss.losses import Loss, register, scalar
+    >>> @register
+    ... class Squared(Loss):
+    ...     name = "squared"
+    ...     @scalar
+    ...     def value(row):
+    ...         return 0.5 * row.q * row.q
+    ...     @scalar
+    ...     def slope(row):
+    ...         return row.p * row.q * row.q
+    """
+    name = getattr(kind, "name", None)
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"name must be a string in {kind.__name__}, got {name!r}")
+    known = _TYPES.get(name)
+    if (known or kind).__qualname__ != kind.__qualname__ or name == "balanced":
+        raise ValueError(f"name must not be that of another loss, got {name!r} in {kind.__name__}")
+    _TYPES[name] = kind
+    return kind
+
+
+def names() -> tuple[str, ...]:
+    """Names that :func:`named` takes."""
+    return (*_TYPES, "balanced")
+
+
+def named(loss: Any) -> Any:
+    """A loss, given itself or by its name; "balanced" is cross-entropy with balanced classes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is neither.
+    """
+    if hasattr(loss, "gradient_hessian"):
+        return loss
+    allowed = f"a boostloss loss such as FocalLoss(), or one of {', '.join(map(repr, names()))}"
+    if not isinstance(loss, str):
+        raise TypeError(f"loss must be {allowed}, got {loss!r}")
+    if loss not in names():
+        raise ValueError(f"loss must be {allowed}, got {loss!r}")
+    if loss == "balanced":
+        return _TYPES["cross_entropy"](class_weight="balanced")
+    return _TYPES[loss]()
+
+
+def to_dict(loss: Any) -> dict[str, Any]:
+    """A loss as numbers, strings, lists and dicts; :func:`from_dict` undoes it."""
+    name = getattr(type(loss), "name", None)
+    if name is None or _TYPES.get(name) is not type(loss):
+        raise TypeError(
+            f"only a registered loss can be saved to a file: put @boostloss.losses.register "
+            f"before its class, got {loss!r}"
+        )
+    return {"type": name, "params": {k: _plain(v) for k, v in loss.get_params().items()}}
+
+
+def from_dict(plain: Any) -> Any:
+    """The loss that :func:`to_dict` wrote.
+
+    Raises
+    ------
+    ValueError
+        It says what is wrong.
+    """
+    name = plain.get("type") if isinstance(plain, Mapping) else None
+    name = _FORMER_NAMES.get(name, name) if isinstance(name, str) else None
+    if name not in _TYPES:
+        raise ValueError(
+            f"loss in the file must be one of {', '.join(_TYPES)} (import the module that "
+            f"registers it), got {plain!r}"
+        )
+    kind, params = _TYPES[name], plain.get("params")
+    known = set(inspect.signature(kind).parameters)
+    if not isinstance(params, Mapping) or not set(params) <= known:
+        raise ValueError(f"params of {name} in the file are not known: {params!r}")
+    try:
+        loss = kind(**params)
+        loss.check_params()
+    except TypeError as error:
+        raise ValueError(f"params of {name} in the file are not right: {error}") from error
+    return loss
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        if set(value) == set(range(len(value))):  # JSON would make strings of such keys
+            return [_plain(value[k]) for k in range(len(value))]
+        return {key: _plain(item) for key, item in value.items()}
+    return value

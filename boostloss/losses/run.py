@@ -1,0 +1,76 @@
+"""One training run: what it remembers between rounds, and the processes that share its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from boostloss.losses.validation import Array
+
+Result = TypeVar("Result")
+
+
+class Workers:
+    """The processes among which the rows are spread; here one, which holds them all.
+
+    A subclass joins several. All of them must call the same methods in the same order, also
+    those that hold no rows.
+    """
+
+    alone = True
+
+    def sum(self, array: Array) -> Array:
+        """Element by element, the sum of what each worker gives."""
+        return array
+
+    def largest(self, array: Array) -> Array:
+        """Element by element, the largest of what any worker gives."""
+        return array
+
+    def together(self, check: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
+        """What ``check`` returns; if it raises on one worker, the same error on all of them."""
+        return check(*arguments, **keywords)
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is true on any worker."""
+        return flag
+
+
+ALONE = Workers()
+
+
+@dataclass
+class TrainingRun:
+    """What one training run knows, and remembers between its rounds.
+
+    Hand the same one to :meth:`Loss.gradient_hessian` in each round, and a new one to each
+    training. Parameters of the loss, labels and sample weights are read in the first round: one
+    that is changed afterwards is not seen, unless another array is handed in.
+
+    Attributes
+    ----------
+    workers : Workers
+        The processes that train together, each with rows of its own.
+    n_threads : int
+        Threads that share the rows, if they are many; the result does not depend on it.
+    given : tuple or None
+        The label and weight objects, and the shape and type of the scores, that were checked.
+    y, sample_weight : array or None
+        The same as contiguous arrays.
+    class_weight : array of shape (K,) or None
+        Weight of each class, counted in the first round.
+    class_numbers : Any
+        What the kernels know of each class.
+    density_mass : array or None
+        GHM's moving average of the rows in each cell.
+    """
+
+    workers: Workers = ALONE
+    n_threads: int = 1
+    given: tuple[Any, ...] | None = None
+    y: Array | None = None
+    sample_weight: Array | None = None
+    class_weight: Array | None = None
+    class_numbers: Any = None
+    density_mass: Array | None = None
