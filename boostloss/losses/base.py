@@ -23,7 +23,7 @@ from sklearn.base import BaseEstimator
 
 from boostloss.kernels import Row, RowFunctions, scalar
 from boostloss.losses import class_weight as weights_of_classes
-from boostloss.losses.fitted import FittedLoss
+from boostloss.losses.fitted import FittedLoss, row_of
 from boostloss.losses.run import ALONE, TrainingRun, Workers
 from boostloss.losses.validation import (
     Array,
@@ -164,7 +164,8 @@ class Loss(BaseEstimator):
             For labels, scores, weights, shapes or parameters that are not allowed.
         """
         y, raw, weight = workers.together(self._check, y, raw, sample_weight, workers)
-        return self._value(y, raw, weight, self._counted_class_weight(y, raw, weight, workers), workers)
+        class_weight = self._counted_class_weight(y, raw, weight, workers)
+        return self._value(y, raw, weight, class_weight, workers)
 
     def gradient_hessian(
         self,
@@ -440,9 +441,24 @@ class Loss(BaseEstimator):
         return done
 
     def _binary_init_score(self, counts: Array, class_weight: Array) -> float:
+        if self.weight_may_be_zero:
+            return self._root_of_gradients(counts * class_weight)
         fitted = FittedLoss(self.with_class_weight(class_weight))
         target = np.log(counts[1]) - np.log(counts[0])
         return _increasing_root(lambda z: float(fitted.log_posterior(np.array([z]))[0]) - target)
+
+    def _root_of_gradients(self, weight: Array) -> float:
+        """Where the classes' gradients cancel: no posterior tells where one of them is 0."""
+        shape = self.shape_arrays(2)
+
+        def gradient_sum(z: float) -> float:
+            slopes = [
+                self.functions.slope(row_of(log_expit(m), log_expit(-m)), *(s[k] for s in shape))
+                for k, m in enumerate((-z, z))
+            ]
+            return float(weight[0] * slopes[0] - weight[1] * slopes[1])
+
+        return _increasing_root(gradient_sum)
 
     def _softmax_init_score(self, counts: Array, class_weight: Array) -> Array:
         """Probabilities with ``log p_k - log w_k(p_k) = log_target_k + c``, c so that they add up.

@@ -99,8 +99,7 @@ class FittedLoss:
         functions, shape = self.loss.row_functions(), tuple(s[label] for s in self._shape)
         if functions.log_weight is None:
             return _derived_log_weight(functions, log_p, log_q, shape)
-        row = Row(np.exp(log_p), np.exp(log_q), -log_p, -log_q, -log_q, np.zeros_like(log_q))
-        log_weight: Array = functions.log_weight(row, *shape)
+        log_weight: Array = functions.log_weight(row_of(log_p, log_q), *shape)
         return log_weight
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,6 +138,11 @@ class FittedLoss:
             raise ValueError(
                 f"{name} must be of {self.n_classes} classes, as in training, got {n_classes}"
             )
+
+
+def row_of(log_p: Any, log_q: Any) -> Row:
+    """The row, or rows, with these log-probabilities of the true class and of all others."""
+    return Row(np.exp(log_p), np.exp(log_q), -log_p, -log_q, -log_q, np.zeros_like(log_q))
 
 
 def _derived_log_weight(
