@@ -27,9 +27,6 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="boostloss", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="five losses, two engines, 336,776 flights")
-    demo.add_argument("--output", type=Path, default=Path("demo-output"), help="folder to write to")
-    demo.set_defaults(run=_demo)
     compare = commands.add_parser("compare", help="which loss for my data: cross-validated")
     compare.add_argument("file", type=Path, help="CSV or Parquet file, a row for each example")
     compare.add_argument("--target", required=True, help="column of the labels")
@@ -57,13 +54,6 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--output", type=Path, default=Path("comparison"))
     compare.set_defaults(run=_compare)  # fmt: skip
     return parser
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from boostloss.report.demo import run
-
-    run(options.output)
-    return 0
 
 
 def _compare(options: argparse.Namespace) -> int:
