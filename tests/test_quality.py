@@ -5,13 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import brier_score_loss
-from sklearn.metrics import log_loss as sklearn_log_loss
 
 from benchmarks.quality import __main__ as quality
 from benchmarks.quality import nested, sets
 from benchmarks.quality.report import _against_baseline, _groups, _ranks
-from boostloss.report import scores
 
 SMALL = ["--sets", "card_default", "--arms", "built-in", "focal", "GHM", "--trials", "1",
          "--max-rows", "900", "--jobs", "1", "--engines"]  # fmt: skip
@@ -73,17 +70,6 @@ def test_flips_change_the_stated_share_only():
     data = sets.Set("f", pd.DataFrame({"a": np.zeros(1000)}), np.repeat([0, 1, 2], [900, 90, 10]),
                     None)  # fmt: skip
     assert (nested._with_flips(data, 3).y != data.y).sum() == 20
-
-
-def test_scores_are_scikit_learns():
-    rng = np.random.default_rng(1)
-    y, p = rng.integers(0, 2, 300), rng.random(300)
-    assert scores.log_loss(y, p) == pytest.approx(sklearn_log_loss(y, p))
-    assert scores.brier(y, p) == pytest.approx(brier_score_loss(y, p))
-    y, p = rng.integers(0, 3, 300), rng.dirichlet(np.ones(3), 300)
-    assert scores.log_loss(y, p) == pytest.approx(sklearn_log_loss(y, p))
-    threshold = scores.Threshold(y, p)
-    assert scores.f1(y, threshold.decide(p), 3) >= scores.f1(y, p.argmax(axis=1), 3)
 
 
 def test_ranks_and_groups():

@@ -8,20 +8,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from benchmarks.quality.arms import ARMS, Arm, trials
 from benchmarks.quality.engines import ENGINES
 from benchmarks.quality.sets import Set, load
 from boostloss.report import scores, training
-from boostloss.report.training import EVERY, Rows
+from boostloss.report.training import CHECK_EVERY, EarlyStopping, Rows
 
 OUTER, INNER, ROUNDS, PATIENCE = 4, 3, 300, 6
 FLIPPED_SHARE = 0.02
-CRITERIA = {
-    "average_precision": scores.average_precision,
-    "log_loss": lambda y, p: -scores.log_loss(y, p),
-}
+CRITERIA = ("average_precision", "log_loss")
 
 
 class Cell(NamedTuple):
@@ -82,21 +80,6 @@ def _with_flips(data: Set, seed: int) -> Set:
     return data._replace(y=y)
 
 
-class Watch:
-    """Validation scores of one training, every few rounds, under each criterion."""
-
-    def __init__(self, valid: Set) -> None:
-        self.valid = valid
-        self.curves: dict[str, list[float]] = {name: [] for name in CRITERIA}
-
-    def see(self, probability: Any) -> bool:
-        """Note the scores; whether no criterion has risen for some time."""
-        for name, score in CRITERIA.items():
-            self.curves[name].append(score(self.valid.y, probability))
-        since = [len(curve) - 1 - int(np.argmax(curve)) for curve in self.curves.values()]
-        return min(since) >= PATIENCE
-
-
 def _tune(cell: Cell, train: Set, n_trials: int) -> dict[str, Best]:
     folds = [(train.rows(a), train.rows(b)) for a, b in _folds(train, INNER, cell.seed)]
     best: dict[str, Best] = {}
@@ -104,9 +87,9 @@ def _tune(cell: Cell, train: Set, n_trials: int) -> dict[str, Best]:
         fits = [_fit(cell, trial, inner, ROUNDS, valid) for inner, valid in folds]
         for name in CRITERIA:
             # folds may stop at different rounds: only what all of them saw counts
-            length = min(len(watch.curves[name]) for _, _, watch in fits)
-            mean = np.mean([watch.curves[name][:length] for _, _, watch in fits], axis=0)
-            score, rounds = float(mean.max()), (int(mean.argmax()) + 1) * EVERY
+            length = min(len(stopping.curves[name]) for _, _, stopping in fits)
+            mean = np.mean([stopping.curves[name][:length] for _, _, stopping in fits], axis=0)
+            score, rounds = float(mean.max()), (int(mean.argmax()) + 1) * CHECK_EVERY
             if name not in best or score > best[name].score:
                 held_out = [
                     _posterior(loss, model, inner, valid, rounds)
@@ -133,12 +116,12 @@ def _fit(
     loss = arm.make_loss(trial)
     if loss is not None:
         loss = loss.resolve(data.y, n_classes=data.n_classes)
-    watch = None if valid is None else Watch(valid)
+    stopping = None if valid is None else EarlyStopping(_rows(valid), CRITERIA, PATIENCE)
     model = training.train(
         cell.engine, loss, ENGINES[cell.engine](trial, cell.seed), _rows(data, arm.balanced_rows),
-        rounds, None if valid is None else _rows(valid), watch.see if watch else None,
+        rounds, stopping,
     )  # fmt: skip
-    return loss, model, watch
+    return loss, model, stopping
 
 
 def _posterior(loss: Any, model: Any, train: Set, other: Set, rounds: int) -> Any:
@@ -152,16 +135,15 @@ def _test(cell: Cell, choice: Best, train: Set, test: Set) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     raw = model.raw(test.X, choice.rounds)
     probability = _posterior(loss, model, train, test, choice.rounds)
-    default, tuned = scores.default_decision(raw), choice.threshold.decide(probability)
+    # the loss's own decision: raw score above 0, or the largest
+    default = (raw > 0).astype(int) if raw.ndim == 1 else raw.argmax(axis=1)
+    tuned = choice.threshold.decide(probability)
     return {
-        "average_precision": scores.average_precision(test.y, probability),
-        "roc_auc": scores.roc_auc(test.y, probability),
-        "log_loss": scores.log_loss(test.y, probability),
-        "brier": scores.brier(test.y, probability),
+        **{metric: score(test.y, probability) for metric, score in scores.METRICS.items()},
         "f1_default": scores.f1(test.y, default, test.n_classes),
         "f1_tuned": scores.f1(test.y, tuned, test.n_classes),
-        "balanced_accuracy_default": scores.balanced_accuracy(test.y, default),
-        "balanced_accuracy_tuned": scores.balanced_accuracy(test.y, tuned),
+        "balanced_accuracy_default": float(balanced_accuracy_score(test.y, default)),
+        "balanced_accuracy_tuned": float(balanced_accuracy_score(test.y, tuned)),
         "trees": choice.rounds,
         "seconds": seconds,
         "trial": choice.trial,

@@ -1,1 +1,1 @@
-"""Comparing losses on a data set: tables, pictures, the demo."""
+"""Compare losses on a data set: cross-validation, metrics, a report."""

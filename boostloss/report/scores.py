@@ -1,35 +1,44 @@
-"""The figures of one set of predictions, binary or multiclass."""
+"""Metrics of one set of predictions, and what they say of the losses compared on the same folds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from scipy.stats import t as student
 from sklearn.metrics import (
     average_precision_score,
-    balanced_accuracy_score,
     f1_score,
     precision_recall_curve,
     roc_auc_score,
 )
 
+from boostloss._optional import require
+from boostloss.losses import Loss
 from boostloss.losses._validation import Array
 
-SMALLEST = 1e-15
+if TYPE_CHECKING:
+    from boostloss.report.training import Rows, Settings
+
+BUILT_IN = "built-in"
+CONFIDENCE = 0.95
+MIN_PROBABILITY = 1e-15
+"""Smaller probabilities count as this one in the log loss, which stays finite."""
 
 
 def average_precision(y: Array, probability: Array) -> float:
     """Of the positives; of several classes the mean of each against the rest."""
-    return _over_classes(average_precision_score, y, probability)
+    return _mean_over_classes(average_precision_score, y, probability)
 
 
 def roc_auc(y: Array, probability: Array) -> float:
-    """Likewise."""
-    return _over_classes(roc_auc_score, y, probability)
+    """Of the positives; of several classes the mean of each against the rest."""
+    return _mean_over_classes(roc_auc_score, y, probability)
 
 
-def _over_classes(score: Callable[..., Any], y: Array, probability: Array) -> float:
+def _mean_over_classes(score: Callable[..., Any], y: Array, probability: Array) -> float:
     if probability.ndim == 1:
         return float(score(y, probability))
     # a class that these rows lack has no score
@@ -38,8 +47,13 @@ def _over_classes(score: Callable[..., Any], y: Array, probability: Array) -> fl
 
 
 def log_loss(y: Array, probability: Array) -> float:
-    """Mean in nats; probabilities are held 1e-15 from 0."""
-    return float(-np.log(np.maximum(_of_true_class(y, probability), SMALLEST)).mean())
+    """Mean in nats."""
+    of_true_class = (
+        np.where(y == 1, probability, 1.0 - probability)
+        if probability.ndim == 1
+        else probability[np.arange(len(y)), y]
+    )
+    return float(-np.log(np.maximum(of_true_class, MIN_PROBABILITY)).mean())
 
 
 def brier(y: Array, probability: Array) -> float:
@@ -49,30 +63,36 @@ def brier(y: Array, probability: Array) -> float:
     return float(np.mean(((probability - np.eye(probability.shape[1])[y]) ** 2).sum(axis=1) / 2))
 
 
-def _of_true_class(y: Array, probability: Array) -> Array:
-    given: Array = (
-        np.where(y == 1, probability, 1.0 - probability)
-        if probability.ndim == 1
-        else probability[np.arange(len(y)), y]
-    )
-    return given
-
-
-def f1(y: Array, decided: Array, n_classes: int) -> float:
+def f1(y: Array, decision: Array, n_classes: int) -> float:
     """Of the positives; of several classes the mean."""
     average = "binary" if n_classes == 2 else "macro"
-    return float(f1_score(y, decided, average=average, zero_division=0.0))
+    return float(f1_score(y, decision, average=average, zero_division=0.0))
 
 
-def balanced_accuracy(y: Array, decided: Array) -> float:
-    """Mean recall of the classes."""
-    return float(balanced_accuracy_score(y, decided))
+METRICS = {
+    "average_precision": average_precision,
+    "roc_auc": roc_auc,
+    "log_loss": log_loss,
+    "brier": brier,
+}
+"""Metrics of probabilities, any of which may stop the training and decide."""
+
+TITLES = {
+    "average_precision": "average precision",
+    "roc_auc": "ROC AUC",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "f1": "F1, tuned",
+    "seconds": "seconds",
+}
+"""All results of a fold; F1 is that of a threshold tuned on the rows that stopped the training."""
+
+SMALLER_IS_BETTER = ("log_loss", "brier", "seconds")
 
 
-def default_decision(raw: Array) -> Array:
-    """The loss's own: raw score above 0, or the largest."""
-    decided: Array = (raw > 0).astype(int) if raw.ndim == 1 else raw.argmax(axis=1)
-    return decided
+def sign(metric: str) -> int:
+    """1 where larger is better, -1 where smaller is."""
+    return -1 if metric in SMALLER_IS_BETTER else 1
 
 
 class Threshold:
@@ -86,16 +106,187 @@ class Threshold:
             self.number = float(thresholds[np.argmax(f1s[:-1])])
             return
         powers = (0.0, 0.25, 0.5, 0.75, 1.0)
-        gains = [f1(y, self._weighed(probability, power), probability.shape[1]) for power in powers]
-        self.number = powers[int(np.argmax(gains))]
+        f1s = [f1(y, self._argmax(probability, power), probability.shape[1]) for power in powers]
+        self.number = powers[int(np.argmax(f1s))]
 
     def decide(self, probability: Array) -> Array:
         """Classes of other rows."""
         if probability.ndim == 2:
-            return self._weighed(probability, self.number)
-        decided: Array = (probability >= self.number).astype(int)
-        return decided
+            return self._argmax(probability, self.number)
+        decision: Array = (probability >= self.number).astype(int)
+        return decision
 
-    def _weighed(self, probability: Array, power: float) -> Array:
-        decided: Array = (probability / self.shares**power).argmax(axis=1)
-        return decided
+    def _argmax(self, probability: Array, power: float) -> Array:
+        decision: Array = (probability / self.shares**power).argmax(axis=1)
+        return decision
+
+
+class Difference(NamedTuple):
+    """Mean difference to the built-in loss on the same folds, and half of its 95% interval."""
+
+    mean: float
+    half_interval: float
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether 0 lies outside the interval; False on a single fold, which has none."""
+        return abs(self.mean) > self.half_interval
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} ± {self.half_interval:.4f}"
+
+
+@dataclass
+class Comparison:
+    """What a comparison found, loss by loss; losses that were not finished are missing."""
+
+    settings: Settings
+    labels: Array
+    losses: dict[str, Loss | None]
+    rows: Rows
+    """All rows; their codes are places in ``labels``, and of two classes 1 is the positive one."""
+
+    test_over_train: float
+    """Test rows over training rows, the mean of the folds."""
+
+    n_models: int = 0
+    """Models that were to be trained."""
+
+    folds: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    """Results of each loss, fold by fold."""
+
+    held_out: dict[str, list[tuple[Array, Array]]] = field(default_factory=dict)
+    """Codes and probabilities of each fold's test rows."""
+
+    @property
+    def n_folds(self) -> int:
+        """Folds that all losses have finished; one if the first is not yet."""
+        return max(1, min(len(self.folds.get(name, [])) for name in self.losses))
+
+    @property
+    def finished(self) -> list[str]:
+        """Names of the losses with a result on every one of ``n_folds``."""
+        return [name for name in self.losses if len(self.folds.get(name, [])) >= self.n_folds]
+
+    @property
+    def challengers(self) -> list[str]:
+        """Those of them that are not the built-in loss."""
+        return [name for name in self.finished if name != BUILT_IN]
+
+    @property
+    def significantly_better(self) -> list[str]:
+        """Those of them that beat the built-in loss by the metric that decides."""
+        metric = self.settings.metric
+        differences = {name: self.difference(name, metric) for name in self.challengers}
+        return [
+            name
+            for name, difference in differences.items()
+            if difference.is_significant and sign(metric) * difference.mean > 0
+        ]
+
+    @property
+    def interrupted(self) -> str:
+        """What is missing after Ctrl-C, in words; empty if nothing is."""
+        done = sum(len(results) for results in self.folds.values())
+        if done >= self.n_models:
+            return ""
+        missing = [name for name in self.losses if name not in self.finished]
+        text = (
+            f"Interrupted after {done} of {self.n_models} models: {self.n_folds} fold(s) compared"
+        )
+        return text + (f"; not compared: {', '.join(missing)}." if missing else ".")
+
+    @property
+    def best(self) -> str:
+        """The best mean; the built-in loss where no other one is significantly better."""
+        if BUILT_IN in self.finished and not self.significantly_better:
+            return BUILT_IN
+        return self.best_mean(self.settings.metric, self.significantly_better or self.finished)
+
+    def best_mean(self, metric: str, names: list[str]) -> str:
+        """Of these losses the one whose mean is best."""
+        return max(names, key=lambda name: sign(metric) * self.values(name, metric).mean())
+
+    def values(self, name: str, metric: str) -> Array:
+        """A metric of one loss on each fold."""
+        return np.array([results[metric] for results in self.folds[name][: self.n_folds]])
+
+    def predictions(self, name: str) -> tuple[Array, Array]:
+        """Codes and one loss's probabilities of all test rows."""
+        y, p = zip(*self.held_out[name][: self.n_folds], strict=True)
+        return np.concatenate(y), np.concatenate(p)
+
+    def difference(self, name: str, metric: str) -> Difference:
+        """Compare one loss with the built-in one on the same folds.
+
+        Training sets of different folds overlap, for which the variance is corrected [1]_.
+
+        References
+        ----------
+        .. [1] Nadeau, Bengio, "Inference for the Generalization Error", Machine Learning 52,
+           2003, section 3.
+        """
+        paired = self.values(name, metric) - self.values(BUILT_IN, metric)
+        n = len(paired)
+        if n < 2:
+            return Difference(float(paired.mean()), float("nan"))
+        error = float(np.sqrt(paired.var(ddof=1) * (1 / n + self.test_over_train)))
+        quantile = float(student.ppf((1 + CONFIDENCE) / 2, n - 1))
+        return Difference(float(paired.mean()), quantile * error)
+
+    def frame(self) -> Any:
+        """One row for each loss: mean, spread and difference to the built-in of each metric."""
+        pd = require("pandas", "report")
+        table = []
+        for name in self.finished:
+            row: dict[str, Any] = {"loss": name}
+            for metric in TITLES:
+                values = self.values(name, metric)
+                row[metric] = values.mean()
+                row[f"{metric}_sd"] = values.std(ddof=1) if len(values) > 1 else float("nan")
+                if BUILT_IN in self.finished:
+                    difference = self.difference(name, metric)
+                    row[f"{metric}_difference"] = difference.mean
+                    row[f"{metric}_interval"] = difference.half_interval
+            row["rounds"] = self.values(name, "rounds").mean()
+            table.append(row)
+        frame = pd.DataFrame(table).set_index("loss")
+        frame.attrs["sentences"] = self.sentences()
+        return frame
+
+    def sentences(self) -> list[str]:
+        """What the results say, in words."""
+        said = [self.interrupted] if self.interrupted else []
+        if len(self.labels) == 2:
+            said.append(f"Positive class: {self.labels[1]}.")
+        if BUILT_IN not in self.finished or len(self.finished) < 2:
+            return [*said, "Nothing was compared with the built-in loss."]
+        said += [self._sentence(name) for name in self.challengers]
+        if self.n_folds < 2:
+            return said
+        title = TITLES[self.settings.metric]
+        if self.significantly_better:
+            return [*said, f"Best by {title}: {self.best}."]
+        return [
+            *said,
+            f"No loss is significantly better than the built-in one by {title}. "
+            "Keep the built-in loss.",
+        ]
+
+    def _sentence(self, name: str) -> str:
+        metric = self.settings.metric
+        difference, title = self.difference(name, metric), TITLES[metric]
+        if np.isnan(difference.half_interval):
+            return f"{name}: {title} {difference.mean:+.4f} on a single fold, which says little."
+        size = f"by {abs(difference.mean):.4f} ± {difference.half_interval:.4f}"
+        if not difference.is_significant:
+            text = f"{name} makes no clear difference to {title} ({difference})"
+        elif sign(metric) * difference.mean > 0:
+            text = f"{name} improves {title} {size}"
+        else:
+            text = f"{name} makes {title} worse {size}"
+        probabilities = self.difference(name, "log_loss")
+        if metric not in ("log_loss", "brier") and probabilities.is_significant:
+            kind = "worse" if probabilities.mean > 0 else "better"
+            text += f". Its probabilities are {kind} (log loss {probabilities})"
+        return text + "."

@@ -1,4 +1,4 @@
-"""A data file and its target, read and checked; every fault is one line that says what to do."""
+"""Read and check a data file and its target; every error is one line that says what to do."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 from boostloss._optional import require
 
-MOST_CLASSES, MOST_CATEGORIES = 30, 1000
+MAX_CLASSES, MAX_CATEGORIES = 30, 1000
 
 
 class BadInput(ValueError):
-    """Something in the user's file or options that the user can mend."""
+    """Something in the user's file or options that the user can fix."""
 
 
 class Table(NamedTuple):
@@ -40,44 +40,41 @@ def read(
     target : str
         Column of the labels.
     groups : str, optional
-        Column whose equal values must not stand in training and test; no feature.
+        Column whose equal values must not be in both training and test; not a feature.
     time : str, optional
-        Column by which rows are sorted; no feature.
+        Column by which rows are sorted; not a feature.
     drop : list of str, optional
-        Columns that are no features.
+        Columns to leave out.
 
     Raises
     ------
     BadInput
-        Naming the file or column, and what would do.
+        Naming the file or column, and what is allowed.
     """
     frame = _frame(path)
     names = list(frame.columns)
     twice = sorted({str(name) for name in names if names.count(name) > 1})
     if twice:
         raise BadInput(f"columns must have different names, got more than one {', '.join(twice)}")
-    named: dict[str, list[str | None]] = {
-        "target": [target],
-        "groups": [groups],
-        "time-order": [time],
-        "drop": [*(drop or [])],
-    }
-    for option, columns in named.items():
-        for column in columns:
-            if column is not None and column not in names:
-                raise BadInput(
-                    f"--{option} must be a column of {path}, got {column!r}; it has "
-                    f"{', '.join(map(str, names[:20]))}{', ...' if len(names) > 20 else ''}"
-                )
+    options = [("target", target), ("groups", groups), ("time-order", time)]
+    options += [("drop", column) for column in drop or []]
+    others = {column for _, column in options if column is not None}
+    for option, column in options:
+        if column is not None and column not in names:
+            raise BadInput(
+                f"--{option} must be a column of {path}, got {column!r}; it has "
+                f"{', '.join(map(str, names[:20]))}{', ...' if len(names) > 20 else ''}"
+            )
     if time is not None:
         frame = _in_order(frame, time)
     y = _target(frame[target], target)
-    others = {column for columns in named.values() for column in columns if column is not None}
+    codes = None
+    if groups is not None:
+        codes = require("pandas", "report").factorize(frame[groups])[0]
     X = frame.drop(columns=list(others))
     if X.shape[1] == 0:
         raise BadInput(f"{path} must have features besides {', '.join(sorted(others))}, got none")
-    group_values = None if groups is None else require("pandas", "report").factorize(frame[groups])
-    return Table(_features(X), y, None if group_values is None else group_values[0])
+    return Table(_features(X), y, codes)
 
 
 def _frame(path: Path) -> Any:
@@ -115,8 +112,8 @@ def _in_order(frame: Any, time: str) -> Any:
             when = pd.to_datetime(when, format="ISO8601", utc=True)
         except (ValueError, TypeError) as error:
             raise BadInput(
-                f"--time-order {time!r} must hold numbers, times or dates such as 2024-01-31, got "
-                f"{frame[time].iloc[0]!r}"
+                f"--time-order {time!r} must contain numbers, times or dates such as 2024-01-31, "
+                f"got {frame[time].iloc[0]!r}"
             ) from error
     return frame.loc[when.sort_values(kind="stable").index].reset_index(drop=True)
 
@@ -129,10 +126,10 @@ def _target(column: Any, name: str) -> Any:
     if values < 2:
         given = f"only {column.iloc[0]!r}" if len(column) else "no rows"
         raise BadInput(f"target {name!r} must have at least two classes, got {given}")
-    if values > MOST_CLASSES:
+    if values > MAX_CLASSES:
         raise BadInput(
-            f"target {name!r} must be a class, of which there may be {MOST_CLASSES}; it has "
-            f"{values:,} different values"
+            f"target {name!r} must have at most {MAX_CLASSES} classes; it has {values:,} "
+            "different values"
         )
     return column.to_numpy()
 
@@ -149,13 +146,13 @@ def _features(X: Any) -> Any:
             continue
         if kinds.is_datetime64_any_dtype(column) or kinds.is_timedelta64_dtype(column):
             raise BadInput(
-                f"column {name!r} holds times: use --time-order {name} or --drop {name}, or make "
-                "numbers of them"
+                f"column {name!r} contains times: use --time-order {name} or --drop {name}, or "
+                "convert them to numbers"
             )
         values = column.nunique()
-        if values > MOST_CATEGORIES or values > max(20, len(column) // 2):
+        if values > MAX_CATEGORIES or values > max(20, len(column) // 2):
             raise BadInput(
-                f"column {name!r} holds text with {values:,} different values, which is no "
+                f"column {name!r} contains {values:,} different strings, too many for a "
                 f"category: use --drop {name}"
             )
         X[name] = column.astype("category")

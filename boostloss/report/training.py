@@ -1,8 +1,9 @@
-"""One training on either engine with a loss or the engine's own objective, watched on the way."""
+"""Train one model on either engine, with a loss or the built-in objective, and stop it early."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,22 +11,91 @@ from scipy.special import expit, softmax
 
 from boostloss._optional import require
 from boostloss.losses import Loss
-from boostloss.losses._validation import Array
+from boostloss.losses._validation import Array, check_choice, check_integer, check_number
+from boostloss.report.scores import METRICS, sign
 
-EVERY = 5
-"""Rounds between two looks at the validation rows."""
+CHECK_EVERY = 5
+"""Rounds between two checks on the rows that stop the training."""
 
-See = Callable[[Array], bool]
-"""Takes the validation rows' probabilities every ``EVERY`` rounds and says whether to stop."""
+
+@dataclass(frozen=True)
+class Settings:
+    """What all models of a comparison have in common."""
+
+    engine: str
+    metric: str
+    rounds: int
+    learning_rate: float
+    params: dict[str, Any]
+    """More parameters of the engine, or others in place of those below."""
+
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_choice("engine", self.engine, ("xgboost", "lightgbm"))
+        check_choice("metric", self.metric, tuple(METRICS))
+        check_integer("rounds", self.rounds, CHECK_EVERY)
+        check_number("learning_rate", self.learning_rate, np.nextafter(0, 1))
+
+    @property
+    def engine_params(self) -> dict[str, Any]:
+        """Parameters that give trees of similar size on either engine."""
+        if self.engine == "xgboost":
+            params = {"eta": self.learning_rate, "tree_method": "hist", "max_depth": 6}
+        else:
+            params = {
+                "learning_rate": self.learning_rate,
+                "num_leaves": 31,
+                "min_sum_hessian_in_leaf": 1.0,  # the default is unstable on very rare classes
+            }
+        return {**params, "seed": self.seed, **self.params}
 
 
 class Rows(NamedTuple):
-    """Features (a frame or an array), codes 0..K-1, weights or None, and K."""
+    """Features (a frame, an array or a sparse matrix), codes 0..K-1, weights or None, and K."""
 
     X: Any
     y: Array
     weight: Array | None
     n_classes: int
+
+    def part(self, index: Array) -> Rows:
+        """Some of the rows."""
+        X = self.X.iloc[index] if hasattr(self.X, "iloc") else self.X[index]
+        weight = None if self.weight is None else self.weight[index]
+        return Rows(X, self.y[index], weight, self.n_classes)
+
+
+class EarlyStopping:
+    """Follow metrics on rows that are not learned from; stop when none improves any more.
+
+    A ranking metric of few positives may stand still for long while the scores still improve:
+    several metrics together stop later than one.
+
+    Parameters
+    ----------
+    rows : Rows
+    metrics : sequence of str
+        Names in :data:`boostloss.report.scores.METRICS`.
+    patience : int
+        Checks without an improvement, each after ``CHECK_EVERY`` rounds, before it stops.
+    """
+
+    def __init__(self, rows: Rows, metrics: tuple[str, ...], patience: int) -> None:
+        self.rows, self.patience = rows, patience
+        self.curves: dict[str, list[float]] = {name: [] for name in metrics}
+        """Values at each check, with the sign that makes larger ones better."""
+
+    def should_stop(self, probability: Array) -> bool:
+        """Note the metrics of these probabilities; whether to stop."""
+        for name, curve in self.curves.items():
+            curve.append(sign(name) * METRICS[name](self.rows.y, probability))
+        since_best = [len(curve) - 1 - int(np.argmax(curve)) for curve in self.curves.values()]
+        return min(since_best) >= self.patience
+
+    def best_rounds(self, metric: str) -> int:
+        """Rounds up to the best check by a metric."""
+        return (int(np.argmax(self.curves[metric])) + 1) * CHECK_EVERY
 
 
 class Model(NamedTuple):
@@ -35,58 +105,52 @@ class Model(NamedTuple):
     raw: Callable[[Any, int], Array]
 
 
-def link(raw: Array) -> Array:
-    """Sigma or softmax."""
+def resolved(loss: Loss | None, rows: Rows) -> Loss | None:
+    """The loss with class weights counted on ``rows``."""
+    if loss is None:
+        return None
+    return loss.resolve(rows.y, rows.weight, n_classes=rows.n_classes)
+
+
+def fitted(loss: Loss, rows: Rows, raw: Array) -> Loss:
+    """The loss with all that depends on the rows it was trained on, and on their raw scores."""
+    return loss.frozen(rows.y, raw, rows.weight)
+
+
+def posterior(loss: Loss | None, train: Rows, raw_train: Array, raw: Array) -> Array:
+    """Calibrated probabilities; the link where the built-in objective was used."""
+    if loss is not None:
+        return fitted(loss, train, raw_train).posterior(raw)
     linked: Array = expit(raw) if raw.ndim == 1 else softmax(raw, axis=1)
     return linked
 
 
-def posterior(loss: Loss | None, train: Rows, raw_train: Array, raw: Array) -> Array:
-    """Calibrated probabilities; the link where the engine's own objective was used."""
-    if loss is None:
-        return link(raw)
-    return loss.frozen(train.y, raw_train, train.weight).posterior(raw)
-
-
 def train(
     engine: str, loss: Loss | None, params: dict[str, Any], rows: Rows, rounds: int,
-    valid: Rows | None = None, see: See | None = None,
+    stopping: EarlyStopping | None = None,
 ) -> Model:  # fmt: skip
-    """Train on ``rows``; with ``see`` look at ``valid`` on the way and stop when it says so.
+    """Train on ``rows``.
 
     Parameters
     ----------
     engine : {"xgboost", "lightgbm"}
     loss : Loss or None
-        None is the engine's own cross-entropy.
+        None is the built-in cross-entropy.
     params : dict
         The engine's parameters.
-    rows, valid : Rows
+    rows : Rows
     rounds : int
-        The most rounds.
-    see : callable, optional
+        Maximum number of rounds.
+    stopping : EarlyStopping, optional
+        Asked every ``CHECK_EVERY`` rounds whether to stop.
     """
-    look = None
-    if valid is not None and see is not None:
-        look = _looking(loss, valid, see)
-    fit = _xgboost if engine == "xgboost" else _lightgbm
-    return fit(loss, params, rows, rounds, valid, look)
-
-
-def _looking(loss: Loss | None, valid: Rows, see: See) -> Callable[[Array, bool], bool]:
-    def look(scores: Array, linked: bool) -> bool:
-        if linked:
-            return see(scores)
-        if loss is None:
-            return see(link(scores))
-        return see(loss.frozen(valid.y, scores, valid.weight).posterior(scores))
-
-    return look
+    train_on_engine = _xgboost if engine == "xgboost" else _lightgbm
+    return train_on_engine(loss, params, rows, rounds, stopping)
 
 
 def _xgboost(
     loss: Loss | None, params: dict[str, Any], rows: Rows, rounds: int,
-    valid: Rows | None, look: Any,
+    stopping: EarlyStopping | None,
 ) -> Model:  # fmt: skip
     xgb, bx = require("xgboost", "xgboost"), require("boostloss.xgboost", "xgboost")
     several = {"objective": "multi:softprob", "num_class": rows.n_classes}
@@ -95,44 +159,46 @@ def _xgboost(
     options = {"enable_categorical": True, "nthread": params.get("nthread")}
     matrix = xgb.QuantileDMatrix(rows.X, rows.y, weight=rows.weight, **options)
     keywords: dict[str, Any] = {"verbose_eval": False}
-    if look is not None and valid is not None:
-        held_out = xgb.DMatrix(valid.X, valid.y, weight=valid.weight, **options)
-        keywords |= {"evals": [(held_out, "valid")], "callbacks": [_xgboost_stop(held_out, look)]}
+    if stopping is not None:
+        X, y, weight, _ = stopping.rows
+        valid = xgb.DMatrix(X, y, weight=weight, **options)
+        callback = _xgboost_callback(loss, valid, stopping)
+        keywords |= {"evals": [(valid, "valid")], "callbacks": [callback]}
     if loss is None:
         booster = xgb.train(params, matrix, rounds, **keywords)
     else:
-        booster = bx.train(params, matrix, rounds, loss=loss, custom_metric=_nothing, **keywords)
+        booster = bx.train(params, matrix, rounds, loss=loss, custom_metric=_no_metric, **keywords)
 
-    def raw(X: Any, n_rounds: int) -> Array:
+    def raw_scores(X: Any, n_rounds: int) -> Array:
         scores: Array = booster.predict(
             xgb.DMatrix(X, **options), output_margin=True, iteration_range=(0, n_rounds)
         )
         return scores
 
-    return Model(booster, raw)
+    return Model(booster, raw_scores)
 
 
-def _nothing(raw: Any, data: Any) -> tuple[str, float]:
-    """In place of a metric of each round, which costs time and is not looked at."""
+def _no_metric(raw: Any, data: Any) -> tuple[str, float]:
+    """In place of a metric of each round, which takes time and is not used."""
     return "none", 0.0
 
 
-def _xgboost_stop(held_out: Any, look: Any) -> Any:
+def _xgboost_callback(loss: Loss | None, valid: Any, stopping: EarlyStopping) -> Any:
     callback: Any = require("xgboost.callback", "xgboost").TrainingCallback
 
-    class Stop(callback):
+    class StopEarly(callback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-            if (epoch + 1) % EVERY:
+            if (epoch + 1) % CHECK_EVERY:
                 return False
-            stop: bool = look(model.predict(held_out, output_margin=True), False)
-            return stop
+            raw = model.predict(valid, output_margin=True)
+            return stopping.should_stop(posterior(loss, stopping.rows, raw, raw))
 
-    return Stop()
+    return StopEarly()
 
 
 def _lightgbm(
     loss: Loss | None, params: dict[str, Any], rows: Rows, rounds: int,
-    valid: Rows | None, look: Any,
+    stopping: EarlyStopping | None,
 ) -> Model:  # fmt: skip
     lgb, bg = require("lightgbm", "lightgbm"), require("boostloss.lightgbm", "lightgbm")
     params = {"verbose": -1, **params, "metric": "None"}
@@ -141,38 +207,39 @@ def _lightgbm(
     of_data = {name: params[name] for name in ("verbose", "num_threads") if name in params}
     data = lgb.Dataset(rows.X, rows.y, weight=rows.weight, params=of_data)
     keywords: dict[str, Any] = {}
-    if look is not None and valid is not None:
-        held_out = lgb.Dataset(
-            valid.X, valid.y, weight=valid.weight, reference=data, params=of_data
-        )
-        keywords = {"valid_sets": [held_out], "callbacks": [_lightgbm_stop(look, loss is None)]}
+    if stopping is not None:
+        X, y, weight, _ = stopping.rows
+        valid = lgb.Dataset(X, y, weight=weight, reference=data, params=of_data)
+        keywords = {"valid_sets": [valid], "callbacks": [_lightgbm_callback(loss, stopping)]}
     if loss is None:
         native = "multiclass" if rows.n_classes > 2 else "binary"
         booster = lgb.train({**params, "objective": native}, data, rounds, **keywords)
     else:
         booster = bg.train(params, data, rounds, loss=loss, **keywords)
 
-    def raw(X: Any, n_rounds: int) -> Array:
+    def raw_scores(X: Any, n_rounds: int) -> Array:
         return np.asarray(booster.predict(X, raw_score=True, num_iteration=n_rounds))
 
-    return Model(booster, raw)
+    return Model(booster, raw_scores)
 
 
-def _lightgbm_stop(look: Any, built_in: bool) -> Callable[[Any], None]:
+def _lightgbm_callback(loss: Loss | None, stopping: EarlyStopping) -> Callable[[Any], None]:
     lgb = require("lightgbm", "lightgbm")
 
     def callback(env: Any) -> None:
-        if (env.iteration + 1) % EVERY:
+        if (env.iteration + 1) % CHECK_EVERY:
             return
-        scores: list[Array] = []
+        collected: list[Array] = []
 
-        def keep(given: Array, data: Any) -> tuple[str, float, bool]:
-            scores.append(given)
+        def collect(scores: Array, data: Any) -> tuple[str, float, bool]:
+            collected.append(scores)
             return "none", 0.0, False
 
-        env.model.eval_valid(keep)
-        # under its own objective LightGBM hands out probabilities
-        if look(scores[0], built_in):
+        env.model.eval_valid(collect)
+        probability = collected[0]  # LightGBM passes them with its built-in objective
+        if loss is not None:
+            probability = posterior(loss, stopping.rows, probability, probability)
+        if stopping.should_stop(probability):
             raise lgb.callback.EarlyStopException(env.iteration, [])
 
     return callback

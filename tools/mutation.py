@@ -1,8 +1,8 @@
 """Mutation testing of ``boostloss/losses``: change one thing, and see whether a test fails.
 
-    python tests/mutation.py results.jsonl             # what is written for the compiler
-    NUMBA_DISABLE_JIT=1 python tests/mutation.py results.jsonl
-    python tests/mutation.py results.jsonl --report
+    python tools/mutation.py results.jsonl             # what is written for the compiler
+    NUMBA_DISABLE_JIT=1 python tools/mutation.py results.jsonl
+    python tools/mutation.py results.jsonl --report
 
 The changes are cosmic-ray's (``pip install --group mutation``). Its own runner starts Python anew
 for each of some 1,600 changes; here a process that has imported everything else is forked, and runs

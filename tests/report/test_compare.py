@@ -1,0 +1,109 @@
+"""The comparison of losses: folds, results of known losses, every bad argument."""
+
+import pandas as pd
+import pytest
+from sklearn.datasets import make_classification
+
+from boostloss import CrossEntropy, FocalLoss, compare
+from boostloss.report import compare as module
+from boostloss.report.training import Rows, Settings
+
+SHORT = {"rounds": 40, "folds": 3, "progress": False, "learning_rate": 0.1}
+
+
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
+def test_cross_entropy_through_us_is_the_built_in(engine, claims):
+    X, y = claims[list("abcdef")], claims["target"]
+    found = compare(X, y, losses={"ours": CrossEntropy(), "focal": "focal"}, engine=engine, **SHORT)
+    assert list(found.index) == ["built-in", "ours", "focal"]
+    for metric in ("average_precision", "roc_auc", "log_loss", "brier", "f1"):
+        assert found.loc["ours", metric] == pytest.approx(found.loc["built-in", metric], abs=2e-3)
+        assert found.loc["built-in", f"{metric}_difference"] == 0.0
+    assert found["average_precision"].min() > 0.5
+    assert found["log_loss"].max() < 0.3
+    assert found.attrs["sentences"][0] == "Positive class: fraud."
+    assert len(found.attrs["sentences"]) == 4
+
+
+def test_the_same_call_twice_gives_the_same(claims):
+    X, y = claims[list("abcdef")], claims["target"]
+    one, two = (compare(X, y, losses=["ghm"], **SHORT) for _ in range(2))
+    timed = [name for name in one.columns if name.startswith("seconds")]
+    pd.testing.assert_frame_equal(one.drop(columns=timed), two.drop(columns=timed))
+
+
+def test_three_classes_and_arrays():
+    X, y = make_classification(
+        900, 8, n_informative=5, n_classes=3, weights=[0.8, 0.15], random_state=1
+    )
+    found = compare(X, y, losses=[FocalLoss(1)], engine="lightgbm", metric="log_loss", **SHORT)
+    assert found["log_loss"].max() < 0.7
+    assert list(found.index) == ["built-in", "FocalLoss(gamma=1)"]
+
+
+def test_time_order_counts_its_smaller_training_sets(claims):
+    X, y = claims[list("abcdef")], claims["target"]
+    settings = Settings("xgboost", "average_precision", 40, 0.1, {}, 0)
+    found, random = (
+        module.cross_validate(X, y, settings, losses=["focal"], folds=3, time_order=ordered, progress=False)
+        for ordered in (True, False)
+    )
+    # three tests of a quarter, after one, two and three quarters
+    assert found.test_over_train == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
+    assert random.test_over_train == pytest.approx(1 / 2)
+
+
+def test_folds_keep_groups_apart_and_time_in_order(claims):
+    rows = Rows(claims, (claims["target"] == "fraud").astype(int).to_numpy(), None, 2)
+    patients = claims["patient"].to_numpy()
+    for learn, stop, test in module._splits(rows, 4, patients, False, 0):
+        sets = [set(patients[part]) for part in (learn, stop, test)]
+        assert sets[0].isdisjoint(sets[1] | sets[2])
+        assert sets[1].isdisjoint(sets[2])
+    for learn, stop, test in module._splits(rows, 4, None, True, 0):
+        assert learn.max() < stop.min() <= stop.max() < test.min()
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error"),
+    [
+        ("engine", "catboost", ValueError),
+        ("metric", "accuracy", ValueError),
+        ("folds", 1, ValueError),
+        ("rounds", 3, ValueError),
+        ("learning_rate", 0.0, ValueError),
+        ("losses", [3], TypeError),
+        ("groups", [1, 2], ValueError),
+        ("sample_weight", [-1.0] * 900, ValueError),
+    ],
+)
+def test_bad_arguments_are_named(argument, value, error, claims):
+    X, y = claims[list("abcdef")], claims["target"]
+    with pytest.raises(error, match="loss" if argument == "losses" else argument):
+        compare(X, y, progress=False, **{argument: value})
+
+
+def test_the_rarer_class_is_the_positive_one(claims):
+    X = claims[list("abcdef")]
+    swapped = claims["target"].map({"fraud": "a", "fine": "b"})  # now it sorts first
+    one, two = (compare(X, y, losses=["focal"], **SHORT) for y in (claims["target"], swapped))
+    assert two.attrs["sentences"][0] == "Positive class: a."
+    metrics = ["average_precision", "log_loss", "f1"]
+    pd.testing.assert_frame_equal(one[metrics], two[metrics], check_names=False)
+    other = compare(X, claims["target"], losses=["focal"], positive="fine", **SHORT)
+    assert other["average_precision"].min() > 0.9
+    with pytest.raises(ValueError, match="positive must be one of"):
+        compare(X, swapped, positive="c", **SHORT)
+
+
+def test_names_that_engines_do_not_take(claims):
+    X = claims[list("abcdef")]
+    for names, words in ((["a[0]", *"bcdef"], r"'a\[0\]'"), (["a", "a", *"cdef"], "twice: a")):
+        with pytest.raises(ValueError, match=words):
+            compare(X.set_axis(names, axis=1), claims["target"], progress=False)
+    with pytest.raises(ValueError, match="must not give another loss the name"):
+        compare(X, claims["target"], losses={"built-in": "focal"}, progress=False)
+    with pytest.raises(TypeError, match="time_order must be"):
+        compare(X, claims["target"], time_order="day", progress=False)
+    weighted = CrossEntropy(class_weight={"fraud": 5, "fine": 1})
+    assert len(compare(X, claims["target"], losses={"weighted": weighted}, **SHORT)) == 2

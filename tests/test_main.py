@@ -1,0 +1,119 @@
+"""The command line: its files, its exit status, one line for every bad input."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import xgboost as xgb
+
+from boostloss.__main__ import main
+from boostloss.report import compare
+from boostloss.report.scores import Comparison
+
+
+@pytest.fixture
+def csv(claims, tmp_path):
+    path = tmp_path / "data.csv"
+    claims.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize("losses", [["built-in"], ["focal"]])
+def test_the_command_writes_what_loads_alone(engine, losses, csv, tmp_path, monkeypatch, capsys):
+    # whichever is best, its model and its snippet must work
+    monkeypatch.setattr(Comparison, "best", property(lambda self: losses[0]))
+    output = tmp_path / "deep" / "out"
+    options = ["--target", "target", "--drop", "patient", "day", "--engine", engine, "--folds", "2",
+               "--rounds", "20", "--losses", *losses, "--output", str(output)]  # fmt: skip
+    assert main(["compare", str(csv), *options]) == 0
+    suffix = "json" if engine == "xgboost" else "txt"
+    names = {"report.html", "table.csv", f"model.{suffix}", "model_loss.json", "use_model.py"}
+    assert {path.name for path in output.iterdir()} == names
+    page = (output / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert "http" not in page.replace("<!DOCTYPE html>", "")  # nothing is fetched
+    assert "built-in" in pd.read_csv(output / "table.csv")["loss"].tolist()
+    assert "report.html" in capsys.readouterr().out
+    use = (output / "use_model.py").read_text()
+    lines = [
+        "import pandas as pd",
+        f"X = pd.read_csv({str(csv)!r})",
+        use,
+        "assert probability.shape == (900,) and 0.05 < probability.mean() < 0.2, probability",
+    ]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, cwd=output)
+    if engine == "xgboost":
+        xgb.Booster(model_file=output / "model.json")
+
+
+def test_parquet_groups_and_time(claims, tmp_path):
+    path = tmp_path / "data.parquet"
+    claims.to_parquet(path)
+    for option, other in (("--groups", "patient"), ("--time-order", "day")):
+        output = tmp_path / other
+        arguments = ["compare", str(path), "--target", "target", option, other, "--folds", "2",
+                     "--rounds", "10", "--losses", "ghm", "--output", str(output)]  # fmt: skip
+        assert main(arguments) == 0
+        assert (output / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        (None, ["--target", "target"], "no such file"),
+        (lambda f: f, ["--target", "label"], "--target must be a column"),
+        (lambda f: f, ["--target", "target", "--groups", "g"], "--groups must be a column"),
+        (lambda f: f.assign(target=1), ["--target", "target"], "at least two classes"),
+        (lambda f: f, ["--target", "a"], "900 different values"),
+        (lambda f: f.assign(target=f["target"].mask(f["a"] > 1)), ["--target", "target"], "none"),
+        (lambda f: f.assign(name=[f"row {i}" for i in range(900)]), ["--target", "target"],
+         "'name' contains 900 different strings"),
+        (lambda f: f.rename(columns={"b": "a"}), ["--target", "target"], "more than one a"),
+        (lambda f: f[["target"]], ["--target", "target"], "must have features"),
+        (lambda f: f, ["--target", "target", "--losses", "focall"], "loss must be"),
+        (lambda f: f, ["--target", "target", "--folds", "400"], "folds must be"),
+        (lambda f: f, ["--target", "target", "--learning-rate", "0"], "learning_rate must be"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line(change, options, words, claims, tmp_path, capsys):
+    path = tmp_path / "data.csv"
+    if change is not None:
+        change(claims.drop(columns=["patient", "day"])).to_csv(path, index=False)
+    output = tmp_path / "out"
+    assert main(["compare", str(path), *options, "--output", str(output)]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1, said
+    assert said[0].startswith("boostloss: ")
+    assert words in said[0]
+    assert not output.exists()
+
+
+def test_a_folder_that_cannot_be_written_to(csv, tmp_path, capsys):
+    for output in (csv / "below", "/proc/nothing"):
+        assert main(["compare", str(csv), "--target", "target", "--output", str(output)]) == 2
+        assert "--output must be a directory" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_what_was_finished(csv, tmp_path, monkeypatch, capsys):
+    train_and_test, calls = compare._train_and_test, []
+
+    def interrupted(comparison, name, split):
+        calls.append(name)
+        if len(calls) == 4:  # in the second fold
+            raise KeyboardInterrupt
+        train_and_test(comparison, name, split)
+
+    monkeypatch.setattr(compare, "_train_and_test", interrupted)
+    output = tmp_path / "out"
+    options = ["--target", "target", "--drop", "patient", "day", "--folds", "3", "--rounds", "10"]
+    arguments = ["compare", str(csv), *options, "--losses", "focal", "--output", str(output)]
+    assert main(arguments) == 130
+    # one fold is whole, of the second focal is missing
+    assert pd.read_csv(output / "table.csv")["loss"].tolist() == ["built-in", "focal"]
+    said = capsys.readouterr().out
+    assert "Interrupted after 3 of 6 models: 1 fold(s) compared." in said
+    assert "on a single fold" in said
+    assert "Keep" not in said
+    assert "Interrupted" in (output / "report.html").read_text()
