@@ -37,10 +37,10 @@ class Data:
 
     def call(self, loss: Any, raw: Any, weighted: bool = False, n_threads: int = 1) -> Any:
         """A round of one training run: what a run keeps between rounds is kept."""
-        weight, memory = self.weight if weighted else None, {}
+        weight, run = self.weight if weighted else None, TrainingRun(n_threads=n_threads)
 
         def call() -> None:
-            loss.gradient_hessian(self.y, raw, weight, memory=memory, n_threads=n_threads)
+            loss.gradient_hessian(self.y, raw, weight, run=run)
 
         return call
 

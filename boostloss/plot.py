@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from boostloss._optional import require
 from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
-from boostloss.losses._validation import Array, check_choice, check_integer, check_labels
+from boostloss.losses.validation import Array, check_choice, check_integer, check_labels
 from boostloss.recorder import Recorder, Run
 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -340,10 +340,10 @@ def _curve(
 ) -> Array:
     """What ``show`` names for a row of class ``label`` at each margin."""
     weight: Array | float = 1.0
-    if loss.weights_move or isinstance(loss.class_weight, str):
+    if loss.depends_on_all_scores or isinstance(loss.class_weight, str):
         if data is None:
             raise ValueError(f"data must be given, (y, raw): the weights of {loss!r} depend on one")
-        loss = loss.resolve(data[0])
+        loss = loss.fit(data[0]).loss
         if isinstance(loss, GHMLoss):
             y = np.full(len(margins), label)
             weight = loss.weights(*data)(expit(-margins), y)

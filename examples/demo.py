@@ -132,8 +132,8 @@ def _result(
     engine: str, name: str, booster: Any, loss: Loss | None, split: flights.Split,
     raw: list[Array], link: Array, trees: int, seconds: float,
 ) -> Result:  # fmt: skip
-    frozen = (loss or CrossEntropy()).frozen(split.train[1], raw[0])
-    valid, test = (frozen.posterior(z) for z in raw[1:])
+    fitted = (loss or CrossEntropy()).fit(split.train[1], raw[0])
+    valid, test = (fitted.posterior(z) for z in raw[1:])
     threshold = Threshold(split.valid[1].astype(int), valid).number
     return Result(engine, name, booster, link, test, threshold, trees, seconds)
 

@@ -115,7 +115,7 @@ def _fit(
     arm: Arm = ARMS[cell.arm]
     loss = arm.make_loss(trial)
     if loss is not None:
-        loss = loss.resolve(data.y, n_classes=data.n_classes)
+        loss = loss.fit(data.y, n_classes=data.n_classes).loss
     stopping = None if valid is None else EarlyStopping(_rows(valid), CRITERIA, PATIENCE)
     model = training.train(
         cell.engine, loss, ENGINES[cell.engine](trial, cell.seed), _rows(data, arm.balanced_rows),

@@ -17,9 +17,8 @@ from sklearn.model_selection import (
 
 from boostloss._classifier import by_code, check_features, encode_labels
 from boostloss._optional import require
-from boostloss.losses import CrossEntropy, FocalLoss, Loss
-from boostloss.losses._catalogue import named
-from boostloss.losses._validation import Array, check_integer, check_sample_weight
+from boostloss.losses import CrossEntropy, FocalLoss, Loss, named
+from boostloss.losses.validation import Array, check_integer, check_sample_weight
 from boostloss.report import training
 from boostloss.report.scores import BUILT_IN, METRICS, Comparison, Threshold, f1
 from boostloss.report.training import EarlyStopping, Rows, Settings

@@ -15,8 +15,7 @@ import numpy as np
 
 from boostloss import plot
 from boostloss._optional import require
-from boostloss.losses._catalogue import to_plain
-from boostloss.losses._validation import Array
+from boostloss.losses.validation import Array
 from boostloss.report import training
 from boostloss.report.scores import BUILT_IN, TITLES, Comparison
 
@@ -68,7 +67,7 @@ def _write_model(comparison: Comparison, folder: Path) -> str:
     model.booster.save_model(folder / f"model.{suffix}")
     state: dict[str, Any] = {"labels": comparison.labels.tolist(), "loss": None}
     if loss is not None:
-        state["loss"] = to_plain(training.fitted(loss, rows, model.raw(rows.X, rounds)))
+        state["loss"] = training.fitted(loss, rows, model.raw(rows.X, rounds)).to_dict()
     (folder / "model_loss.json").write_text(json.dumps(state, default=str), encoding="utf-8")
     return _snippet(comparison, suffix, loss is not None)
 
@@ -98,9 +97,9 @@ def _snippet(comparison: Comparison, suffix: str, has_loss: bool) -> str:
         "",
         "# calibrated probabilities undo the loss's weights",
         "import json",
-        "from boostloss.losses import from_plain",
+        "from boostloss.losses import FittedLoss",
         "",
-        'loss = from_plain(json.load(open("model_loss.json"))["loss"])',
+        'loss = FittedLoss.from_dict(json.load(open("model_loss.json"))["loss"])',
         f"probability = loss.posterior({raw})",
     ]
     return "\n".join([head, *load, f"ranking = {link}", *undo]) + "\n"

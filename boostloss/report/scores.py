@@ -17,7 +17,7 @@ from sklearn.metrics import (
 
 from boostloss._optional import require
 from boostloss.losses import Loss
-from boostloss.losses._validation import Array
+from boostloss.losses.validation import Array
 
 if TYPE_CHECKING:
     from boostloss.report.training import Rows, Settings

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from boostloss._optional import require
-from boostloss.losses import Loss
-from boostloss.losses._validation import Array, check_choice, check_integer, check_number
+from boostloss.losses import FittedLoss, Loss
+from boostloss.losses.validation import Array, check_choice, check_integer, check_number
 from boostloss.report.scores import METRICS, sign
 
 CHECK_EVERY = 5
@@ -109,12 +109,12 @@ def resolved(loss: Loss | None, rows: Rows) -> Loss | None:
     """The loss with class weights counted on ``rows``."""
     if loss is None:
         return None
-    return loss.resolve(rows.y, rows.weight, n_classes=rows.n_classes)
+    return loss.fit(rows.y, None, rows.weight, n_classes=rows.n_classes).loss
 
 
-def fitted(loss: Loss, rows: Rows, raw: Array) -> Loss:
+def fitted(loss: Loss, rows: Rows, raw: Array) -> FittedLoss:
     """The loss with all that depends on the rows it was trained on, and on their raw scores."""
-    return loss.frozen(rows.y, raw, rows.weight)
+    return loss.fit(rows.y, raw, rows.weight)
 
 
 def posterior(loss: Loss | None, train: Rows, raw_train: Array, raw: Array) -> Array:
