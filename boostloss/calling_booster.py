@@ -1,4 +1,4 @@
-"""The walk up the stack to the engine's Booster, for callables that are handed to an engine bare."""
+"""The walk up the stack to the engine's Booster, for callables that an engine is given bare."""
 
 from __future__ import annotations
 

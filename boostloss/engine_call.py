@@ -172,4 +172,3 @@ def stated_threads(booster: Any) -> int:
         return int(config["learner"]["generic_param"].get("nthread", 0))
     params = booster if isinstance(booster, dict) else getattr(booster, "params", None) or {}
     return next((int(params[name]) for name in THREAD_ALIASES if params.get(name)), 0)
-

@@ -128,9 +128,7 @@ class Objective:
             engine_call.leave_network(calling_booster())
             raise
 
-    def _gradient_hessian(
-        self, first: Any, second: Any, sample_weight: Any
-    ) -> tuple[Array, Array]:
+    def _gradient_hessian(self, first: Any, second: Any, sample_weight: Any) -> tuple[Array, Array]:
         run = self._run_of(second)
         call = run.remembered(first, second)
         if call is None:

@@ -145,9 +145,7 @@ class Recording:
         self.slopes = np.empty(n_slopes, gradient.dtype)
         self.was_hard: Array | None = None
 
-    def sums(
-        self, y: Array, raw: Array, gradient: Array, n_threads: int
-    ) -> tuple[Array, Array]:
+    def sums(self, y: Array, raw: Array, gradient: Array, n_threads: int) -> tuple[Array, Array]:
         """Rows, norms and slopes in each class's bins (K, bins, 3), and crossings (K, 2)."""
         from boostloss.kernels import histogram as kernels
 
@@ -242,7 +240,9 @@ class Recorder:
         y = training.y
         assert y is not None
         if recording is None or recording.norms.shape != y.shape:
-            run = Run(self.hard, self.bins, n_classes_of(raw)) if recording is None else recording.run
+            run = (
+                Run(self.hard, self.bins, n_classes_of(raw)) if recording is None else recording.run
+            )
             recording = Recording(run, raw, gradient)
         if recording.run not in self.runs:
             self.runs.append(recording.run)

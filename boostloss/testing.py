@@ -134,7 +134,9 @@ def check_loops_equal_functions(loss: Loss) -> None:
             fixed = loss.with_class_weight(class_weight)
             y, scores = np.full(len(raw), label), raw.astype(dtype)
             w = class_weight[label]
-            assert_allclose(fixed.value(y, scores), w * np.array(value), rtol, 1e-30, err_msg="value")
+            assert_allclose(
+                fixed.value(y, scores), w * np.array(value), rtol, 1e-30, err_msg="value"
+            )
             gradient, hessian = fixed.gradient_hessian(y, scores)
             assert_allclose(gradient, w * (1 - 2 * label) * slope, rtol, 1e-30, err_msg="gradient")
             if functions.curvature is None:

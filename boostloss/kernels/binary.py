@@ -90,9 +90,7 @@ def is_finite(x: Any) -> Any:
 
 
 @functools.cache
-def _gradient_loop(
-    slope: ScalarFunction, curvature: ScalarFunction | None
-) -> Callable[..., bool]:
+def _gradient_loop(slope: ScalarFunction, curvature: ScalarFunction | None) -> Callable[..., bool]:
     """Compile the gradient loop of a loss."""
 
     def binary_gradient(
@@ -115,10 +113,7 @@ def _gradient_loop(
                 w = w * weight[i]
             row = binary_row(margin)
             steepness = slope(row, *shape)
-            if curvature is None:
-                curve = steepness * row.p
-            else:
-                curve = curvature(row, *shape)
+            curve = steepness * row.p if curvature is None else curvature(row, *shape)
             gradient[i] = np.float32(-w * steepness if positive else w * steepness)
             hessian[i] = np.float32(w * curve)
         return bad

@@ -97,7 +97,8 @@ def histogram(
         return total
 
     done = in_parts(work, len(norms), len(norms) * cost, n_threads)
-    return done[0] if len(done) == 1 else np.sum(done, axis=0)
+    summed: Array = done[0] if len(done) == 1 else np.sum(done, axis=0)
+    return summed
 
 
 def _some(array: Array | None, rows: slice) -> Array | None:
@@ -126,7 +127,7 @@ def _cells_of_classes(y: Any, start: Any, n_rows: Any, grid: Any, cell: Any) -> 
 
 @kernel
 def add_rows(
-    norms: Any, y: Any, weight: Any, slopes: Any, grid: Any, tables: Any, unit: float, flush: int,
+    norms: Any, y: Any, weight: Any, slopes: Any, grid: Any, tables: Any, unit: Any, flush: int,
     sums: Any,
 ) -> None:  # fmt: skip
     """Add each row to its cell of ``sums``, flat (tables, classes, cells, 2 or 3)."""

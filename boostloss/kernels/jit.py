@@ -62,7 +62,7 @@ def make_callable(function: ScalarFunction) -> None:
     _jitable.add(function)
     inlined(function)
     for name in function.__code__.co_names:
-        used = function.__globals__.get(name)
+        used: Any = function.__globals__.get(name)
         if getattr(used, "is_scalar", False):
             make_callable(used)
 

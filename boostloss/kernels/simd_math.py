@@ -8,17 +8,16 @@ interpolants computed at 40 digits, relative errors 2.6e-9 (float32 degree) and 
 
 from __future__ import annotations
 
-from typing import Any
-
 import math
 from fractions import Fraction
+from typing import Any
 
 import numba
 import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
-from boostloss import kernels
+from boostloss.kernels import exp, log, neg_log_rest, q_power
 from boostloss.kernels.jit import OPTIONS
 
 _F = np.float32
@@ -196,7 +195,7 @@ def _log_parts(x: Any) -> Any:
 # -- the compiled versions of what a loss may call --------------------------------------------
 
 
-@overload(kernels.exp, jit_options=OPTIONS)
+@overload(exp, jit_options=OPTIONS)
 def _exp(x: Any) -> Any:
     def compiled(x: Any) -> Any:
         return exp_nonpositive(x, x - x)
@@ -204,7 +203,7 @@ def _exp(x: Any) -> Any:
     return compiled
 
 
-@overload(kernels.log, jit_options=OPTIONS)
+@overload(log, jit_options=OPTIONS)
 def _log(x: Any) -> Any:
     def compiled(x: Any) -> Any:
         large, small = log_parts(x)
@@ -213,7 +212,7 @@ def _log(x: Any) -> Any:
     return compiled
 
 
-@overload(kernels.neg_log_rest, jit_options=OPTIONS)
+@overload(neg_log_rest, jit_options=OPTIONS)
 def _neg_log_rest(r: Any, rest: Any) -> Any:
     def compiled(r: Any, rest: Any) -> Any:
         large, small = log_parts(rest)
@@ -223,7 +222,7 @@ def _neg_log_rest(r: Any, rest: Any) -> Any:
     return compiled
 
 
-@overload(kernels.q_power, jit_options=OPTIONS)
+@overload(q_power, jit_options=OPTIONS)
 def _q_power(row: Any, gamma: Any) -> Any:
     """``exp(-gamma (high + low))``.
 

@@ -78,8 +78,8 @@ the interpreter between them), but the scratch must stay small beside the matrix
 _STEP = np.uint64(BLOCK)
 _NUMBERS = tuple(np.uint64(k * BLOCK) for k in range(13))
 _TOP, _REST, _WEIGHT, _LIMIT, _P, _Q, _LOSS, _LARGE, _SMALL, _TOTAL, _SHARE, _BEHIND, _SHAPE = (
-    _NUMBERS
-)  # the loss's shape parameters come last: there may be any number of them
+    _NUMBERS  # the loss's shape parameters come last: there may be any number of them
+)
 _SLOPE, _CURVE = _P, _Q  # what they replace is not needed any more
 # and the scratch of classes these
 _TARGET, _LARGEST = np.uint64(0), np.uint64(BLOCK)
@@ -242,10 +242,7 @@ def _slope_loop(
                 row, shape = _row(numbers, at + i), shape_of(numbers, at + i)
                 w = numbers[at + _WEIGHT + i]
                 steepness = slope(row, *shape)
-                if curvature is None:
-                    curve = steepness * row.p
-                else:
-                    curve = curvature(row, *shape)
+                curve = steepness * row.p if curvature is None else curvature(row, *shape)
                 numbers[at + _SLOPE + i] = w * steepness
                 numbers[at + _CURVE + i] = w * curve
         return bad

@@ -11,7 +11,7 @@ from boostloss.kernels import Row, scalar
 from boostloss.losses.asymmetric import AsymmetricLoss
 from boostloss.losses.base import Loss, gradient_norms, warn_of_former_name
 from boostloss.losses.cross_entropy import CrossEntropy
-from boostloss.losses.fitted import FittedLoss
+from boostloss.losses.fitted import FittedLoss, from_former_dict, to_former_dict
 from boostloss.losses.focal import FocalLoss
 from boostloss.losses.ghm import GHMLoss, NormWeights, WindowWeights
 from boostloss.losses.registry import named, names, register
@@ -36,3 +36,17 @@ __all__ = [
     "register",
     "scalar",
 ]
+
+_FORMER_NAMES: dict[str, Any] = {
+    "ClassWeights": NormWeights,
+    "GradientWeights": NormWeights,
+    "from_plain": from_former_dict,
+    "to_plain": to_former_dict,
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FORMER_NAMES:
+        warn_of_former_name(name, _FORMER_NAMES[name].__name__)
+        return _FORMER_NAMES[name]
+    raise AttributeError(f"module 'boostloss.losses' has no attribute {name!r}")

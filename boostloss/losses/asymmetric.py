@@ -12,7 +12,7 @@ from boostloss.losses.registry import register
 from boostloss.losses.validation import check_number
 
 HELD = 1e-2
-"""Share of the way from the margin to 1 up to which a negative's weight is held in the posterior."""
+"""Share of the way from margin to 1 up to which a negative's weight is held in the posterior."""
 
 TINY = float(np.finfo(np.float64).tiny)
 

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     class BaseEstimator:  # type: ignore[no-redef]
         """What type checkers should know of it: scikit-learn comes without types."""
 
-        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
-        def set_params(self, **params: Any) -> Self: ...
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...  # noqa: D102
+        def set_params(self, **params: Any) -> Self: ...  # noqa: D102
 
 
 LABEL_LIMIT = 2**24
@@ -89,7 +89,9 @@ class Loss(BaseEstimator):
             return
         inherited = getattr(cls, "functions", None)
         functions = RowFunctions(**{**(inherited._asdict() if inherited else {}), **found})
-        names = {f"{cls.__name__}.{n}": _shape_names(f) for n, f in functions._asdict().items() if f}
+        names = {
+            f"{cls.__name__}.{n}": _shape_names(f) for n, f in functions._asdict().items() if f
+        }
         if len(set(names.values())) > 1:
             raise TypeError(f"scalar functions must take the same parameters, got {names}")
         cls.functions = functions
@@ -315,7 +317,9 @@ class Loss(BaseEstimator):
         """Deprecated: ``fit(y_train, raw_train).posterior(raw)``."""
         warn_of_former_name("posterior", "fit(...).posterior")
         n_classes = n_classes_of(check_raw(raw))
-        return FittedLoss(self.with_class_weight(self.class_weights(None, n_classes))).posterior(raw)
+        return FittedLoss(self.with_class_weight(self.class_weights(None, n_classes))).posterior(
+            raw
+        )
 
     # -- inside -------------------------------------------------------------------------
 
@@ -549,6 +553,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def warn_of_former_name(former: str, name: str) -> None:
+    """Warn that a name is deprecated."""
     warnings.warn(
-        f"Loss.{former} is deprecated and will go in 0.3: use {name}", FutureWarning, stacklevel=3
+        f"{former} is deprecated and will go in 0.3: use {name}", FutureWarning, stacklevel=3
     )

@@ -91,7 +91,7 @@ class FittedLoss:
         return log_p - log_class_weight
 
     def log_weight(self, label: int, log_p: Array, log_q: Array) -> Array:
-        """``log w`` of rows of class ``label`` with these log-probabilities, without class weight."""
+        """``log w`` of rows of class ``label``, the class weight left out."""
         if self.log_weight_table is not None:
             several = self.log_weight_table.ndim == 2
             table = self.log_weight_table[label] if several else self.log_weight_table
@@ -170,6 +170,19 @@ def _log_complement(log_p: Array) -> Array:
     others[rows, top] = -np.inf
     log_q[rows, top] = logsumexp(others, axis=1)
     return log_q
+
+
+def to_former_dict(loss: Any) -> dict[str, Any]:
+    """Deprecated: :meth:`FittedLoss.to_dict`."""
+    return loss.to_dict() if isinstance(loss, FittedLoss) else registry.to_dict(loss)
+
+
+def from_former_dict(plain: Any) -> Any:
+    """Deprecated: :meth:`FittedLoss.from_dict`."""
+    fitted = isinstance(plain, Mapping) and (
+        plain.get("type") == "FrozenGHM" or "log_weight_table" in plain
+    )
+    return FittedLoss.from_dict(plain) if fitted else registry.from_dict(plain)
 
 
 # -- tables of log w over p --------------------------------------------------------------------

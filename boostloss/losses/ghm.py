@@ -389,7 +389,7 @@ class GHMLoss(Loss):
         self, run: TrainingRun, raw: Array, factor: float, gradient: Array, hessian: Array
     ) -> bool:
         weight, y = run.sample_weight, run.y
-        assert y is not None and run.class_weight is not None
+        assert y is not None
         if raw.ndim == 2:
             norms, bad = gradient_norms(y, raw, run.n_threads)
         else:  # cross-entropy's gradient is the norm with a sign
@@ -406,16 +406,18 @@ class GHMLoss(Loss):
     def _rescale(self, weights: Weights, run: TrainingRun, gradient: Array, hessian: Array) -> None:
         """Multiply cross-entropy's gradient and Hessian by each row's weights."""
         y, weight, class_weight = run.y, run.sample_weight, run.class_weight
-        assert y is not None and class_weight is not None
+        assert y is not None
+        assert class_weight is not None
         if isinstance(weights, WindowWeights):
             row_weight = weights(np.abs(gradient)) * class_weight.astype(np.float32)[y.astype(int)]
             row_weight = (row_weight if weight is None else row_weight * weight).astype(np.float32)
             gradient *= row_weight
             hessian *= row_weight
             return
-        counting, labels = _counting(), y
-        if len(weights.left) == 1 and class_weight[0] == class_weight[1]:
-            labels, class_weight = None, class_weight[:1]
+        counting = _counting()
+        # where the classes are weighted alike, the kernel need not look at the labels
+        alike = len(weights.left) == 1 and class_weight[0] == class_weight[1]
+        class_weight, labels = (class_weight[:1], None) if alike else (class_weight, y)
         lines = weights.lines(class_weight[:, None].astype(np.float32))
 
         def work(start: int, stop: int) -> None:
