@@ -96,8 +96,8 @@ class CollectiveWorkers(Workers):
         first = int(self.largest(np.array([0 if error is None else mine]))[0]) - 1
         if first < 0:
             return result
-        given = (type(error).__name__, str(error)) if first == mine - 1 else None
-        kind, message = self._collective.broadcast(given, first)
+        raised_here = (type(error).__name__, str(error)) if first == mine - 1 else None
+        kind, message = self._collective.broadcast(raised_here, first)
         n_workers = self._collective.get_world_size()
         kind = TypeError if kind == "TypeError" else ValueError
         raise kind(f"{message} (on worker {first} of {n_workers})") from error

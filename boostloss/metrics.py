@@ -89,15 +89,15 @@ class Metric:
         return self.__name__, value
 
     def _mean(self, call: engine_call.Call, workers: Workers) -> float:
-        raw, given = engine_call.scores_of(call, workers), call.sample_weight
+        raw, weight = engine_call.scores_of(call, workers), call.sample_weight
         if self.scores == "probability":
             raw = _raw_of(raw)
         if self.posterior:
             rows = self._log_loss(call, raw, workers)
-            rows = rows if given is None else rows * np.asarray(given)
+            rows = rows if weight is None else rows * np.asarray(weight)
         else:
-            rows = self.loss.value(call.y, raw, given, workers=workers)
-        weight_sum = len(rows) if given is None else np.sum(given, dtype=np.float64)
+            rows = self.loss.value(call.y, raw, weight, workers=workers)
+        weight_sum = len(rows) if weight is None else np.sum(weight, dtype=np.float64)
         # the engine takes the mean of what the workers say: all of them say the same
         sums = workers.sum(np.array([rows.sum(dtype=np.float64), weight_sum]))
         if sums[1] == 0:
@@ -108,10 +108,10 @@ class Metric:
         fitted = self.loss.fit(call.y, raw, call.sample_weight, workers=workers)
         y, probability = np.asarray(call.y).astype(np.intp), fitted.posterior(raw)
         if probability.ndim == 2:
-            given = probability[np.arange(len(y)), y]
+            of_true_class = probability[np.arange(len(y)), y]
         else:
-            given = np.where(y == 1, probability, 1.0 - probability)
-        log_loss: Array = -np.log(np.maximum(given, np.finfo(np.float64).tiny))
+            of_true_class = np.where(y == 1, probability, 1.0 - probability)
+        log_loss: Array = -np.log(np.maximum(of_true_class, np.finfo(np.float64).tiny))
         return log_loss
 
     def __repr__(self) -> str:

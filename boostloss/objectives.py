@@ -133,7 +133,7 @@ class Objective:
         call = run.remembered(first, second)
         if call is None:
             call = run.workers.together(engine_call.read, first, second, sample_weight)
-            if run.given is None:
+            if run.inputs is None:
                 self._check_first_round(call, run)
             run.remember(call)
         raw = engine_call.scores_of(call, run.workers)

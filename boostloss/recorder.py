@@ -139,8 +139,8 @@ class Recording:
         n_rows, n_slopes = len(raw), len(raw) if gradient.ndim == 2 else 0
         self.run = run
         # in float32, which takes half the time and is exact enough to be counted
-        given = raw.dtype == np.float32
-        self.scores = None if given else np.empty_like(raw, np.float32)
+        is_float32 = raw.dtype == np.float32
+        self.scores = None if is_float32 else np.empty_like(raw, np.float32)
         self.norms = np.empty(n_rows, np.float32)
         self.slopes = np.empty(n_slopes, gradient.dtype)
         self.was_hard: Array | None = None

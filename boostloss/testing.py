@@ -114,10 +114,10 @@ def check_slope_is_derivative(loss: Loss) -> None:
             )  # fmt: skip
             if functions.curvature is not None:
                 exact = float(-derivative(functions.slope))
-                given = float(functions.curvature(row, *shape))
-                assert given >= 0, f"curvature at margin {margin} is {given}"
+                curvature = float(functions.curvature(row, *shape))
+                assert curvature >= 0, f"curvature at margin {margin} is {curvature}"
                 if exact > least:
-                    assert_allclose(given, exact, rtol=1e-7, atol=least, err_msg="curvature")
+                    assert_allclose(curvature, exact, rtol=1e-7, atol=least, err_msg="curvature")
 
 
 def check_loops_equal_functions(loss: Loss) -> None:
@@ -331,7 +331,7 @@ def _random_problems(loss: Loss, rng: np.random.Generator) -> list[tuple[Array, 
 
 
 def _fits(loss: Loss, raw: Array) -> bool:
-    """Whether parameters given for each class are for so many."""
+    """Whether parameters curvature for each class are for so many."""
     try:
         loss.value(np.arange(len(raw)) % (3 if raw.ndim == 2 else 2), raw)
     except ValueError:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boostloss.kernels import Row, RowFunctions, ScalarFunction
-from boostloss.kernels.jit import WORTHWHILE, in_parts, inlined, kernel
+from boostloss.kernels.jit import WORTHWHILE, in_parts, inlined, kernel, part_of
 from boostloss.kernels.simd_math import SMALLEST_LOG, exp_nonpositive, log1p_unit
 
 _SMALLEST = np.float32(SMALLEST_LOG)
@@ -44,8 +44,9 @@ def gradient_hessian(
 
     def work(start: int, stop: int) -> bool:
         rows = slice(start, stop)
-        some = None if weight is None else weight[rows]
-        return loop(raw[rows], y[rows], some, per_class, gradient[rows], hessian[rows])
+        return loop(
+            raw[rows], y[rows], part_of(weight, rows), per_class, gradient[rows], hessian[rows]
+        )
 
     return any(in_parts(work, len(raw), len(raw), n_threads))
 
@@ -59,8 +60,7 @@ def value(
 
     def work(start: int, stop: int) -> None:
         rows = slice(start, stop)
-        some = None if weight is None else weight[rows]
-        loop(raw[rows], y[rows], some, per_class, out[rows])
+        loop(raw[rows], y[rows], part_of(weight, rows), per_class, out[rows])
 
     in_parts(work, len(raw), len(raw), n_threads)
     return False

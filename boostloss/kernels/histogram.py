@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from boostloss.kernels.jit import in_parts, inlined_early, kernel
+from boostloss.kernels.jit import in_parts, inlined_early, kernel, part_of
 
 Array = NDArray[Any]
 
@@ -90,7 +90,7 @@ def histogram(
         rows = slice(start, stop)
         sums = np.zeros(tables * size * fields)
         add_rows(
-            norms[rows], _some(y, rows), _some(weight, rows), _some(slopes, rows),
+            norms[rows], part_of(y, rows), part_of(weight, rows), part_of(slopes, rows),
             tuple(grid), np.uint64(tables), unit, flush, sums,
         )  # fmt: skip
         total: Array = sums.reshape(tables, n_classes, grid.n_cells, fields).sum(axis=0)
@@ -99,10 +99,6 @@ def histogram(
     done = in_parts(work, len(norms), len(norms) * cost, n_threads)
     summed: Array = done[0] if len(done) == 1 else np.sum(done, axis=0)
     return summed
-
-
-def _some(array: Array | None, rows: slice) -> Array | None:
-    return None if array is None else array[rows]
 
 
 @inlined_early

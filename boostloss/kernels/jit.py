@@ -209,6 +209,11 @@ def in_parts(
     return results
 
 
+def part_of(array: Any, rows: slice) -> Any:
+    """Some rows of an array, or None where there is none."""
+    return None if array is None else array[rows]
+
+
 def _waited_for(helper: threading.Thread) -> list[BaseException]:
     """Interruptions on the way: its arrays must not be used again while a thread writes them."""
     interruptions: list[BaseException] = []

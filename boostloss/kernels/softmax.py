@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from boostloss.kernels import Row, RowFunctions, ScalarFunction
 from boostloss.kernels.binary import is_finite
-from boostloss.kernels.jit import WORTHWHILE, in_parts, inlined, inlined_early, kernel
+from boostloss.kernels.jit import WORTHWHILE, in_parts, inlined, inlined_early, kernel, part_of
 from boostloss.kernels.simd_math import SMALLEST_LOG, exp_nonpositive, log_parts
 
 Array = NDArray[Any]
@@ -39,8 +39,8 @@ def gradient_hessian(
         matrix, bad = Matrix(raw, y, class_numbers), False
         for first, last in matrix.chunks(start, stop):
             bad |= matrix.prepare(first, last)
-            some = None if weight is None else weight[first:last]
-            bad |= loop(last - first, some, matrix.scratch)
+            weights = part_of(weight, slice(first, last))
+            bad |= loop(last - first, weights, matrix.scratch)
             matrix.write(first, last, factor, *out)
         return bad
 
@@ -58,8 +58,8 @@ def value(
         matrix, bad = Matrix(raw, y, class_numbers), False
         for first, last in matrix.chunks(start, stop):
             bad |= matrix.prepare(first, last)
-            some = None if weight is None else weight[first:last]
-            loop(last - first, some, matrix.scratch, out[first:last])
+            weights = part_of(weight, slice(first, last))
+            loop(last - first, weights, matrix.scratch, out[first:last])
         return bad
 
     return any(in_parts(work, len(raw), raw.size, n_threads))

@@ -202,10 +202,10 @@ class Loss(BaseEstimator):
         run = TrainingRun() if run is None else run
         factor = check_number("factor", factor, 0.0)
         scores = as_raw(raw)
-        given = (y, sample_weight, scores.shape, scores.dtype)
-        if run.given is None or not all(map(_is_same, run.given, given)):
+        inputs = (y, sample_weight, scores.shape, scores.dtype)
+        if run.inputs is None or not all(map(_is_same, run.inputs, inputs)):
             self._read(run, y, scores, sample_weight)
-            run.given = given
+            run.inputs = inputs
         gradient = _output("gradient_out", gradient_out, scores)
         hessian = _output("hessian_out", hessian_out, scores)
         bad = self._gradient_hessian(run, scores, factor, gradient, hessian)
@@ -394,10 +394,10 @@ class Loss(BaseEstimator):
 
     def shape_arrays(self, n_classes: int) -> tuple[Array, ...]:
         """Shape parameters of each class, in the order in which the scalar functions take them."""
-        given = self.shape_params(n_classes)
+        params = self.shape_params(n_classes)
         arrays = []
         for name in _shape_names(self.functions.slope):
-            array = np.asarray(given[name], dtype=np.float64)
+            array = np.asarray(params[name], dtype=np.float64)
             if array.ndim and array.shape != (n_classes,):
                 raise ValueError(
                     f"{name} must be one number or one for each of {n_classes} classes, "
@@ -516,17 +516,17 @@ def _norm(row: Row) -> Any:
 _NORM = RowFunctions(value=_norm, slope=_norm)
 
 
-def _output(name: str, given: Array | None, raw: Array) -> Array:
+def _output(name: str, array: Array | None, raw: Array) -> Array:
     """An array in the scores' memory order, which is the engine's own."""
-    if given is None:
+    if array is None:
         return np.empty_like(raw, dtype=np.float32)
-    same_order = given.flags.c_contiguous == raw.flags.c_contiguous
-    if given.shape != raw.shape or given.dtype != np.float32 or not same_order:
+    same_order = array.flags.c_contiguous == raw.flags.c_contiguous
+    if array.shape != raw.shape or array.dtype != np.float32 or not same_order:
         raise ValueError(
             f"{name} must be a float32 array of shape {raw.shape} in the memory order of raw, "
-            f"got {given.dtype} of shape {given.shape}"
+            f"got {array.dtype} of shape {array.shape}"
         )
-    return given
+    return array
 
 
 def _increasing_root(function: Any) -> float:

@@ -1,4 +1,4 @@
-"""A weight for each class: given, balanced, or by the effective number of samples."""
+"""A weight for each class: stated, balanced, or by the effective number of samples."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def effective(counts: Array, beta: float) -> Array:
     return weights
 
 
-def check_class_weight(given: Any) -> None:
-    """Raise unless ``given`` can be a class weight for some number of classes."""
-    if isinstance(given, str) and given not in ("balanced", "effective"):
-        raise ValueError(f"class_weight must be {ALLOWED}, got {given!r}")
+def check_class_weight(value: Any) -> None:
+    """Raise unless ``value`` can be a class weight for some number of classes."""
+    if isinstance(value, str) and value not in ("balanced", "effective"):
+        raise ValueError(f"class_weight must be {ALLOWED}, got {value!r}")
     kinds = (str, int, float, np.number, Mapping, Sequence, np.ndarray)
-    refused = isinstance(given, bool | bytes) or (isinstance(given, np.ndarray) and given.ndim != 1)
-    if refused or not (given is None or isinstance(given, kinds)):
-        raise TypeError(f"class_weight must be {ALLOWED}, got {given!r}")
-    if isinstance(given, int | float | np.number):
-        check_number("class_weight", given, SMALLEST)
-    elif isinstance(given, Mapping):
-        _check_each(list(given.values()))
-    elif given is not None and not isinstance(given, str):
-        _check_each(list(given))
+    refused = isinstance(value, bool | bytes) or (isinstance(value, np.ndarray) and value.ndim != 1)
+    if refused or not (value is None or isinstance(value, kinds)):
+        raise TypeError(f"class_weight must be {ALLOWED}, got {value!r}")
+    if isinstance(value, int | float | np.number):
+        check_number("class_weight", value, SMALLEST)
+    elif isinstance(value, Mapping):
+        _check_each(list(value.values()))
+    elif value is not None and not isinstance(value, str):
+        _check_each(list(value))
 
 
 def _check_each(values: list[Any]) -> None:
@@ -65,34 +65,34 @@ def _check_each(values: list[Any]) -> None:
         check_number("class_weight of each class", value, SMALLEST)
 
 
-def needs_counts(given: Any) -> bool:
+def needs_counts(value: Any) -> bool:
     """Whether the weights depend on the labels."""
-    return isinstance(given, str)
+    return isinstance(value, str)
 
 
-def resolve(given: Any, beta: float, n_classes: int, counts: Array | None) -> Array:
+def resolve(value: Any, beta: float, n_classes: int, counts: Array | None) -> Array:
     """The weight of each class as a float64 array of length ``n_classes``."""
-    check_class_weight(given)
-    if given is None:
+    check_class_weight(value)
+    if value is None:
         return np.ones(n_classes)
-    if isinstance(given, str):
+    if isinstance(value, str):
         assert counts is not None
-        return balanced(counts) if given == "balanced" else effective(counts, beta)
-    if isinstance(given, int | float | np.number):
+        return balanced(counts) if value == "balanced" else effective(counts, beta)
+    if isinstance(value, int | float | np.number):
         if n_classes != 2:
             raise ValueError(
                 f"class_weight as a number is the weight of the positives in a binary problem, "
-                f"got {given!r} with {n_classes} classes; give one number for each class"
+                f"got {value!r} with {n_classes} classes; give one number for each class"
             )
-        return np.array([1.0, float(given)])
-    if isinstance(given, Mapping):
-        if set(given) != set(range(n_classes)):
+        return np.array([1.0, float(value)])
+    if isinstance(value, Mapping):
+        if set(value) != set(range(n_classes)):
             raise ValueError(
-                f"class_weight must have the keys 0 to {n_classes - 1}, got {list(given)}"
+                f"class_weight must have the keys 0 to {n_classes - 1}, got {list(value)}"
             )
-        return np.array([float(given[k]) for k in range(n_classes)])
-    if len(given) != n_classes:
+        return np.array([float(value[k]) for k in range(n_classes)])
+    if len(value) != n_classes:
         raise ValueError(
-            f"class_weight must have one number for each of {n_classes} classes, got {len(given)}"
+            f"class_weight must have one number for each of {n_classes} classes, got {len(value)}"
         )
-    return np.asarray(given, dtype=np.float64)
+    return np.asarray(value, dtype=np.float64)

@@ -41,10 +41,10 @@ class FittedLoss:
     def __init__(self, loss: Any, log_weight_table: Sequence[Any] | None = None) -> None:
         self.loss = loss
         self.log_weight_table = None if log_weight_table is None else _table(log_weight_table)
-        given = loss.class_weight
-        if given is not None and not isinstance(given, Sequence):
-            raise ValueError(f"class_weight must be one number for each class, got {given!r}")
-        self.class_weight = np.asarray(given, dtype=np.float64)
+        weights = loss.class_weight
+        if not isinstance(weights, Sequence) or isinstance(weights, str):
+            raise ValueError(f"class_weight must be one number for each class, got {weights!r}")
+        self.class_weight = np.asarray(weights, dtype=np.float64)
         self.n_classes = len(self.class_weight)
         loss.class_weights(None, self.n_classes)  # raises for what is not allowed
         self._shape = loss.shape_arrays(self.n_classes)
@@ -218,11 +218,11 @@ def _nodes(count: int) -> Array:
     return nodes
 
 
-def _table(given: Any) -> Array:
+def _table(rows: Any) -> Array:
     try:
-        table = np.asarray(given, dtype=np.float64)
+        table = np.asarray(rows, dtype=np.float64)
     except (TypeError, ValueError):
         table = np.empty(0)  # of lists of different lengths, or not of numbers
     if table.ndim not in (1, 2) or not table.size or not np.isfinite(table).all():
-        raise ValueError(f"log_weight_table must hold finite numbers, got {given!r}")
+        raise ValueError(f"log_weight_table must hold finite numbers, got {rows!r}")
     return table

@@ -141,5 +141,5 @@ class FocalLoss(Loss):
 
     def with_class_weight(self, class_weight: Array) -> Self:
         """Equal loss with one given weight for each class, alpha among them."""
-        given = {"alpha": None, "class_weight": class_weight.tolist()}
-        return type(self)(**{**self.get_params(), **given})
+        numbers = {"alpha": None, "class_weight": class_weight.tolist()}
+        return type(self)(**{**self.get_params(), **numbers})

@@ -422,11 +422,9 @@ class GHMLoss(Loss):
 
         def work(start: int, stop: int) -> None:
             rows = slice(start, stop)
-            counting.apply_weights(
-                gradient[rows], None if labels is None else labels[rows],
-                None if weight is None else weight[rows], *lines, tuple(weights.grid),
-                gradient[rows], hessian[rows],
-            )  # fmt: skip
+            parts = (counting.part_of(array, rows) for array in (gradient, labels, weight))
+            out = gradient[rows], hessian[rows]
+            counting.apply_weights(*parts, *lines, tuple(weights.grid), *out)
 
         counting.in_parts(work, len(y), len(y), run.n_threads)
 

@@ -54,7 +54,7 @@ class TrainingRun:
         The processes that train together, each with rows of its own.
     n_threads : int
         Threads that share the rows, if they are many; the result does not depend on it.
-    given : tuple or None
+    inputs : tuple or None
         The label and weight objects, and the shape and type of the scores, that were checked.
     y, sample_weight : array or None
         The same as contiguous arrays.
@@ -68,7 +68,7 @@ class TrainingRun:
 
     workers: Workers = ALONE
     n_threads: int = 1
-    given: tuple[Any, ...] | None = None
+    inputs: tuple[Any, ...] | None = None
     y: Array | None = None
     sample_weight: Array | None = None
     class_weight: Array | None = None

@@ -14,36 +14,36 @@ SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 
 
 def check_number(
-    name: str, given: Any, low: float, high: float = np.inf, *, open_end: bool = False
+    name: str, value: Any, low: float, high: float = np.inf, *, open_end: bool = False
 ) -> float:
     """A finite real number within [low, high], or [low, high) with ``open_end``."""
     allowed = f"a number in [{low:g}, {high:g}{')' if open_end or high == np.inf else ']'}"
-    if isinstance(given, bool | np.bool_) or not isinstance(given, int | float | np.number):
-        raise TypeError(f"{name} must be {allowed}, got {given!r}")
-    if not np.isfinite(given) or given < low or given > high or (open_end and given >= high):
-        raise ValueError(f"{name} must be {allowed}, got {given!r}")
-    return float(given)
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{name} must be {allowed}, got {value!r}")
+    if not np.isfinite(value) or value < low or value > high or (open_end and value >= high):
+        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+    return float(value)
 
 
-def check_choice(name: str, given: Any, allowed: tuple[str, ...]) -> str:
+def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     """One of a few strings."""
-    if given not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {given!r}")
-    return str(given)
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return str(value)
 
 
-def check_integer(name: str, given: Any, low: int) -> int:
+def check_integer(name: str, value: Any, low: int) -> int:
     """A whole number of at least ``low``."""
-    if isinstance(given, bool | np.bool_) or not isinstance(given, int | np.integer):
-        raise TypeError(f"{name} must be a whole number, at least {low}, got {given!r}")
-    if given < low:
-        raise ValueError(f"{name} must be a whole number, at least {low}, got {given!r}")
-    return int(given)
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be a whole number, at least {low}, got {value!r}")
+    if value < low:
+        raise ValueError(f"{name} must be a whole number, at least {low}, got {value!r}")
+    return int(value)
 
 
-def _numeric(name: str, given: ArrayLike) -> Array:
+def _numeric(name: str, value: ArrayLike) -> Array:
     try:
-        array = np.asarray(given)
+        array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be an array, got {error}") from error
     if array.dtype == object:
