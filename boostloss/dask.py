@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 
-from boostloss._classifier import as_column, codes_of, unique_labels
-from boostloss._optional import require
+from boostloss.classifier import as_column, codes_of, unique_labels
 from boostloss.losses import GHMLoss, Loss, _validation
 from boostloss.losses._norms import gradient_norms
 from boostloss.losses._validation import Array, check_raw, check_sample_weight
+from boostloss.optional import require
 
 __all__ = ["class_counts"]
 

@@ -23,7 +23,7 @@ from make_fixtures import FIXTURES, without_table
 from scipy.special import expit, softmax
 
 import boostloss as bl
-from boostloss import CrossEntropy, FocalLoss, GHMLoss, _model_file
+from boostloss import CrossEntropy, FocalLoss, GHMLoss, model_file
 from boostloss.lightgbm import ImbalancedLGBMClassifier
 from boostloss.losses import from_plain, to_plain
 from boostloss.xgboost import ImbalancedXGBClassifier
@@ -321,7 +321,7 @@ def test_a_model_in_memory(tmp_path):
 
 def with_state(engine, path, text):
     """The same model with another state, a right checksum included."""
-    unsealed = {_model_file.SEAL: _model_file.UNSEALED}
+    unsealed = {model_file.SEAL: model_file.UNSEALED}
     if engine == "xgboost":
         booster = xgb.Booster(model_file=path)
         booster.set_attr(boostloss=text, **unsealed)
@@ -333,7 +333,7 @@ def with_state(engine, path, text):
         # LightGBM's own reader takes no second "=" in a line
         lines[at : at + 2] = ["boostloss=" + text.replace("=", "\\u003d"), "=".join(*unsealed.items())]
         data = "\n".join(lines).encode()
-    path.write_bytes(_model_file.sealed(data))
+    path.write_bytes(model_file.sealed(data))
 
 
 def state_of(engine, path):

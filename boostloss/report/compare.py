@@ -17,8 +17,7 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from boostloss._classifier import by_code, check_features, encode_labels
-from boostloss._optional import require
+from boostloss.classifier import by_code, check_features, encode_labels
 from boostloss.losses import CrossEntropy, FocalLoss, Loss
 from boostloss.losses._catalogue import named
 from boostloss.losses._validation import (
@@ -28,6 +27,7 @@ from boostloss.losses._validation import (
     check_number,
     check_sample_weight,
 )
+from boostloss.optional import require
 from boostloss.report import scores, training
 from boostloss.report.training import EVERY, Rows
 

@@ -11,9 +11,9 @@ import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc_score
 
 from boostloss import CrossEntropy, FocalLoss, GHMLoss, plot
-from boostloss._optional import require
 from boostloss.losses import Loss
 from boostloss.losses._validation import Array
+from boostloss.optional import require
 from boostloss.report import flights
 from boostloss.report.scores import Threshold
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from boostloss._optional import require
+from boostloss.optional import require
 from boostloss.report import compare, page, table
 from boostloss.report.training import Rows
 

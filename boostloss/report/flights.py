@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from boostloss._optional import require
+from boostloss.optional import require
 
 KNOWN_BEFORE = [
     "month", "sched_dep_time", "sched_arr_time", "hour", "minute", "distance", "weekday",

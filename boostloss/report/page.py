@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from boostloss import plot
-from boostloss._optional import require
 from boostloss.losses._catalogue import to_plain
 from boostloss.losses._validation import Array
+from boostloss.optional import require
 from boostloss.report import training
 from boostloss.report.compare import (
     BUILT_IN,

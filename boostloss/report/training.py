@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit, softmax
 
-from boostloss._optional import require
 from boostloss.losses import Loss
 from boostloss.losses._validation import Array
+from boostloss.optional import require
 
 EVERY = 5
 """Rounds between two looks at the validation rows."""

@@ -8,20 +8,20 @@ from typing import Any, Self
 
 import numpy as np
 
-from boostloss._classifier import (
+from boostloss.classifier import (
     LossClassifierMixin,
     check_features,
     encode_labels,
     eval_codes,
 )
-from boostloss._model_file import SEAL, UNSEALED, State, check_seal, read_state, sealed
-from boostloss._optional import require
 from boostloss.losses import CrossEntropy, Loss
 from boostloss.losses._validation import Array, check_number, check_sample_weight, class_counts
 from boostloss.metrics import posterior_log_loss
+from boostloss.model_file import SEAL, UNSEALED, State, check_seal, read_state, sealed
 from boostloss.objectives import objective
+from boostloss.optional import require
 from boostloss.recorder import Recorder
-from boostloss.xgboost._training import starting_score
+from boostloss.xgboost import starting_score
 
 xgb = require("xgboost", "xgboost")
 _Parent: Any = xgb.XGBClassifier

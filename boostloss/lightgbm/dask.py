@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from boostloss import dask as over_parts
-from boostloss._optional import require
-from boostloss.lightgbm._training import (
+from boostloss.lightgbm import (
     Params,
     make_native,
     native_params_of_counts,
@@ -17,6 +16,7 @@ from boostloss.lightgbm._training import (
 from boostloss.losses import Loss
 from boostloss.losses._validation import Array
 from boostloss.objectives import check_sums_needed
+from boostloss.optional import require
 
 require("distributed", "dask")
 lgb = require("lightgbm", "lightgbm")

@@ -13,16 +13,13 @@ import numpy as np
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_class_weight
 
-from boostloss._classifier import (
+from boostloss.classifier import (
     LossClassifierMixin,
     check_features,
     encode_labels,
     eval_codes,
 )
-from boostloss._model_file import SEAL, UNSEALED, State, check_seal, read_state, sealed
-from boostloss._optional import require
-from boostloss.lightgbm import _metrics
-from boostloss.lightgbm._training import (
+from boostloss.lightgbm import (
     CLASS_ALIASES,
     METRIC_ALIASES,
     OBJECTIVE_ALIASES,
@@ -35,10 +32,13 @@ from boostloss.lightgbm._training import (
     says_no_feature_splits,
     starting_scores,
 )
+from boostloss.lightgbm.metrics import split_metrics
 from boostloss.losses import CrossEntropy, Loss
 from boostloss.losses._validation import Array, check_number, check_sample_weight
 from boostloss.metrics import posterior_log_loss
+from boostloss.model_file import SEAL, UNSEALED, State, check_seal, read_state, sealed
 from boostloss.objectives import objective
+from boostloss.optional import require
 from boostloss.recorder import Recorder
 
 lgb = require("lightgbm", "lightgbm")
@@ -352,7 +352,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         else:
             ours = []
         listed = [*_as_list(eval_metric), *_as_list(stated)]
-        names, callables = _metrics.split([m for m in listed if isinstance(m, str)], n_classes)
+        names, callables = split_metrics([m for m in listed if isinstance(m, str)], n_classes)
         users = [self._metric_on_probability(m, loss) for m in listed if not isinstance(m, str)]
         return names or "None", [*callables, *ours, *users]
 
@@ -421,7 +421,7 @@ def _fitted_state(classifier: Any) -> dict[str, Any]:
 
 
 def _features(X: Any, y: Any = None) -> Any:
-    """As :func:`boostloss._classifier.check_features`; LightGBM takes categories from pandas only.
+    """As :func:`boostloss.classifier.check_features`; LightGBM takes categories from pandas only.
 
     A polars or Arrow frame that has some would end the process.
     """

@@ -8,14 +8,14 @@ from typing import Any, Self
 import numpy as np
 
 from boostloss import dask as over_parts
-from boostloss._classifier import decided, probabilities
-from boostloss._model_file import State
-from boostloss._optional import require
+from boostloss.classifier import decided, probabilities
 from boostloss.losses import Loss
 from boostloss.losses._validation import Array
+from boostloss.model_file import State
 from boostloss.objectives import objective
-from boostloss.xgboost._classifier import XGBLossMixin
-from boostloss.xgboost._training import Params, default_metric, native_params, starting_score
+from boostloss.optional import require
+from boostloss.xgboost import Params, default_metric, native_params, starting_score
+from boostloss.xgboost.classifier import XGBLossMixin
 
 require("distributed", "dask")
 xgb = require("xgboost", "xgboost")

@@ -13,12 +13,12 @@ from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from boostloss import _engine_call
-from boostloss._model_file import PROBABILITIES, State
-from boostloss._spread import check_here
 from boostloss.losses import Loss
 from boostloss.losses._catalogue import named
 from boostloss.losses._validation import Array, check_choice
 from boostloss.metrics import Metric
+from boostloss.model_file import PROBABILITIES, State
+from boostloss.optional import refuse_distributed
 
 OWN_PARAMETERS = ("loss", "probability")
 
@@ -121,7 +121,7 @@ def decided(raw: Array, labels: Array) -> Array:
 
 def encode_labels(y: Any) -> tuple[Array, Array]:
     """Sorted labels (K,) and each row's code 0..K-1 (n,); at least two classes."""
-    check_here("y", y)
+    refuse_distributed("y", y)
     y = as_column(y)
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
@@ -186,7 +186,7 @@ def check_features(X: Any, y: Any = None) -> Any:
 
     With ``y`` the rows must be as many, and at least two.
     """
-    check_here("X", X)
+    refuse_distributed("X", X)
     # on the type: a lazy frame would have to look at its data to answer
     known = ("columns", "__arrow_c_stream__", "__cuda_array_interface__")
     if not any(hasattr(type(X), name) for name in known):
