@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
@@ -20,25 +21,52 @@ from boostloss.metrics import Metric
 from boostloss.model_file import PROBABILITIES, State
 from boostloss.optional import refuse_distributed
 
-OWN_PARAMETERS = ("loss", "probability")
+LOSS_PARAMETERS = ("loss", "probability")
+"""Parameters of the classifiers that the engine's own classifier does not have."""
+
+
+class Fitted(NamedTuple):
+    """What training leaves in a classifier.
+
+    One attribute contains all of it: an interrupted ``fit`` leaves the old model or the new one.
+    """
+
+    engine: Any
+    """The engine's own classifier, fitted to the codes 0..K-1."""
+    labels: Array
+    loss: Loss
 
 
 class LossClassifierMixin:
     """Parameters ``loss`` and ``probability`` on top of an engine's own classifier.
 
-    Stands before the engine's class among the bases. Fitting sets ``loss_``, the loss as
-    training left it, and ``_labels``, the class labels.
+    Stands before the engine's class among the bases. Fitting sets ``_fitted`` and nothing else;
+    what the engine's class knows of a fitted model is read from there (:func:`from_engine`).
     """
 
     loss: Any
     probability: Any
-    loss_: Loss
-    _labels: Array
+    _fitted: Fitted | None = None
+
+    @property
+    def classes_(self) -> Array:
+        """Labels, sorted."""
+        return self._fitted_or_raise().labels
+
+    @property
+    def n_classes_(self) -> int:
+        """Number of classes."""
+        return len(self._fitted_or_raise().labels)
+
+    @property
+    def loss_(self) -> Loss:
+        """The loss as training left it; its ``posterior(raw)`` is ``predict_proba``."""
+        return self._fitted_or_raise().loss
 
     def set_params(self, **params: Any) -> Any:
         """Set parameters; ``loss__gamma`` and its like reach into the loss."""
         inner = {name: params.pop(name) for name in list(params) if name.startswith("loss__")}
-        for name in OWN_PARAMETERS:
+        for name in LOSS_PARAMETERS:
             if name in params:
                 setattr(self, name, params.pop(name))
         if inner:
@@ -51,10 +79,18 @@ class LossClassifierMixin:
         super().set_params(**params)  # type: ignore[misc]
         return self
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._fitted is not None
+
+    def _fitted_or_raise(self) -> Fitted:
+        if self._fitted is None:
+            raise NotFittedError(f"{type(self).__name__} is not fitted: call fit or load_model")
+        return self._fitted
+
     def _engine_params(self) -> dict[str, Any]:
-        """The parameters that are the engine's own."""
+        """Parameters of the engine's own classifier."""
         params = self.get_params(deep=False)  # type: ignore[attr-defined]
-        return {name: value for name, value in params.items() if name not in OWN_PARAMETERS}
+        return {name: value for name, value in params.items() if name not in LOSS_PARAMETERS}
 
     def _resolved_loss(
         self, codes: Array, weight: Array | None, labels: Array, class_factor: Array | None
@@ -62,39 +98,55 @@ class LossClassifierMixin:
         """The loss with class weights as numbers, times the engine's own class weights."""
         check_choice("probability", self.probability, PROBABILITIES)
         # a copy: parameters set later must not reach into a fitted model
-        loss = by_code(clone(named(self.loss)), labels)
+        loss = class_weight_by_code(clone(named(self.loss)), labels)
         n_classes = len(labels)
-        loss = loss.resolve(codes, weight, n_classes=n_classes)
+        loss = loss.resolve(codes, weight, n_classes=n_classes)  # lead: fit
         if class_factor is None:
             return loss
-        return loss._with_class_weight(loss._static_class_weight(n_classes) * class_factor)
+        class_weight = loss._static_class_weight(n_classes)  # lead: fit
+        return loss._with_class_weight(class_weight * class_factor)  # lead: fit
 
-    def _probability(self, raw: Array) -> Array:
+    def _decide(self, raw: Any) -> Any:
+        """Labels by the loss's own decision."""
+        return decide(raw, self.classes_)
+
+    def _probability(self, raw: Any) -> Any:
         """Probabilities (n, K) of raw scores, as the parameter ``probability`` says."""
         return probabilities(raw, self.loss_, self.probability)
 
-    def _decide(self, raw: Array) -> Array:
-        """Labels by the loss's own decision."""
-        return decided(raw, self._labels)
-
     def _metric_on_probability(self, metric: Any, loss: Loss) -> Any:
-        """A user's metric, which expects probabilities, for an engine that hands raw scores."""
+        """A user's metric, which expects probabilities, for an engine that passes raw scores."""
         if isinstance(metric, Metric):
             return metric
 
         @functools.wraps(metric)
         def on_probability(y: Any, raw: Any, *weight: Any, **keywords: Any) -> Any:
-            given = weight[0] if weight else keywords.get("sample_weight")
+            sample_weight = weight[0] if weight else keywords.get("sample_weight")
             workers = _engine_call.workers_of(_engine_call.calling_booster())
-            frozen = loss.frozen(y, raw, given, workers=workers)
+            frozen = loss.frozen(y, raw, sample_weight, workers=workers)  # lead: fit
             p = _one_probability(raw, frozen, self.probability)
             return metric(y, p, *weight, **keywords)
 
         return on_probability
 
     def _state(self) -> State:
-        """What a model file must hold beside the engine's model."""
-        return State(self._labels, self.loss_, self.probability)
+        """What a model file must contain beside the engine's model."""
+        return State(self.classes_, self.loss_, self.probability)
+
+
+def from_engine(name: str, unfitted: Any = NotFittedError) -> Any:
+    """An attribute of the engine's class, read from the fitted engine.
+
+    ``unfitted`` is its value before fitting; by default there is none. Assigning it does nothing:
+    only the engine's own constructor would.
+    """
+
+    def read(classifier: LossClassifierMixin) -> Any:
+        if classifier._fitted is None and unfitted is not NotFittedError:
+            return unfitted
+        return getattr(classifier._fitted_or_raise().engine, name)
+
+    return property(read, lambda classifier, value: None)
 
 
 def probabilities(raw: Array, loss: Loss, probability: str) -> Array:
@@ -112,7 +164,7 @@ def _one_probability(raw: Array, loss: Loss, probability: str) -> Array:
     return p
 
 
-def decided(raw: Array, labels: Array) -> Array:
+def decide(raw: Array, labels: Array) -> Array:
     """Labels by a loss's own decision: raw score above 0, or the largest."""
     code = np.argmax(raw, axis=1) if raw.ndim == 2 else (raw > 0).astype(np.intp)
     decision: Array = labels[code]
@@ -135,7 +187,7 @@ def encode_labels(y: Any) -> tuple[Array, Array]:
 
 
 def as_column(y: Any) -> Array:
-    """Labels as an array; numbers that stand in an object array get a type of their own."""
+    """Labels as an array; an object array of numbers gets a numeric type."""
     if hasattr(y, "isna") and np.any(y.isna()):
         raise ValueError("Input y contains NaN or another missing value")  # as scikit-learn says
     y = column_or_1d(y, warn=True)
@@ -176,8 +228,8 @@ def eval_codes(eval_set: Any, y: Any, codes: Array, labels: Array) -> Any:
     for i, pair in enumerate([eval_set] if one_pair else eval_set):
         if len(pair) != 2:
             raise ValueError(f"eval_set[{i}] must be a pair (X, y), got {len(pair)} things")
-        X, given = pair
-        coded.append((X, codes if given is y else codes_of(given, labels, f"eval_set[{i}]'s y")))
+        X, own_y = pair
+        coded.append((X, codes if own_y is y else codes_of(own_y, labels, f"eval_set[{i}]'s y")))
     return coded
 
 
@@ -197,13 +249,13 @@ def check_features(X: Any, y: Any = None) -> Any:
     return X
 
 
-def by_code(loss: Loss, labels: Array) -> Loss:
-    """Class weights given for each label, ordered as the codes are."""
-    given = loss.class_weight
-    if not isinstance(given, Mapping):
+def class_weight_by_code(loss: Loss, labels: Array) -> Loss:
+    """The loss with a ``class_weight`` dict of labels as a list, in the order of the codes."""
+    class_weight = loss.class_weight
+    if not isinstance(class_weight, Mapping):
         return loss
     wanted = labels.tolist()
-    if set(given) != set(wanted):
-        raise ValueError(f"class_weight must have the keys {wanted}, got {list(given)}")
-    ordered: Loss = loss.set_params(class_weight=[given[label] for label in wanted])
+    if set(class_weight) != set(wanted):
+        raise ValueError(f"class_weight must have the keys {wanted}, got {list(class_weight)}")
+    ordered: Loss = loss.set_params(class_weight=[class_weight[label] for label in wanted])
     return ordered

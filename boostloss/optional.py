@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import sys
 from typing import Any
 
 _INSTEAD = {
@@ -28,27 +28,15 @@ def require(module: str, extra: str) -> Any:
         ) from error
 
 
-def import_when_used(
-    package: str, modules: dict[str, str], namespace: dict[str, Any]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package whose names come from modules imported late.
-
-    Parameters
-    ----------
-    package : str
-        The package's ``__name__``.
-    modules : dict of str to str
-        The module of each name.
-    namespace : dict
-        The package's ``globals()``.
-    """
+def import_when_used(package: str, modules: dict[str, str]) -> Any:
+    """``__getattr__`` and ``__dir__`` of a package that has names of modules imported late."""
 
     def get_attribute(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(modules[name]), name)
 
-    return get_attribute, lambda: sorted([*namespace, *modules])
+    return get_attribute, lambda: sorted([*vars(sys.modules[package]), *modules])
 
 
 def refuse_distributed(name: str, data: Any) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from boostloss.lightgbm.model import make_constant, make_native
 from boostloss.losses import Loss
 from boostloss.losses._validation import Array, check_labels, check_sample_weight, class_counts
 from boostloss.metrics import posterior_log_loss
@@ -29,7 +30,7 @@ _LATE = {
     "ImbalancedLGBMClassifier": "boostloss.lightgbm.classifier",
     "dask_train": "boostloss.lightgbm.dask",
 }
-__getattr__, __dir__ = import_when_used(__name__, _LATE, globals())
+__getattr__, __dir__ = import_when_used(__name__, _LATE)
 
 Params = dict[str, Any]
 
@@ -39,8 +40,8 @@ _LINEAR_ALIASES = ("linear_tree", "linear_trees")
 _BOOSTING_ALIASES = ("boosting", "boosting_type", "boost")
 CLASS_ALIASES = ("num_class", "num_classes")
 
-_starting: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Data sets with an init score of ours: an interruption while it was taken away left it there."""
+_with_our_init_score: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Data sets that still have it if an interruption came while it was being removed."""
 
 
 def train(
@@ -101,14 +102,15 @@ def train(
         )
     refuse_distributed("train_set", train_set)
     y, weight = _target(train_set)
-    native, resolved, n_classes = _native_params(params, loss, y, weight, recorder)
+    counts = _class_counts(y, weight)
+    native, resolved, n_classes = native_params(params, loss, counts, recorder)
     sets = list(dict.fromkeys([train_set, *(valid_sets or [])]))
-    _take_away([data for data in sets if data in _starting])
+    _remove_init_score([data for data in sets if data in _with_our_init_score])
     intercept = None
     if init_model is None and _field(train_set, "init_score") is None:
-        intercept = starting_scores(resolved, y, weight, n_classes)
+        intercept = intercept_of(resolved, y, weight, n_classes)
     try:
-        with _starting_from(intercept, sets):
+        with _init_score_in_training(intercept, sets):
             booster = lgb.train(
                 native,
                 train_set,
@@ -119,9 +121,9 @@ def train(
                 **{**keywords, "keep_training_booster": True},  # finished once, below
             )
     except lgb.basic.LightGBMError as error:
-        if intercept is None or not says_no_feature_splits(error):
+        if intercept is None or not no_feature_splits(error):
             raise
-        return make_constant(lgb.train(built_in(native, n_classes), train_set, 1), intercept)
+        return make_constant(lgb.train(built_in_params(native, n_classes), train_set, 1), intercept)
     return make_native(booster, intercept, n_classes, num_iteration=None).free_dataset()
 
 
@@ -142,8 +144,8 @@ def cv(
     ``return_cvbooster=True`` are native too. Class weights that depend on the labels are
     counted on all of ``train_set``.
     """
-    y, weight = _target(train_set)
-    native, resolved, n_classes = _native_params(params, loss, y, weight, recorder)
+    counts = _class_counts(*_target(train_set))
+    native, resolved, n_classes = native_params(params, loss, counts, recorder)
     intercepts: list[Array | None] = []
 
     def with_intercept(fold_train: Any, fold_test: Any, fold_params: Params) -> Any:
@@ -152,9 +154,9 @@ def cv(
         fold_train.construct()
         intercept = None
         if _field(fold_train, "init_score") is None:
-            intercept = starting_scores(resolved, *_target(fold_train), n_classes)
+            intercept = intercept_of(resolved, *_target(fold_train), n_classes)
             for data in (fold_train, fold_test.construct()):
-                data.set_init_score(repeated(intercept, data.num_data()))
+                data.set_init_score(for_each_row(intercept, data.num_data()))
         intercepts.append(intercept)
         return fold_train, fold_test, fold_params
 
@@ -185,42 +187,42 @@ def _target(data: Any) -> tuple[Array, Array | None]:
     return y, None if weight is None else np.asarray(weight, dtype=np.float64).ravel()
 
 
+def _class_counts(y: Array, weight: Array | None) -> Array:
+    y = check_labels(y, 2**24)
+    return class_counts(y, check_sample_weight(weight, len(y)), 2)
+
+
 def _field(data: Any, name: str) -> Any:
     """A field of a data set; before construction only what its maker gave is there."""
     value = getattr(data, name)
     return data.get_field(name) if value is None and data._handle is not None else value
 
 
-def _given(params: Params, aliases: tuple[str, ...]) -> Any:
+def _first_of(params: Params, aliases: tuple[str, ...]) -> Any:
+    """A parameter's value, by whichever of its names it was given."""
     return next((params[name] for name in aliases if params.get(name) is not None), None)
 
 
-def _native_params(
-    params: Params, loss: Loss, y: Array, weight: Array | None, recorder: Recorder | None
-) -> tuple[Params, Loss, int | None]:
-    """Parameters with our objective, the loss with fixed weights, K (None for binary)."""
-    y = check_labels(y, 2**24)
-    counts = class_counts(y, check_sample_weight(weight, len(y)), 2)
-    return native_params_of_counts(params, loss, counts, recorder)
-
-
-def native_params_of_counts(
+def native_params(
     params: Params, loss: Loss, counts: Array, recorder: Recorder | None = None
 ) -> tuple[Params, Loss, int | None]:
-    """The same from the rows, or their summed weights, of each class."""
+    """Parameters with our objective, the loss with fixed weights, K (None for binary).
+
+    ``counts`` are the rows of each class, or their summed weights.
+    """
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
-    given = _given(params, CLASS_ALIASES)
-    n_classes = len(counts)
-    softmax = n_classes > 2 or (given is not None and int(given) > 1)
-    n_classes = int(given) if given is not None and int(given) > 1 else n_classes
-    stated = _given(params, OBJECTIVE_ALIASES)
-    if stated not in (None, "multiclass" if softmax else "binary"):
-        raise ValueError(f"params['objective'] must be left out with loss=, got {stated!r}")
+    num_class = _first_of(params, CLASS_ALIASES)
+    several = num_class is not None and int(num_class) > 1
+    n_classes = int(num_class) if several else len(counts)
+    softmax = several or n_classes > 2
+    objective_name = _first_of(params, OBJECTIVE_ALIASES)
+    if objective_name not in (None, "multiclass" if softmax else "binary"):
+        raise ValueError(f"params['objective'] must be left out with loss=, got {objective_name!r}")
     check_tree_params(params)
     skip = (*OBJECTIVE_ALIASES, *CLASS_ALIASES)
     native = {name: value for name, value in params.items() if name not in skip}
-    resolved = loss.resolve(np.arange(len(counts)), counts, n_classes=n_classes)
+    resolved = loss.resolve(np.arange(len(counts)), counts, n_classes=n_classes)  # lead: fit
     native["objective"] = objective(resolved, recorder=recorder)
     if softmax:
         native["num_class"] = n_classes
@@ -234,57 +236,57 @@ def is_true(value: Any) -> bool:
 
 def check_tree_params(params: Params) -> None:
     """Raise for what an intercept and a link written into the model do not go with."""
-    if is_true(_given(params, _LINEAR_ALIASES)):
+    if is_true(_first_of(params, _LINEAR_ALIASES)):
         raise ValueError(
             "linear_tree must be False with a loss: the intercept cannot be written into leaves "
             "that hold a linear model, got True"
         )
-    if _given(params, _BOOSTING_ALIASES) in ("rf", "random_forest"):
+    if _first_of(params, _BOOSTING_ALIASES) in ("rf", "random_forest"):
         raise ValueError(
-            "boosting must not be 'rf' with a loss: LightGBM's random forest takes no objective of "
-            "one's own, got 'rf'"
+            "boosting must not be 'rf' with a loss: LightGBM's random forest accepts "
+            "built-in objectives only, got 'rf'"
         )
     if float(params.get("sigmoid", 1.0)) != 1.0:
         raise ValueError(f"sigmoid must be 1 with a loss, got {params['sigmoid']!r}")
 
 
 def _default_metric(native: Params, loss: Loss, feval: Any) -> Any:
-    if feval is None and _given(native, METRIC_ALIASES) is None:
+    if feval is None and _first_of(native, METRIC_ALIASES) is None:
         return posterior_log_loss(loss)
     return feval
 
 
-def starting_scores(loss: Loss, y: Array, weight: Array | None, n_classes: int | None) -> Array:
-    """The intercept, one raw score, or one for each of ``n_classes``."""
-    return np.atleast_1d(np.asarray(loss.base_score(y, weight, n_classes=n_classes)))
+def intercept_of(loss: Loss, y: Array, weight: Array | None, n_classes: int | None) -> Array:
+    """The intercept: one raw score (``n_classes=None``), or one for each class."""
+    return np.atleast_1d(loss.base_score(y, weight, n_classes=n_classes))  # lead: init_score
 
 
-def repeated(intercept: Array, n_rows: int) -> Array:
+def for_each_row(intercept: Array, n_rows: int) -> Array:
     """Init score of every row; LightGBM wants class after class."""
     return np.repeat(intercept, n_rows)
 
 
 @contextmanager
-def _starting_from(intercept: Array | None, sets: list[Any]) -> Iterator[None]:
+def _init_score_in_training(intercept: Array | None, sets: list[Any]) -> Iterator[None]:
     """Give the data sets an init score for the length of one training."""
     if intercept is None:
         yield
         return
     try:
         for data in sets:
-            _starting.add(data)
-            data.set_init_score(repeated(intercept, _n_rows(data)))
+            _with_our_init_score.add(data)
+            data.set_init_score(for_each_row(intercept, _n_rows(data)))
         yield
     finally:
-        _take_away(sets)
+        _remove_init_score(sets)
 
 
-def _take_away(sets: list[Any]) -> None:
+def _remove_init_score(sets: list[Any]) -> None:
     for data in sets:
         data.set_init_score(None)
         if data._handle is not None:
-            data.set_field("init_score", None)  # set_init_score(None) leaves it standing
-        _starting.discard(data)
+            data.set_field("init_score", None)  # set_init_score(None) does not
+        _with_our_init_score.discard(data)
 
 
 def _n_rows(data: Any) -> int:
@@ -292,7 +294,7 @@ def _n_rows(data: Any) -> int:
     return len(label) if label is not None else int(data.construct().num_data())
 
 
-def says_no_feature_splits(error: Exception) -> bool:
+def no_feature_splits(error: Exception) -> bool:
     """Whether LightGBM found no feature that can be split.
 
     It then stops under a custom objective, where a built-in one gives the constant model.
@@ -300,7 +302,7 @@ def says_no_feature_splits(error: Exception) -> bool:
     return "num_features()) > (0)" in str(error)
 
 
-def built_in(params: Params, n_classes: int | None) -> Params:
+def built_in_params(params: Params, n_classes: int | None) -> Params:
     """The same parameters with LightGBM's own objective and no early stopping."""
     stopping = (
         "early_stopping",
@@ -310,42 +312,3 @@ def built_in(params: Params, n_classes: int | None) -> Params:
     )
     kept = {name: value for name, value in params.items() if name not in stopping}
     return {**kept, "objective": "binary" if n_classes is None else "multiclass"}
-
-
-def make_constant(booster: Any, intercept: Array) -> Any:
-    """Set the only leaf of each class's only tree to the intercept."""
-    for tree, value in enumerate(intercept):
-        booster.set_leaf_output(tree, 0, value)
-    return booster
-
-
-def make_native(
-    booster: Any, intercept: Array | None, n_classes: int | None, num_iteration: int | None = -1
-) -> Any:
-    """Add the intercept to the first tree of each class and write the link into the model.
-
-    ``num_iteration`` rounds are kept: -1 for all, None for those up to the best.
-    """
-    if intercept is not None:
-        leaves = _leaf_counts(booster, len(intercept))
-        for tree, n_leaves in enumerate(leaves):
-            for leaf in range(n_leaves):
-                value = booster.get_leaf_output(tree, leaf) + intercept[tree]
-                booster.set_leaf_output(tree, leaf, value)
-    link = "binary sigmoid:1" if n_classes is None else f"multiclass num_class:{n_classes}"
-    model = booster.model_to_string(num_iteration=num_iteration)
-    if "\nobjective=" not in model:
-        model = model.replace("\nfeature_names=", f"\nobjective={link}\nfeature_names=", 1)
-    # what Booster.refit goes by
-    name = link.split()[0]
-    model = model.replace("\n[objective: custom]", f"\n[objective: {name}]", 1)
-    best = booster.best_iteration, booster.best_score
-    booster.model_from_string(model)
-    booster.params["objective"] = name
-    booster.best_iteration, booster.best_score = best
-    return booster
-
-
-def _leaf_counts(booster: Any, n_trees: int) -> list[int]:
-    trees = booster.dump_model(num_iteration=1)["tree_info"][:n_trees]
-    return [int(tree["num_leaves"]) for tree in trees]

@@ -17,7 +17,7 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from boostloss.classifier import by_code, check_features, encode_labels
+from boostloss.classifier import check_features, class_weight_by_code, encode_labels
 from boostloss.losses import CrossEntropy, FocalLoss, Loss
 from boostloss.losses._catalogue import named
 from boostloss.losses._validation import (
@@ -384,7 +384,7 @@ def _chosen(losses: Any, labels: Array) -> dict[str, Loss | None]:
             continue
         if name == BUILT_IN:
             raise ValueError(f"losses must not give another loss the name {BUILT_IN!r}")
-        chosen[str(name)] = by_code(clone(named(one)), labels)
+        chosen[str(name)] = class_weight_by_code(clone(named(one)), labels)
     return chosen
 
 

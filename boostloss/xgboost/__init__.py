@@ -1,4 +1,4 @@
-"""XGBoost: train and cv with ``loss=``, and the classifiers."""
+"""XGBoost: train and cv with ``loss=``, the exact ``base_score``, and the classifiers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 xgb = require("xgboost", "xgboost")
 
-__all__ = ["ImbalancedXGBClassifier", "cv", "train"]
+__all__ = ["ImbalancedXGBClassifier", "base_score", "cv", "train"]
 
 # the classifier is built on this module; what needs Dask, which few have, comes when asked for
 _LATE = {
@@ -31,7 +31,7 @@ _LATE = {
     "ImbalancedXGBClassifier": "boostloss.xgboost.classifier",
     "dask_train": "boostloss.xgboost.dask",
 }
-__getattr__, __dir__ = import_when_used(__name__, _LATE, globals())
+__getattr__, __dir__ = import_when_used(__name__, _LATE)
 
 Params = dict[str, Any]
 
@@ -85,17 +85,14 @@ def train(
     """
     refuse_distributed("dtrain", dtrain)
     counts = _class_counts(dtrain, _collective.current())
-    native, resolved = native_params(params, loss, counts)
-    if xgb_model is None and params.get("base_score") is None:
-        native["base_score"] = starting_score(resolved, counts, native.get("num_class"))
-    custom_metric = default_metric(native, resolved, custom_metric)
+    arguments, resolved = training_arguments(params, loss, counts, custom_metric, recorder)
+    if xgb_model is None:
+        set_base_score(arguments["params"], resolved, counts)
     return xgb.train(
-        native,
-        dtrain,
-        num_boost_round,
-        obj=objective(resolved, recorder=recorder),
-        custom_metric=custom_metric,
+        dtrain=dtrain,
+        num_boost_round=num_boost_round,
         xgb_model=xgb_model,
+        **arguments,
         **keywords,
     )
 
@@ -116,26 +113,78 @@ def cv(
     Parameters are those of :func:`train` and ``xgboost.cv``. Class weights that depend on the
     labels are counted on all of ``dtrain``.
     """
-    counts = _class_counts(dtrain)
-    native, resolved = native_params(params, loss, counts)
+    arguments, resolved = training_arguments(
+        params, loss, _class_counts(dtrain), custom_metric, recorder
+    )
 
     def with_intercept(fold_train: Any, fold_test: Any, fold_params: Params) -> Any:
         if fpreproc is not None:
             fold_train, fold_test, fold_params = fpreproc(fold_train, fold_test, fold_params)
-        if params.get("base_score") is None:
-            start = starting_score(resolved, _class_counts(fold_train), native.get("num_class"))
-            fold_params = {**fold_params, "base_score": start}
+        fold_params = dict(fold_params)
+        set_base_score(fold_params, resolved, _class_counts(fold_train))
         return fold_train, fold_test, fold_params
 
     return xgb.cv(
-        native,
-        dtrain,
-        num_boost_round,
-        obj=objective(resolved, recorder=recorder),
-        custom_metric=default_metric(native, resolved, custom_metric),
+        dtrain=dtrain,
+        num_boost_round=num_boost_round,
         fpreproc=with_intercept,
+        **arguments,
         **keywords,
     )
+
+
+def base_score(
+    loss: Loss, y: Any, sample_weight: Any = None, *, n_classes: int | None = None
+) -> float | str:
+    """XGBoost's parameter ``base_score`` for a loss: training starts at the loss's intercept.
+
+    Use it where XGBoost is called directly; :func:`train`, :func:`cv` and the classifiers set it.
+
+    Parameters
+    ----------
+    loss : Loss
+        For example ``FocalLoss(gamma=2)``.
+    y : array of shape (n,)
+        Labels 0..K-1.
+    sample_weight : array of shape (n,), optional
+        Not negative, not all zero.
+    n_classes : int, optional
+        Found from ``y`` if left out. Give 2 for "multi:softprob" with two classes.
+
+    Returns
+    -------
+    float or str
+        For "binary:logistic" a probability, sigma of the intercept, which for a weighted loss is
+        not the share of class 1. For "multi:softprob" a list of raw scores, written as a string.
+
+    Examples
+    --------
+    >>> from boostloss import CrossEntropy
+    >>> from boostloss.xgboost import base_score
+    >>> round(base_score(CrossEntropy(), [0, 0, 0, 1]), 3)
+    0.25
+    >>> round(base_score(CrossEntropy(class_weight="balanced"), [0, 0, 0, 1]), 3)
+    0.5
+    """
+    return as_base_score(loss.base_score(y, sample_weight, n_classes=n_classes))  # lead: init_score
+
+
+def as_base_score(raw: Any, softmax_floor: float = 0.0) -> float | str:
+    """A raw score as XGBoost takes it: a probability, or a list of raw scores as a string.
+
+    Those sum to 0, as XGBoost's own do: softmax depends on differences only.
+    """
+    if np.ndim(raw) == 0:
+        return float(1.0 / (1.0 + np.exp(-np.float64(raw))))
+    scores = np.log(np.exp(raw) + softmax_floor)
+    return str((scores - scores.mean()).tolist())
+
+
+def set_base_score(params: Params, loss: Loss, counts: Array) -> None:
+    """Start from the loss's intercept unless ``params`` says where to start."""
+    if params.get("base_score") is None:
+        labels, n_classes = np.arange(len(counts)), params.get("num_class")
+        params["base_score"] = base_score(loss, labels, counts, n_classes=n_classes)
 
 
 def _class_counts(data: Any, workers: Workers = ALONE) -> Array:
@@ -154,13 +203,22 @@ def _target(data: Any) -> tuple[Array, Array | None]:
     return y, check_sample_weight(weight, len(y), zero_allowed=True) if weight.size else None
 
 
-def native_params(params: Params, loss: Loss, counts: Array) -> tuple[Params, Loss]:
-    """Parameters with the native objective of the problem, and the loss with fixed weights."""
+def training_arguments(
+    params: Params,
+    loss: Loss,
+    counts: Array,
+    custom_metric: Callable[..., Any] | None,
+    recorder: Recorder | None = None,
+) -> tuple[dict[str, Any], Loss]:
+    """Arguments of XGBoost's own functions, and the loss with class weights as numbers.
+
+    ``counts`` are the rows of each class, or their summed weights.
+    """
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
-    given = params.get("num_class")
-    n_classes = int(given) if given else len(counts)
-    softmax = bool(given) or n_classes > 2
+    num_class = params.get("num_class")
+    n_classes = int(num_class) if num_class else len(counts)
+    softmax = bool(num_class) or n_classes > 2
     name = "multi:softprob" if softmax else "binary:logistic"
     allowed = {None, name, "multi:softmax"} if softmax else {None, name}
     if params.get("objective") not in allowed:
@@ -171,27 +229,9 @@ def native_params(params: Params, loss: Loss, counts: Array) -> tuple[Params, Lo
     native = {**params, "objective": params.get("objective") or name}
     if softmax:
         native["num_class"] = n_classes
-    return native, loss.resolve(np.arange(len(counts)), counts, n_classes=n_classes)
-
-
-def starting_score(
-    loss: Loss, counts: Array, n_classes: int | None, softmax_floor: float = 0.0
-) -> Any:
-    """The intercept as XGBoost takes it: a probability, or a list of raw scores as text.
-
-    Those sum to 0, as XGBoost's own do: softmax sees differences alone.
-    """
-    score = loss.base_score(np.arange(len(counts)), counts, n_classes=n_classes)
-    if n_classes is None:
-        return float(1.0 / (1.0 + np.exp(-np.float64(score))))
-    scores = np.log(np.exp(score) + softmax_floor)
-    return str((scores - scores.mean()).tolist())
-
-
-def default_metric(
-    native: Params, loss: Loss, custom_metric: Callable[..., Any] | None
-) -> Callable[..., Any] | None:
+    resolved = loss.resolve(np.arange(len(counts)), counts, n_classes=n_classes)  # lead: fit
     if custom_metric is None and "eval_metric" not in native:
         native["disable_default_eval_metric"] = 1
-        return posterior_log_loss(loss)
-    return custom_metric
+        custom_metric = posterior_log_loss(resolved)
+    obj = objective(resolved, recorder=recorder)
+    return {"params": native, "obj": obj, "custom_metric": custom_metric}, resolved

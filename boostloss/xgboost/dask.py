@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from boostloss import dask as over_parts
-from boostloss.classifier import decided, probabilities
+from boostloss.classifier import decide, probabilities
+from boostloss.dask import (
+    check_labels_seen,
+    class_counts,
+    encoded,
+    frozen,
+    merged_counts,
+    part_counts,
+)
 from boostloss.losses import Loss
-from boostloss.losses._validation import Array
-from boostloss.model_file import State
-from boostloss.objectives import objective
+from boostloss.losses._validation import Array, check_labels
 from boostloss.optional import require
-from boostloss.xgboost import Params, default_metric, native_params, starting_score
+from boostloss.xgboost import Params, set_base_score, training_arguments
 from boostloss.xgboost.classifier import XGBLossMixin
 
 require("distributed", "dask")
@@ -55,8 +60,8 @@ def dask_train(
         For example ``FocalLoss(gamma=2)``.
     custom_metric : callable, optional
         Default, where ``params`` has no ``eval_metric``: :func:`boostloss.posterior_log_loss`.
-        boostloss's metrics are those of all rows; of a metric of your own XGBoost takes the
-        mean over the workers.
+        boostloss's metrics are those of all rows; of a custom metric XGBoost takes the mean over
+        the workers.
     xgb_model, **keywords
         As in ``xgboost.dask.train``: ``evals``, ``early_stopping_rounds`` and so on.
 
@@ -75,17 +80,15 @@ def dask_train(
             f"dtrain must be a DaskDMatrix or DaskQuantileDMatrix, got {type(dtrain).__name__}"
         )
     counts = _class_counts(client, dtrain)
-    native, resolved = native_params(params, loss, counts)
-    if xgb_model is None and params.get("base_score") is None:
-        native["base_score"] = starting_score(resolved, counts, native.get("num_class"))
+    arguments, resolved = training_arguments(params, loss, counts, custom_metric)
+    if xgb_model is None:
+        set_base_score(arguments["params"], resolved, counts)
     return xgb_dask.train(
         client,
-        native,
-        dtrain,
-        num_boost_round,
-        obj=objective(resolved),
-        custom_metric=default_metric(native, resolved, custom_metric),
+        dtrain=dtrain,
+        num_boost_round=num_boost_round,
         xgb_model=xgb_model,
+        **arguments,
         **keywords,
     )
 
@@ -93,9 +96,10 @@ def dask_train(
 class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
     """:class:`~boostloss.ImbalancedXGBClassifier` on Dask arrays and data frames.
 
-    Training is :func:`dask_train`'s; predictions are lazy. Parameters, attributes and saved
-    models are those of :class:`~boostloss.ImbalancedXGBClassifier`, which reads what this class
-    saved, and the reverse.
+    Training is :func:`dask_train`'s; predictions are lazy Dask arrays. Parameters, attributes and
+    saved models are those of :class:`~boostloss.ImbalancedXGBClassifier`; each class loads what
+    the other saved. Labels and weights are counted where they are; ``y`` and ``sample_weight`` must
+    have as many partitions as ``X``.
 
     Parameters
     ----------
@@ -126,111 +130,57 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
     (1000, 2)
     """
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        base_margin: Any = None,
-        eval_set: Any = None,
-        verbose: bool | int | None = True,
-        xgb_model: Any = None,
-        sample_weight_eval_set: Any = None,
-        base_margin_eval_set: Any = None,
-        feature_weights: Any = None,
-    ) -> Self:
-        """Fit to a Dask array or data frame X (n, d) and labels y (n,) of any kind.
+    def _training_params(
+        self, loss: Loss, counts: Array, xgb_model: Any, recorder: Any = None
+    ) -> dict[str, Any]:
+        if recorder is not None:
+            raise ValueError("recorder must be None on Dask: the rows are on several workers")
+        return super()._training_params(loss, counts, xgb_model)
 
-        Parameters are those of ``DaskXGBClassifier.fit``. Labels and weights are counted where
-        they are; ``y`` and ``sample_weight`` must have as many partitions as ``X``.
+    def _new_engine(self, params: dict[str, Any]) -> Any:
+        engine = xgb_dask.DaskXGBClassifier(**params)
+        engine.client = self.client
+        return engine
 
-        Raises
-        ------
-        ValueError, TypeError
-            For labels, weights or parameters that are not allowed; for labels in ``eval_set``
-            that are not in ``y``; for what is no Dask collection.
-        """
-        self._check_objective()
+    def _read_target(self, y: Any, sample_weight: Any) -> tuple[Array, Any, Any, Array]:
         client = self.client
         if client.asynchronous:
             raise ValueError("client must not be asynchronous here, got an asynchronous one")
-        labels, counts = over_parts.class_counts(y, sample_weight, client=client)
-        loss = self._resolved_loss(
-            np.arange(len(labels)), counts, labels, self._positive_factor(len(labels))
-        )
-        codes = client.persist(over_parts.coded(y, labels, "y"))
-        engine = xgb_dask.DaskXGBClassifier(**self._training_params(loss, counts, xgb_model))
-        engine.client = client
-        engine.fit(
-            X,
-            codes,
-            sample_weight=sample_weight,
-            base_margin=base_margin,
-            eval_set=_eval_codes(eval_set, y, codes, labels, client),
-            verbose=verbose,
-            xgb_model=xgb_model,
-            sample_weight_eval_set=sample_weight_eval_set,
-            base_margin_eval_set=base_margin_eval_set,
-            feature_weights=feature_weights,
-        )
-        if loss.weights_move:
-            raw = engine.predict(X, output_margin=True, base_margin=base_margin)
-            loss = over_parts.frozen(loss, codes, raw, sample_weight, len(labels), client)
-        state = State(labels, loss, self.probability)
-        evals_result = getattr(engine, "evals_result_", None)
-        self._take(state, _Booster=engine.get_booster(), evals_result_=evals_result)
-        return self
+        labels, counts = class_counts(y, sample_weight, client=client)
+        return labels, client.persist(encoded(y, labels, "y")), sample_weight, counts
 
-    def predict(
-        self,
-        X: Any,
-        *,
-        output_margin: bool = False,
-        validate_features: bool = True,
-        base_margin: Any = None,
-        iteration_range: tuple[int, int] | None = None,
-    ) -> Any:
-        """Labels by the loss's own decision, as a lazy Dask array.
+    def _read_features(self, X: Any, codes: Any = None) -> Any:
+        return X
 
-        Parameters are those of ``DaskXGBClassifier.predict``; ``output_margin=True`` gives raw
-        scores, (n,) or (n, K), as a Dask array too.
-        """
-        raw = super().predict(
-            X,
-            output_margin=True,
-            validate_features=validate_features,
-            base_margin=base_margin,
-            iteration_range=iteration_range,
-        )
-        if hasattr(raw, "to_dask_array"):
-            raw = raw.to_dask_array()
-        if output_margin:
-            return raw
+    def _read_eval_set(self, eval_set: Any, y: Any, codes: Any, labels: Array) -> Any:
+        pairs = []
+        for i, (X, own_y) in enumerate(eval_set or ()):
+            if own_y is not y:
+                check_labels_seen(own_y, labels, f"eval_set[{i}]'s y", self.client)
+            # the training labels stay the same object
+            pairs.append((X, codes if own_y is y else encoded(own_y, labels, "eval_set's y")))
+        return pairs or None
+
+    def _frozen(self, loss: Loss, codes: Any, raw: Any, weight: Any) -> Loss:
+        return frozen(loss, codes, raw, weight, self.client)
+
+    def _raw(self, X: Any, *options: Any) -> Any:
+        raw = super()._raw(X, *options)
+        return raw.to_dask_array() if hasattr(raw, "to_dask_array") else raw
+
+    def _decide(self, raw: Any) -> Any:
+        labels = self.classes_
         drop = [1] if raw.ndim == 2 else []
-        meta = np.empty(0, dtype=self._labels.dtype)
-        return raw.map_blocks(decided, self._labels, drop_axis=drop, meta=meta)
+        meta = np.empty(0, dtype=labels.dtype)
+        return raw.map_blocks(decide, labels, drop_axis=drop, meta=meta)
 
-    def predict_proba(
-        self,
-        X: Any,
-        validate_features: bool = True,
-        base_margin: Any = None,
-        iteration_range: tuple[int, int] | None = None,
-    ) -> Any:
-        """Probabilities (n, K) of the classes, as the parameter ``probability`` says; lazy."""
-        raw = self.decision_function(
-            X,
-            validate_features=validate_features,
-            base_margin=base_margin,
-            iteration_range=iteration_range,
-        )
+    def _probability(self, raw: Any) -> Any:
         shape = {"new_axis": [1]} if raw.ndim == 1 else {}
         return raw.map_blocks(
             probabilities,
             self.loss_,
             self.probability,
-            chunks=(raw.chunks[0], (len(self._labels),)),
+            chunks=(raw.chunks[0], (self.n_classes_,)),
             meta=np.empty((0, 0)),
             **shape,
         )
@@ -243,31 +193,13 @@ def _class_counts(client: Any, dtrain: Any) -> Array:
         for address, parts in dtrain.worker_map.items()
         for part in parts
     ]
-    counted = client.gather(tasks)
-    total = np.zeros(max([2, *(int(labels.max(initial=-1)) + 1 for labels, _ in counted)]))
-    present = np.zeros(len(total), dtype=bool)
-    for labels, counts in counted:
-        total[labels] += counts
-        present[labels] = True
-    if np.count_nonzero(present) < 2:
-        raise ValueError(f"y must hold at least two classes, got only {np.flatnonzero(present)}")
-    return total
+    labels, counts = merged_counts(client.gather(tasks))
+    codes = check_labels(labels, 2**24).astype(np.intp)
+    return np.bincount(codes, weights=counts, minlength=2)
 
 
 def _part_counts(part: dict[str, Any]) -> tuple[Array, Array]:
     """Labels of one partition and their counts."""
     if part.get("label") is None:
         raise ValueError("dtrain must have labels, got none")
-    return over_parts.part_class_counts(part["label"], part.get("weight"))
-
-
-def _eval_codes(eval_set: Any, y: Any, codes: Any, labels: Array, client: Any) -> Any:
-    """Evaluation sets with codes for labels; the training labels stay the same object."""
-    if eval_set is None:
-        return None
-    pairs = []
-    for i, (X, given) in enumerate(eval_set):
-        if given is not y:
-            over_parts.check_seen(given, labels, f"eval_set[{i}]'s y", client)
-        pairs.append((X, codes if given is y else over_parts.coded(given, labels, "eval_set's y")))
-    return pairs
+    return part_counts(np.asarray(part["label"]).ravel(), part.get("weight"))
