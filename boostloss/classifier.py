@@ -46,6 +46,7 @@ class LossClassifierMixin:
 
     loss: Any
     probability: Any
+    objective: Any
     _fitted: Fitted | None = None
 
     @property
@@ -91,6 +92,13 @@ class LossClassifierMixin:
         """Parameters of the engine's own classifier."""
         params = self.get_params(deep=False)  # type: ignore[attr-defined]
         return {name: value for name, value in params.items() if name not in LOSS_PARAMETERS}
+
+    def _check_objective(self, allowed: tuple[str | None, ...], default: str | None) -> None:
+        if self.objective not in allowed:
+            raise ValueError(
+                f"objective must be left as it is, {default!r}, since loss takes its place, "
+                f"got {self.objective!r}"
+            )
 
     def _resolved_loss(
         self, codes: Array, weight: Array | None, labels: Array, class_factor: Array | None

@@ -1,4 +1,4 @@
-"""What a model file holds beside the engine's model: labels, loss and a checksum."""
+"""What a model file contains beside the engine's model: labels, loss and a checksum."""
 
 from __future__ import annotations
 
@@ -66,12 +66,21 @@ def read_state(text: str, source: str) -> State:
         raise ValueError(f"{source} holds a boostloss line that cannot be read: {why}") from error
 
 
+def check_objective(state: State, wanted: str, found: list[str], source: str) -> None:
+    """Raise unless the engine's model is one of the state's classes."""
+    if wanted not in found:
+        raise ValueError(
+            f"{source} must be a model of {len(state.labels)} classes, as its labels are, with "
+            f"{wanted}"
+        )
+
+
 def _plain_labels(labels: Array) -> dict[str, Any]:
     values = labels.tolist()
     kinds = {type(value) for value in values}
     if len(kinds) != 1 or not kinds <= set(_DTYPES):
         raise TypeError(
-            f"labels must all be texts, bools, ints or floats to save the model, got {values}"
+            f"labels must all be strings, bools, ints or floats to save the model, got {values}"
         )
     return {"dtype": labels.dtype.str, "values": values}
 

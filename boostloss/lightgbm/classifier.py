@@ -255,7 +255,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         num_iteration: int | None = None,
         validate_features: bool = False,
         **kwargs: Any,
-    ) -> Array:
+    ) -> Any:
         """Raw scores (log-odds), intercept included: (n,), or (n, K) for K > 2 classes."""
         return self._raw(
             X, start_iteration, num_iteration, validate_features=validate_features, **kwargs
@@ -306,11 +306,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     def _training_params(self, n_classes: int) -> dict[str, Any]:
         """Parameters for LightGBM's own classifier, all but the objective and the metrics."""
         params = self._engine_params()
-        if self.objective not in _OBJECTIVES:
-            raise ValueError(
-                f"objective must be left as it is, None, since loss takes its place, "
-                f"got {self.objective!r}"
-            )
+        self._check_objective(_OBJECTIVES, None)
         for name in OBJECTIVE_ALIASES:
             if name != "objective" and params.get(name) is not None:
                 raise ValueError(

@@ -39,15 +39,13 @@ def dask_train(
     Parameters
     ----------
     client : distributed.Client
-    params : dict
-        LightGBM's parameters, without an objective. ``num_class`` is found from the labels.
+    params, num_boost_round
+        As in :func:`boostloss.lightgbm.train`.
     X : dask Array or DataFrame of shape (n, d)
     y : dask Array or Series
         Labels 0..K-1, with as many partitions as X.
-    num_boost_round : int
-        Number of rounds.
     loss : Loss
-        One whose weights stand still, for example ``FocalLoss(gamma=2)``.
+        Any but GHM, for example ``FocalLoss(gamma=2)``.
     sample_weight : dask Array or Series, optional
         Not negative.
 

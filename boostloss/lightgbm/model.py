@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from boostloss.losses._validation import Array
-from boostloss.model_file import SEAL, UNSEALED, State, check_seal, read_state, sealed
+from boostloss.model_file import (
+    SEAL,
+    UNSEALED,
+    State,
+    check_objective,
+    check_seal,
+    read_state,
+    sealed,
+)
 from boostloss.optional import require
 
 lgb = require("lightgbm", "lightgbm")
@@ -72,10 +80,7 @@ def load(data: bytes, source: str) -> tuple[Any, State]:
         raise ValueError(f"{source} cannot be read by LightGBM: {error}") from error
     n_classes = len(state.labels)
     wanted = f"objective={_link(n_classes if n_classes > 2 else None)}"
-    if wanted not in header:
-        raise ValueError(
-            f"{source} must be a model of {n_classes} classes, as its labels are, with {wanted}"
-        )
+    check_objective(state, wanted, header, source)
     return booster, state
 
 

@@ -20,7 +20,7 @@ from boostloss.classifier import (
 from boostloss.losses import CrossEntropy, Loss
 from boostloss.losses._validation import Array, check_number, check_sample_weight, class_counts
 from boostloss.metrics import posterior_log_loss
-from boostloss.model_file import SEAL, UNSEALED, check_seal, read_state, sealed
+from boostloss.model_file import SEAL, UNSEALED, check_objective, check_seal, read_state, sealed
 from boostloss.objectives import objective
 from boostloss.optional import require
 from boostloss.recorder import Recorder
@@ -40,7 +40,6 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     Stands before one of XGBoost's own classifiers among the bases.
     """
 
-    objective: Any
     n_jobs: Any
     scale_pos_weight: Any
 
@@ -88,7 +87,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             For labels, weights, features or parameters that are not allowed; for labels in
             ``eval_set`` that are not in ``y``.
         """
-        self._check_objective()
+        self._check_objective(_OBJECTIVES, "binary:logistic")
         labels, codes, weight, counts = self._read_target(y, sample_weight)
         n_classes = len(labels)
         # one row for each class, weighted with its count: a loss asks no more of the labels
@@ -209,12 +208,8 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         except (AssertionError, TypeError, ValueError) as error:
             raise ValueError(f"{source} cannot be read by XGBoost: {error}") from error
         state = read_state(text, source)
-        wanted = _native_objective(len(state.labels)), len(state.labels)
-        if (engine.objective, engine.n_classes_) != wanted:
-            raise ValueError(
-                f"{source} must be a model of {wanted[1]} classes, as its labels are, with "
-                f"{wanted[0]}; got {engine.n_classes_} and {engine.objective}"
-            )
+        wanted = f"{_native_objective(len(state.labels))} for {len(state.labels)}"
+        check_objective(state, wanted, [f"{engine.objective} for {engine.n_classes_}"], source)
         booster.set_attr(**{_ATTRIBUTE: None, SEAL: None})
         read = ("booster", "feature_types", "enable_categorical")  # as XGBoost's load_model does
         self.__dict__.update(
@@ -224,13 +219,6 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         )
 
     # -- inside -------------------------------------------------------------------------
-
-    def _check_objective(self) -> None:
-        if self.objective not in _OBJECTIVES:
-            raise ValueError(
-                "objective must be left as it is, 'binary:logistic', since loss takes its place, "
-                f"got {self.objective!r}"
-            )
 
     def _positive_factor(self, n_classes: int) -> Array | None:
         """``scale_pos_weight``, which XGBoost applies in its own objectives only."""
@@ -265,12 +253,10 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             if loss != CrossEntropy():
                 params["eval_metric"] = posterior_log_loss(loss)
                 params["disable_default_eval_metric"] = 1
-        elif callable(metrics):
-            params["eval_metric"] = self._metric_on_probability(metrics, loss)
         elif not isinstance(metrics, str):
             params["eval_metric"] = [
                 self._metric_on_probability(metric, loss) if callable(metric) else metric
-                for metric in metrics
+                for metric in ([metrics] if callable(metrics) else metrics)
             ]
         return params
 

@@ -50,18 +50,13 @@ def dask_train(
     Parameters
     ----------
     client : distributed.Client
-    params : dict
-        XGBoost's parameters; ``objective`` and ``num_class`` may be left out.
+    params, num_boost_round, loss
+        As in :func:`boostloss.xgboost.train`.
     dtrain : xgboost.dask.DaskDMatrix or DaskQuantileDMatrix
         With labels 0..K-1.
-    num_boost_round : int
-        Number of rounds.
-    loss : Loss
-        For example ``FocalLoss(gamma=2)``.
     custom_metric : callable, optional
-        Default, where ``params`` has no ``eval_metric``: :func:`boostloss.posterior_log_loss`.
-        boostloss's metrics are those of all rows; of a custom metric XGBoost takes the mean over
-        the workers.
+        As in :func:`boostloss.xgboost.train`. boostloss's metrics are those of all rows; of a
+        custom metric XGBoost takes the mean over the workers.
     xgb_model, **keywords
         As in ``xgboost.dask.train``: ``evals``, ``early_stopping_rounds`` and so on.
 
