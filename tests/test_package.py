@@ -45,6 +45,7 @@ def test_missing_engine_is_named(engine, short):
         "recorder",
         "plot",
         "report.compare",
+        "xgboost",
         "xgboost.classifier",
         "lightgbm.classifier",
     ],

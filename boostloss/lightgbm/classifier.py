@@ -106,6 +106,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     (500, 2)
     """
 
+    fitted_ = from_engine("fitted_", unfitted=False)
+
     def __init__(
         self, *, loss: Loss | str = "ghm", probability: str = "posterior", **kwargs: Any
     ) -> None:

@@ -254,10 +254,12 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
                 params["eval_metric"] = posterior_log_loss(loss)
                 params["disable_default_eval_metric"] = 1
         elif not isinstance(metrics, str):
-            params["eval_metric"] = [
+            metrics = [
                 self._metric_on_probability(metric, loss) if callable(metric) else metric
                 for metric in ([metrics] if callable(metrics) else metrics)
             ]
+            # XGBoost's booster would be sent a list of callables alone
+            params["eval_metric"] = metrics[0] if len(metrics) == 1 else metrics
         return params
 
     def _raw(self, X: Any, validate_features: bool, base_margin: Any, iteration_range: Any) -> Any:
