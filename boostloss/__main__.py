@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from boostloss._optional import require
+from boostloss.optional import require
 
 INTERRUPTED = 130
 

@@ -8,11 +8,10 @@ import numpy as np
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 
-from boostloss._classifier import as_column, codes_of, unique_labels
-from boostloss._optional import require
-from boostloss.losses import GHMLoss, Loss, _validation
-from boostloss.losses._norms import gradient_norms
-from boostloss.losses._validation import Array, check_raw, check_sample_weight
+from boostloss.classifier import as_column, codes_of, unique_labels
+from boostloss.losses import FittedLoss, validation
+from boostloss.losses.validation import Array, check_sample_weight
+from boostloss.optional import require
 
 __all__ = ["class_counts"]
 
@@ -42,7 +41,7 @@ def class_counts(y: Any, sample_weight: Any = None, *, client: Any = None) -> tu
     ------
     ValueError, TypeError
         For missing labels, labels of several kinds, fewer than two classes, weights that are
-        not allowed or partitions that do not match; for what is no Dask collection.
+        not allowed or partitions that do not match; for what is not a Dask collection.
 
     Examples
     --------
@@ -50,23 +49,17 @@ def class_counts(y: Any, sample_weight: Any = None, *, client: Any = None) -> tu
     >>> from boostloss import CrossEntropy
     >>> from boostloss.dask import class_counts
     >>> labels, counts = class_counts(da.from_array([0, 0, 0, 1], chunks=2))
-    >>> CrossEntropy(class_weight="balanced").resolve(labels, counts)
-    CrossEntropy(class_weight=[0.6666666666666666, 2.0])
+    >>> print(CrossEntropy(class_weight="balanced").fit(labels, None, counts).class_weight.round(3))
+    [0.667 2.   ]
     """
     parts = partitions("y", y)
-    tasks = _for_each(_part_counts, parts, partitions_like("sample_weight", sample_weight, parts))
-    counted = [(labels, counts) for labels, counts in computed(tasks, client) if len(labels)]
-    if not counted:
-        raise ValueError("y must hold at least two classes, got no rows")
-    labels, codes = unique_labels(np.concatenate([some for some, _ in counted]), "y")
+    tasks = _for_each(part_counts, parts, partitions_like("sample_weight", sample_weight, parts))
+    labels, counts = merged_counts(computed(tasks, client))
     check_classification_targets(labels)
-    if len(labels) < 2:
-        raise ValueError(f"y must hold at least two classes, got one class, {labels.tolist()}")
-    counts = np.bincount(codes, weights=np.concatenate([some for _, some in counted]))
     return labels, counts
 
 
-# -- for the classifiers ------------------------------------------------------------------
+# -- for the engines ----------------------------------------------------------------------
 
 
 def partitions(name: str, collection: Any, *, one_column: bool = True) -> list[Any]:
@@ -102,23 +95,34 @@ def computed(tasks: list[Any], client: Any) -> list[Any]:
     return list(require("dask", "dask").compute(*tasks))
 
 
-def part_class_counts(y: Any, sample_weight: Any) -> tuple[Array, Array]:
-    """Labels 0..K-1 of one part that occur, and their rows or summed weights."""
-    labels = _validation.check_labels(np.asarray(y).ravel(), 2**24)
-    weight = _part_weight(sample_weight, len(labels))
-    counts = _validation.class_counts(labels, weight, 1)
-    present = np.unique(labels.astype(np.intp))
-    return present, counts[present]
+def part_counts(y: Any, sample_weight: Any) -> tuple[Array, Array]:
+    """Labels of one part, and the rows, or their summed weights, of each."""
+    y = as_column(y)
+    assert_all_finite(y, input_name="y")
+    weight = _part_weight(sample_weight, len(y))
+    labels, codes = unique_labels(y, "y")
+    return labels, validation.class_counts(codes, weight, len(labels))
 
 
-def check_seen(y: Any, labels: Array, name: str, client: Any) -> None:
+def merged_counts(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """The same of all parts together; at least two labels."""
+    found = [(labels, counts) for labels, counts in parts if len(labels)]
+    if not found:
+        raise ValueError("y must hold at least two classes, got no rows")
+    labels, codes = unique_labels(np.concatenate([labels for labels, _ in found]), "y")
+    if len(labels) < 2:
+        raise ValueError(f"y must hold at least two classes, got one class, {labels.tolist()}")
+    return labels, np.bincount(codes, weights=np.concatenate([counts for _, counts in found]))
+
+
+def check_labels_seen(y: Any, labels: Array, name: str, client: Any) -> None:
     """Raise for labels that were not seen in training."""
     parts = partitions(name, y)
-    for found, _ in computed(_for_each(_part_counts, parts, [None] * len(parts)), client):
+    for found, _ in computed(_for_each(part_counts, parts, [None] * len(parts)), client):
         codes_of(found, labels, name)
 
 
-def coded(y: Any, labels: Array, name: str) -> Any:
+def encoded(y: Any, labels: Array, name: str) -> Any:
     """Codes 0..K-1 as a lazy Dask array, part by part as ``y``."""
     array = y if hasattr(y, "map_blocks") else y.to_dask_array()
     drop = [1] if array.ndim == 2 else []
@@ -126,12 +130,8 @@ def coded(y: Any, labels: Array, name: str) -> Any:
     return array.map_blocks(codes_of, labels, name, drop_axis=drop, meta=meta)
 
 
-def frozen(
-    loss: Loss, codes: Any, raw: Any, sample_weight: Any, n_classes: int, client: Any
-) -> Loss:
-    """The loss as all rows leave it, GHM's density counted part by part."""
-    if not isinstance(loss, GHMLoss):
-        return loss
+def fit_parts(loss: Any, codes: Any, raw: Any, sample_weight: Any, client: Any) -> FittedLoss:
+    """GHM fitted to all rows, its density counted part by part."""
     parts = partitions("y", codes)
     tasks = _for_each(
         _part_mass,
@@ -141,30 +141,21 @@ def frozen(
         [loss] * len(parts),
     )
     mass: Array = sum(computed(tasks, client))  # type: ignore[assignment]
-    return loss._frozen_of_mass(mass, loss._static_class_weight(n_classes))
+    n_classes = raw.shape[1] if raw.ndim == 2 else 2
+    fitted: FittedLoss = loss.fit_mass(mass, loss.class_weights(None, n_classes))
+    return fitted
 
 
 def _for_each(function: Any, *arguments: list[Any]) -> list[Any]:
     delayed = require("dask", "dask").delayed(function, pure=False)
-    return [delayed(*some) for some in zip(*arguments, strict=True)]
+    return [delayed(*of_part) for of_part in zip(*arguments, strict=True)]
 
 
 def _part_weight(sample_weight: Any, n_rows: int) -> Array | None:
-    given = None if sample_weight is None else np.asarray(sample_weight).ravel()
-    return check_sample_weight(given, n_rows, zero_allowed=True)
+    weight = None if sample_weight is None else np.asarray(sample_weight).ravel()
+    return check_sample_weight(weight, n_rows, zero_allowed=True)
 
 
-def _part_counts(y: Any, sample_weight: Any) -> tuple[Array, Array]:
-    y = as_column(y)
-    assert_all_finite(y, input_name="y")
-    weight = _part_weight(sample_weight, len(y))
-    labels, codes = unique_labels(y, "y")
-    return labels, _validation.class_counts(codes, weight, len(labels))
-
-
-def _part_mass(y: Array, raw: Any, sample_weight: Any, loss: GHMLoss) -> Array:
-    raw = check_raw(raw)
-    n_classes = _validation.n_classes_of(raw)
-    labels = _validation.check_labels(y, n_classes, len(raw))
-    weight = _part_weight(sample_weight, len(raw))
-    return loss._mass(gradient_norms(labels, raw)[0], labels, weight, n_classes)
+def _part_mass(y: Array, raw: Any, sample_weight: Any, loss: Any) -> Array:
+    mass: Array = loss.density_mass(y, raw, _part_weight(sample_weight, len(y)))
+    return mass

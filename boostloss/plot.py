@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from boostloss._optional import require
 from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
 from boostloss.losses.validation import Array, check_choice, check_integer, check_labels
+from boostloss.optional import require
 from boostloss.recorder import Recorder, Run
 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -360,7 +360,7 @@ def test_an_interrupted_lightgbm_train_leaves_the_data_alone():
         ).model_to_string()
 
     want = run()
-    functions = ("train", "_starting_from", "_take_away")
+    functions = ("train", "_init_score_in_training", "_remove_init_score")
     for interrupt in interruptions(run, 30, functions):
         with interrupt:
             run()
@@ -381,7 +381,7 @@ def test_an_interrupted_fit_leaves_one_model(engine):
     def run():
         CLASSIFIERS[engine](n_estimators=2, loss="ghm").fit(X[:, :3], labels)
 
-    for interrupt in interruptions(run, 30, ("fit", "_take")):
+    for interrupt in interruptions(run, 30, ("fit",)):
         model = CLASSIFIERS[engine](n_estimators=2, loss="ghm").fit(X, y.astype(int))
         with interrupt:
             model.fit(X[:, :3], labels)

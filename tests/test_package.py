@@ -45,8 +45,9 @@ def test_missing_engine_is_named(engine, short):
         "recorder",
         "plot",
         "report.compare",
-        "xgboost._classifier",
-        "lightgbm._classifier",
+        "xgboost",
+        "xgboost.classifier",
+        "lightgbm.classifier",
     ],
 )
 def test_docstring_examples(module):

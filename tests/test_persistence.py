@@ -23,7 +23,7 @@ from model_fixtures import FIXTURES, without_table
 from scipy.special import expit, softmax
 
 import boostloss as bl
-from boostloss import CrossEntropy, FocalLoss, GHMLoss, _model_file
+from boostloss import CrossEntropy, FocalLoss, GHMLoss, model_file
 from boostloss.lightgbm import ImbalancedLGBMClassifier
 from boostloss.losses import from_plain, to_plain
 from boostloss.xgboost import ImbalancedXGBClassifier
@@ -47,6 +47,7 @@ def written(request, tmp_path_factory):
         with tarfile.open(request.param / f"{name}.tar.xz") as archive:
             archive.extractall(folder, filter="data")
     manifest = json.loads((request.param / "manifest.json").read_text(encoding="utf-8"))
+    manifest["versions"]["boostloss"] = request.param.name
     with np.load(request.param / "expected.npz") as arrays:
         expected = dict(arrays)
     return folder, manifest, expected
@@ -132,8 +133,10 @@ def test_losses_as_json(loss):
 # -- what is not promised: it works, or says why not ------------------------------------
 
 
-def same_versions(versions):
-    modules = {"numpy": np, "sklearn": sklearn, "xgboost": xgb, "lightgbm": lgb}
+def same_versions(manifest):
+    """boostloss too: its pickles are promised for the version that wrote them."""
+    versions = manifest["versions"]
+    modules = {"numpy": np, "sklearn": sklearn, "xgboost": xgb, "lightgbm": lgb, "boostloss": bl}
     return all(versions[name] == module.__version__ for name, module in modules.items())
 
 
@@ -144,7 +147,7 @@ def attempt(load, manifest):
             warnings.simplefilter("ignore")  # scikit-learn's and XGBoost's: "of another version"
             return load()
     except Exception as error:
-        if same_versions(manifest["versions"]):
+        if same_versions(manifest):
             raise
         return None if str(error) else pytest.fail(f"{error!r} says nothing")
 
@@ -321,7 +324,7 @@ def test_a_model_in_memory(tmp_path):
 
 def with_state(engine, path, text):
     """The same model with another state, a right checksum included."""
-    unsealed = {_model_file.SEAL: _model_file.UNSEALED}
+    unsealed = {model_file.SEAL: model_file.UNSEALED}
     if engine == "xgboost":
         booster = xgb.Booster(model_file=path)
         booster.set_attr(boostloss=text, **unsealed)
@@ -333,7 +336,7 @@ def with_state(engine, path, text):
         # LightGBM's own reader takes no second "=" in a line
         lines[at : at + 2] = ["boostloss=" + text.replace("=", "\\u003d"), "=".join(*unsealed.items())]
         data = "\n".join(lines).encode()
-    path.write_bytes(_model_file.sealed(data))
+    path.write_bytes(model_file.sealed(data))
 
 
 def state_of(engine, path):
@@ -524,10 +527,11 @@ def test_reading_a_model_runs_nothing(engine, tmp_path):
 def test_saving_leaves_the_model_alone(engine, tmp_path):
     model = fitted(engine, FocalLoss(1.0))
     before = dict(vars(model))
-    model.loss_ = type("Own", (FocalLoss,), {})(1.0)
+    own = type("Own", (FocalLoss,), {})(1.0)
+    model._fitted = model._fitted._replace(loss=own)
     with pytest.raises(TypeError, match="loss of your own"):
         model.save_model(tmp_path / f"own.{SUFFIX[engine]}")
-    model.loss_ = before["loss_"]
+    model._fitted = before["_fitted"]
     model.save_model(tmp_path / f"model.{SUFFIX[engine]}")
     assert all(vars(model)[name] is before[name] for name in before)
     if engine == "xgboost":

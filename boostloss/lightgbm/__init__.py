@@ -1,23 +1,318 @@
 """LightGBM: train and cv with ``loss=``, and the classifier."""
 
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from boostloss.lightgbm._classifier import ImbalancedLGBMClassifier
-from boostloss.lightgbm._training import cv, train
+import numpy as np
+
+from boostloss.engine_call import stated_threads
+from boostloss.lightgbm.model import make_constant, make_native
+from boostloss.losses import Loss
+from boostloss.losses.validation import Array, check_labels, check_sample_weight, class_counts
+from boostloss.metrics import posterior_log_loss
+from boostloss.objectives import check_two_classes, training_objective
+from boostloss.optional import import_when_used, refuse_distributed, require
+from boostloss.recorder import Recorder
 
 if TYPE_CHECKING:
-    from boostloss.lightgbm._dask import dask_train as dask_train
+    from boostloss.lightgbm.classifier import ImbalancedLGBMClassifier as ImbalancedLGBMClassifier
+    from boostloss.lightgbm.dask import dask_train as dask_train
+
+lgb = require("lightgbm", "lightgbm")
 
 __all__ = ["ImbalancedLGBMClassifier", "cv", "train"]
 
+# the classifier is built on this module; what needs Dask, which few have, comes when asked for
+_LATE = {
+    "ImbalancedLGBMClassifier": "boostloss.lightgbm.classifier",
+    "dask_train": "boostloss.lightgbm.dask",
+}
+__getattr__, __dir__ = import_when_used(__name__, _LATE)
 
-def __getattr__(name: str) -> Any:
-    if name == "dask_train":
-        from boostloss.lightgbm._dask import dask_train  # needs Dask, which few have
+Params = dict[str, Any]
 
-        return dask_train
-    raise AttributeError(f"module 'boostloss.lightgbm' has no attribute {name!r}")
+OBJECTIVE_ALIASES = ("objective", "objective_type", "app", "application", "loss")
+METRIC_ALIASES = ("metric", "metrics", "metric_types")
+_LINEAR_ALIASES = ("linear_tree", "linear_trees")
+_BOOSTING_ALIASES = ("boosting", "boosting_type", "boost")
+CLASS_ALIASES = ("num_class", "num_classes")
+
+_with_our_init_score: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Data sets that still have it if an interruption came while it was being removed."""
 
 
-def __dir__() -> list[str]:
-    return sorted([*globals(), "dask_train"])
+def train(
+    params: Params,
+    train_set: Any,
+    num_boost_round: int = 100,
+    *,
+    loss: Loss,
+    valid_sets: list[Any] | None = None,
+    feval: Any = None,
+    recorder: Recorder | None = None,
+    init_model: Any = None,
+    **keywords: Any,
+) -> Any:
+    """``lightgbm.train`` with a loss.
+
+    Training starts from the loss's exact intercept (an ``init_score`` of your own is kept
+    instead). Afterwards the intercept is added to the first tree's leaves and the link is
+    written into the model: ``predict`` gives sigma or softmax of the raw score, SHAP values
+    add up to it, and the saved file needs LightGBM alone. Calibrated probabilities are
+    ``loss.fit(y, raw_train).posterior(raw)``, with raw scores of
+    ``booster.predict(X, raw_score=True)``; only GHM needs those of the training rows.
+
+    Parameters
+    ----------
+    params : dict
+        LightGBM's parameters, without an objective. ``num_class`` is found from the labels.
+    train_set : lightgbm.Dataset
+        With labels 0..K-1. It holds the init score while it lasts: one training at a time.
+    num_boost_round : int
+        Number of rounds.
+    loss : Loss
+        For example ``FocalLoss(gamma=2)``.
+    valid_sets : list of lightgbm.Dataset, optional
+        Sets to evaluate.
+    feval : callable or list of callables, optional
+        Default, where ``params`` has no ``metric``: :func:`boostloss.posterior_log_loss`.
+        LightGBM's own log losses see raw scores during training and are wrong there.
+    recorder : Recorder, optional
+        Keeps what was hard in each round.
+    init_model, **keywords
+        As in ``lightgbm.train``.
+
+    Returns
+    -------
+    lightgbm.Booster
+
+    Raises
+    ------
+    ValueError
+        For labels, weights or parameters that do not fit; for ``linear_tree``, whose leaves
+        hold a linear model into which no intercept can be written.
+    """
+    if keywords.get("keep_training_booster"):
+        raise ValueError(
+            "keep_training_booster must be False with loss=: link and intercept are written into "
+            "the finished model; go on with init_model= instead, got True"
+        )
+    refuse_distributed("train_set", train_set)
+    y, weight = _target(train_set)
+    counts = _class_counts(y, weight)
+    native, resolved, n_classes = native_params(params, loss, counts, recorder)
+    sets = list(dict.fromkeys([train_set, *(valid_sets or [])]))
+    _remove_init_score([data for data in sets if data in _with_our_init_score])
+    intercept = None
+    if init_model is None and _field(train_set, "init_score") is None:
+        intercept = intercept_of(resolved, y, weight, n_classes)
+    try:
+        with _init_score_in_training(intercept, sets):
+            booster = lgb.train(
+                native,
+                train_set,
+                num_boost_round,
+                valid_sets=valid_sets,
+                feval=_default_metric(native, resolved, feval),
+                init_model=init_model,
+                **{**keywords, "keep_training_booster": True},  # finished once, below
+            )
+    except lgb.basic.LightGBMError as error:
+        if intercept is None or not no_feature_splits(error):
+            raise
+        return make_constant(lgb.train(built_in_params(native, n_classes), train_set, 1), intercept)
+    return make_native(booster, intercept, n_classes, num_iteration=None).free_dataset()
+
+
+def cv(
+    params: Params,
+    train_set: Any,
+    num_boost_round: int = 100,
+    *,
+    loss: Loss,
+    feval: Any = None,
+    recorder: Recorder | None = None,
+    fpreproc: Callable[..., Any] | None = None,
+    **keywords: Any,
+) -> dict[str, Any]:
+    """``lightgbm.cv`` with a loss; each fold starts from the intercept of its own rows.
+
+    Parameters are those of :func:`train` and ``lightgbm.cv``; boosters returned with
+    ``return_cvbooster=True`` are native too. Class weights that depend on the labels are
+    counted on all of ``train_set``.
+    """
+    counts = _class_counts(*_target(train_set))
+    native, resolved, n_classes = native_params(params, loss, counts, recorder)
+    intercepts: list[Array | None] = []
+
+    def with_intercept(fold_train: Any, fold_test: Any, fold_params: Params) -> Any:
+        if fpreproc is not None:
+            fold_train, fold_test, fold_params = fpreproc(fold_train, fold_test, fold_params)
+        fold_train.construct()
+        intercept = None
+        if _field(fold_train, "init_score") is None:
+            intercept = intercept_of(resolved, *_target(fold_train), n_classes)
+            for data in (fold_train, fold_test.construct()):
+                data.set_init_score(for_each_row(intercept, data.num_data()))
+        intercepts.append(intercept)
+        return fold_train, fold_test, fold_params
+
+    keywords.setdefault("stratified", True)
+    result: dict[str, Any] = lgb.cv(
+        native,
+        train_set,
+        num_boost_round,
+        feval=_default_metric(native, resolved, feval),
+        fpreproc=with_intercept,
+        **keywords,
+    )
+    if "cvbooster" in result:
+        for booster, intercept in zip(result["cvbooster"].boosters, intercepts, strict=True):
+            make_native(booster, intercept, n_classes)
+    return result
+
+
+def _target(data: Any) -> tuple[Array, Array | None]:
+    if data.get_label() is None:
+        data.construct()  # the data stand in a file
+    label = data.get_label()
+    if label is None:
+        raise ValueError("train_set must have labels, got none")
+    y = np.asarray(label, dtype=np.float32).ravel()
+    check_two_classes(y)
+    weight = _field(data, "weight")
+    return y, None if weight is None else np.asarray(weight, dtype=np.float64).ravel()
+
+
+def _class_counts(y: Array, weight: Array | None) -> Array:
+    y = check_labels(y, 2**24)
+    return class_counts(y, check_sample_weight(weight, len(y)), 2)
+
+
+def _field(data: Any, name: str) -> Any:
+    """A field of a data set; before construction only what its maker gave is there."""
+    value = getattr(data, name)
+    return data.get_field(name) if value is None and data._handle is not None else value
+
+
+def _first_of(params: Params, aliases: tuple[str, ...]) -> Any:
+    """A parameter's value, by whichever of its names it was given."""
+    return next((params[name] for name in aliases if params.get(name) is not None), None)
+
+
+def native_params(
+    params: Params, loss: Loss, counts: Array, recorder: Recorder | None = None
+) -> tuple[Params, Loss, int | None]:
+    """Parameters with our objective, the loss with fixed weights, K (None for binary).
+
+    ``counts`` are the rows of each class, or their summed weights.
+    """
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
+    num_class = _first_of(params, CLASS_ALIASES)
+    several = num_class is not None and int(num_class) > 1
+    n_classes = int(num_class) if several else len(counts)
+    softmax = several or n_classes > 2
+    objective_name = _first_of(params, OBJECTIVE_ALIASES)
+    if objective_name not in (None, "multiclass" if softmax else "binary"):
+        raise ValueError(f"params['objective'] must be left out with loss=, got {objective_name!r}")
+    check_tree_params(params)
+    skip = (*OBJECTIVE_ALIASES, *CLASS_ALIASES)
+    native = {name: value for name, value in params.items() if name not in skip}
+    resolved: Loss = loss.fit(np.arange(len(counts)), None, counts, n_classes=n_classes).loss
+    n_threads = stated_threads(native)
+    native["objective"] = training_objective(
+        resolved, "lightgbm", n_threads=n_threads, recorder=recorder
+    )
+    if softmax:
+        native["num_class"] = n_classes
+    return native, resolved, n_classes if softmax else None
+
+
+def is_true(value: Any) -> bool:
+    """Truth of a parameter that may be written as LightGBM's own files do."""
+    return str(value).lower() in ("true", "1", "+", "yes")
+
+
+def check_tree_params(params: Params) -> None:
+    """Raise for what an intercept and a link written into the model do not go with."""
+    if is_true(_first_of(params, _LINEAR_ALIASES)):
+        raise ValueError(
+            "linear_tree must be False with a loss: the intercept cannot be written into leaves "
+            "that hold a linear model, got True"
+        )
+    if _first_of(params, _BOOSTING_ALIASES) in ("rf", "random_forest"):
+        raise ValueError(
+            "boosting must not be 'rf' with a loss: LightGBM's random forest accepts "
+            "built-in objectives only, got 'rf'"
+        )
+    if float(params.get("sigmoid", 1.0)) != 1.0:
+        raise ValueError(f"sigmoid must be 1 with a loss, got {params['sigmoid']!r}")
+
+
+def _default_metric(native: Params, loss: Loss, feval: Any) -> Any:
+    if feval is None and _first_of(native, METRIC_ALIASES) is None:
+        return posterior_log_loss(loss)
+    return feval
+
+
+def intercept_of(loss: Loss, y: Array, weight: Array | None, n_classes: int | None) -> Array:
+    """The intercept: one raw score (``n_classes=None``), or one for each class."""
+    return np.atleast_1d(loss.init_score(y, weight, n_classes=n_classes))
+
+
+def for_each_row(intercept: Array, n_rows: int) -> Array:
+    """Init score of every row; LightGBM wants class after class."""
+    return np.repeat(intercept, n_rows)
+
+
+@contextmanager
+def _init_score_in_training(intercept: Array | None, sets: list[Any]) -> Iterator[None]:
+    """Give the data sets an init score for the length of one training."""
+    if intercept is None:
+        yield
+        return
+    try:
+        for data in sets:
+            _with_our_init_score.add(data)
+            data.set_init_score(for_each_row(intercept, _n_rows(data)))
+        yield
+    finally:
+        _remove_init_score(sets)
+
+
+def _remove_init_score(sets: list[Any]) -> None:
+    for data in sets:
+        data.set_init_score(None)
+        if data._handle is not None:
+            data.set_field("init_score", None)  # set_init_score(None) does not
+        _with_our_init_score.discard(data)
+
+
+def _n_rows(data: Any) -> int:
+    label = data.get_label()
+    return len(label) if label is not None else int(data.construct().num_data())
+
+
+def no_feature_splits(error: Exception) -> bool:
+    """Whether LightGBM found no feature that can be split.
+
+    It then stops under a custom objective, where a built-in one gives the constant model.
+    """
+    return "num_features()) > (0)" in str(error)
+
+
+def built_in_params(params: Params, n_classes: int | None) -> Params:
+    """The same parameters with LightGBM's own objective and no early stopping."""
+    stopping = (
+        "early_stopping",
+        "early_stopping_round",
+        "early_stopping_rounds",
+        "n_iter_no_change",
+    )
+    kept = {name: value for name, value in params.items() if name not in stopping}
+    return {**kept, "objective": "binary" if n_classes is None else "multiclass"}

@@ -109,8 +109,14 @@ class FittedLoss:
         return {**registry.to_dict(self.loss), **extra}
 
     @classmethod
-    def from_dict(cls, plain: Any) -> Self:
+    def from_dict(cls, plain: Any, *, n_classes: int | None = None) -> Self:
         """The fitted loss that :meth:`to_dict` wrote.
+
+        Parameters
+        ----------
+        plain : dict
+        n_classes : int, optional
+            Checked. A loss that 0.1.0 wrote without class weights is for two classes without it.
 
         Raises
         ------
@@ -122,7 +128,12 @@ class FittedLoss:
             plain = {"type": "ghm", "log_weight_table": former.pop("log_weight", []),
                      "params": former}  # fmt: skip
         loss = registry.from_dict(plain)
-        return cls(loss, plain.get("log_weight_table"))
+        if not isinstance(loss.class_weight, Sequence):
+            loss = loss.with_class_weight(loss.class_weights(None, n_classes or 2))
+        fitted = cls(loss, plain.get("log_weight_table"))
+        if n_classes is not None and fitted.n_classes != n_classes:
+            raise ValueError(f"loss must be of {n_classes} classes, got {fitted.n_classes}")
+        return fitted
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FittedLoss) and self.to_dict() == other.to_dict()

@@ -15,10 +15,10 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from boostloss._classifier import by_code, check_features, encode_labels
-from boostloss._optional import require
+from boostloss.classifier import check_features, class_weight_by_code, encode_labels
 from boostloss.losses import CrossEntropy, FocalLoss, Loss, named
 from boostloss.losses.validation import Array, check_integer, check_sample_weight
+from boostloss.optional import require
 from boostloss.report import training
 from boostloss.report.scores import BUILT_IN, METRICS, Comparison, Threshold, f1
 from boostloss.report.training import EarlyStopping, Rows, Settings
@@ -240,7 +240,7 @@ def _losses_by_name(losses: Any, labels: Array) -> dict[str, Loss | None]:
             continue
         if name == BUILT_IN:
             raise ValueError(f"losses must not give another loss the name {BUILT_IN!r}")
-        chosen[str(name)] = by_code(clone(named(loss)), labels)
+        chosen[str(name)] = class_weight_by_code(clone(named(loss)), labels)
     return chosen
 
 

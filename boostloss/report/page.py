@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from boostloss import plot
-from boostloss._optional import require
 from boostloss.losses.validation import Array
+from boostloss.optional import require
 from boostloss.report import training
 from boostloss.report.scores import BUILT_IN, TITLES, Comparison
 

@@ -15,9 +15,9 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from boostloss._optional import require
 from boostloss.losses import Loss
 from boostloss.losses.validation import Array
+from boostloss.optional import require
 
 if TYPE_CHECKING:
     from boostloss.report.training import Rows, Settings

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boostloss._optional import require
+from boostloss.optional import require
 
 MAX_CLASSES, MAX_CATEGORIES = 30, 1000
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit, softmax
 
-from boostloss._optional import require
 from boostloss.losses import FittedLoss, Loss
 from boostloss.losses.validation import Array, check_choice, check_integer, check_number
+from boostloss.optional import require
 from boostloss.report.scores import METRICS, sign
 
 CHECK_EVERY = 5
@@ -109,7 +109,8 @@ def resolved(loss: Loss | None, rows: Rows) -> Loss | None:
     """The loss with class weights counted on ``rows``."""
     if loss is None:
         return None
-    return loss.fit(rows.y, None, rows.weight, n_classes=rows.n_classes).loss
+    found: Loss = loss.fit(rows.y, None, rows.weight, n_classes=rows.n_classes).loss
+    return found
 
 
 def fitted(loss: Loss, rows: Rows, raw: Array) -> FittedLoss:

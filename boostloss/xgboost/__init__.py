@@ -1,28 +1,237 @@
-"""XGBoost: train and cv with ``loss=``, and the classifier."""
+"""XGBoost: train and cv with ``loss=``, the exact ``base_score``, and the classifiers."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from boostloss.xgboost._classifier import ImbalancedXGBClassifier
-from boostloss.xgboost._training import cv, train
+import numpy as np
+
+from boostloss import engine_call
+from boostloss.losses import ALONE, Loss, Workers
+from boostloss.losses.validation import Array, check_labels, check_sample_weight, class_counts
+from boostloss.metrics import posterior_log_loss
+from boostloss.objectives import check_two_classes, training_objective
+from boostloss.optional import import_when_used, refuse_distributed, require
+from boostloss.recorder import Recorder
 
 if TYPE_CHECKING:
-    from boostloss.xgboost._dask import (
-        DaskImbalancedXGBClassifier as DaskImbalancedXGBClassifier,
+    from boostloss.xgboost.classifier import ImbalancedXGBClassifier as ImbalancedXGBClassifier
+    from boostloss.xgboost.dask import DaskImbalancedXGBClassifier as DaskImbalancedXGBClassifier
+    from boostloss.xgboost.dask import dask_train as dask_train
+
+xgb = require("xgboost", "xgboost")
+
+__all__ = ["ImbalancedXGBClassifier", "base_score", "cv", "train"]
+
+# the classifier is built on this module; what needs Dask, which few have, comes when asked for
+_LATE = {
+    "DaskImbalancedXGBClassifier": "boostloss.xgboost.dask",
+    "ImbalancedXGBClassifier": "boostloss.xgboost.classifier",
+    "dask_train": "boostloss.xgboost.dask",
+}
+__getattr__, __dir__ = import_when_used(__name__, _LATE)
+
+Params = dict[str, Any]
+
+
+def train(
+    params: Params,
+    dtrain: Any,
+    num_boost_round: int = 10,
+    *,
+    loss: Loss,
+    custom_metric: Callable[..., Any] | None = None,
+    recorder: Recorder | None = None,
+    xgb_model: Any = None,
+    **keywords: Any,
+) -> Any:
+    """``xgboost.train`` with a loss.
+
+    The booster is native: its objective is "binary:logistic" or "multi:softprob", it starts
+    from the loss's exact intercept (unless ``params`` has a ``base_score`` or training goes on
+    from ``xgb_model``), ``predict`` gives sigma or softmax of the raw score, and the saved
+    file needs XGBoost alone. Calibrated probabilities are
+    ``loss.fit(y, raw_train).posterior(raw)``, with raw scores of
+    ``booster.predict(d, output_margin=True)``; only GHM needs those of the training rows.
+
+    Parameters
+    ----------
+    params : dict
+        XGBoost's parameters; ``objective`` may be left out. ``num_class`` is found from the
+        labels.
+    dtrain : xgboost.DMatrix
+        With labels 0..K-1.
+    num_boost_round : int
+        Number of rounds.
+    loss : Loss
+        For example ``FocalLoss(gamma=2)``.
+    custom_metric : callable, optional
+        Default, where ``params`` has no ``eval_metric``: :func:`boostloss.posterior_log_loss`.
+    recorder : Recorder, optional
+        Keeps what was hard in each round.
+    xgb_model, **keywords
+        As in ``xgboost.train``.
+
+    Returns
+    -------
+    xgboost.Booster
+
+    Raises
+    ------
+    ValueError
+        For labels, weights or an objective that do not fit the loss.
+    """
+    refuse_distributed("dtrain", dtrain)
+    counts = _class_counts(dtrain, engine_call.xgboost_workers())
+    arguments, resolved = training_arguments(params, loss, counts, custom_metric, recorder)
+    if xgb_model is None:
+        set_base_score(arguments["params"], resolved, counts)
+    return xgb.train(
+        dtrain=dtrain,
+        num_boost_round=num_boost_round,
+        xgb_model=xgb_model,
+        **arguments,
+        **keywords,
     )
-    from boostloss.xgboost._dask import dask_train as dask_train
-
-__all__ = ["ImbalancedXGBClassifier", "cv", "train"]
-
-_ON_DASK = ("DaskImbalancedXGBClassifier", "dask_train")
 
 
-def __getattr__(name: str) -> Any:
-    if name in _ON_DASK:
-        from boostloss.xgboost import _dask  # needs Dask, which few have
+def cv(
+    params: Params,
+    dtrain: Any,
+    num_boost_round: int = 10,
+    *,
+    loss: Loss,
+    custom_metric: Callable[..., Any] | None = None,
+    recorder: Recorder | None = None,
+    fpreproc: Callable[..., Any] | None = None,
+    **keywords: Any,
+) -> Any:
+    """``xgboost.cv`` with a loss; each fold starts from the intercept of its own rows.
 
-        return getattr(_dask, name)
-    raise AttributeError(f"module 'boostloss.xgboost' has no attribute {name!r}")
+    Parameters are those of :func:`train` and ``xgboost.cv``. Class weights that depend on the
+    labels are counted on all of ``dtrain``.
+    """
+    arguments, resolved = training_arguments(
+        params, loss, _class_counts(dtrain), custom_metric, recorder
+    )
+
+    def with_intercept(fold_train: Any, fold_test: Any, fold_params: Params) -> Any:
+        if fpreproc is not None:
+            fold_train, fold_test, fold_params = fpreproc(fold_train, fold_test, fold_params)
+        fold_params = dict(fold_params)
+        set_base_score(fold_params, resolved, _class_counts(fold_train))
+        return fold_train, fold_test, fold_params
+
+    return xgb.cv(
+        dtrain=dtrain,
+        num_boost_round=num_boost_round,
+        fpreproc=with_intercept,
+        **arguments,
+        **keywords,
+    )
 
 
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_ON_DASK])
+def base_score(
+    loss: Loss, y: Any, sample_weight: Any = None, *, n_classes: int | None = None
+) -> float | str:
+    """XGBoost's parameter ``base_score`` for a loss: training starts at the loss's intercept.
+
+    Use it where XGBoost is called directly; :func:`train`, :func:`cv` and the classifiers set it.
+
+    Parameters
+    ----------
+    loss : Loss
+        For example ``FocalLoss(gamma=2)``.
+    y : array of shape (n,)
+        Labels 0..K-1.
+    sample_weight : array of shape (n,), optional
+        Not negative, not all zero.
+    n_classes : int, optional
+        Found from ``y`` if left out. Give 2 for "multi:softprob" with two classes.
+
+    Returns
+    -------
+    float or str
+        For "binary:logistic" a probability, sigma of the intercept, which for a weighted loss is
+        not the share of class 1. For "multi:softprob" a list of raw scores, written as a string.
+
+    Examples
+    --------
+    >>> from boostloss import CrossEntropy
+    >>> from boostloss.xgboost import base_score
+    >>> round(base_score(CrossEntropy(), [0, 0, 0, 1]), 3)
+    0.25
+    >>> round(base_score(CrossEntropy(class_weight="balanced"), [0, 0, 0, 1]), 3)
+    0.5
+    """
+    return as_base_score(loss.init_score(y, sample_weight, n_classes=n_classes))
+
+
+def as_base_score(raw: Any, softmax_floor: float = 0.0) -> float | str:
+    """A raw score as XGBoost takes it: a probability, or a list of raw scores as a string.
+
+    Those sum to 0, as XGBoost's own do: softmax depends on differences only.
+    """
+    if np.ndim(raw) == 0:
+        return float(1.0 / (1.0 + np.exp(-np.float64(raw))))
+    scores = np.log(np.exp(raw) + softmax_floor)
+    return str((scores - scores.mean()).tolist())
+
+
+def set_base_score(params: Params, loss: Loss, counts: Array) -> None:
+    """Start from the loss's intercept unless ``params`` says where to start."""
+    if params.get("base_score") is None:
+        labels, n_classes = np.arange(len(counts)), params.get("num_class")
+        params["base_score"] = base_score(loss, labels, counts, n_classes=n_classes)
+
+
+def _class_counts(data: Any, workers: Workers = ALONE) -> Array:
+    """Rows, or their summed weights, of each class on all workers: what a loss starts from."""
+    y, weight = workers.together(_target, data)
+    check_two_classes(y, workers)
+    found = int(workers.largest(np.array([y.max(initial=1.0)]))[0]) + 1
+    return workers.sum(class_counts(y, weight, found))
+
+
+def _target(data: Any) -> tuple[Array, Array | None]:
+    label, weight = data.get_label(), data.get_weight()
+    if not label.size and data.num_row():
+        raise ValueError("dtrain must have labels, got none")
+    y = check_labels(label, 2**24)
+    return y, check_sample_weight(weight, len(y), zero_allowed=True) if weight.size else None
+
+
+def training_arguments(
+    params: Params,
+    loss: Loss,
+    counts: Array,
+    custom_metric: Callable[..., Any] | None,
+    recorder: Recorder | None = None,
+) -> tuple[dict[str, Any], Loss]:
+    """Arguments of XGBoost's own functions, and the loss with class weights as numbers.
+
+    ``counts`` are the rows of each class, or their summed weights.
+    """
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
+    num_class = params.get("num_class")
+    n_classes = int(num_class) if num_class else len(counts)
+    softmax = bool(num_class) or n_classes > 2
+    name = "multi:softprob" if softmax else "binary:logistic"
+    allowed = {None, name, "multi:softmax"} if softmax else {None, name}
+    if params.get("objective") not in allowed:
+        raise ValueError(
+            f"params['objective'] must be {name!r} or left out with loss=, "
+            f"got {params['objective']!r}"
+        )
+    native = {**params, "objective": params.get("objective") or name}
+    if softmax:
+        native["num_class"] = n_classes
+    resolved: Loss = loss.fit(np.arange(len(counts)), None, counts, n_classes=n_classes).loss
+    if custom_metric is None and "eval_metric" not in native:
+        native["disable_default_eval_metric"] = 1
+        custom_metric = posterior_log_loss(resolved)
+    n_threads = engine_call.stated_threads(native)
+    obj = training_objective(resolved, "xgboost", n_threads=n_threads, recorder=recorder)
+    return {"params": native, "obj": obj, "custom_metric": custom_metric}, resolved

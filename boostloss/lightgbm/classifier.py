@@ -4,47 +4,48 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_class_weight
 
-from boostloss._classifier import (
+from boostloss.classifier import (
+    LOSS_PARAMETERS,
+    Fitted,
     LossClassifierMixin,
     check_features,
     encode_labels,
     eval_codes,
+    from_engine,
+    is_plain_cross_entropy,
 )
-from boostloss._model_file import SEAL, UNSEALED, State, check_seal, read_state, sealed
-from boostloss._optional import require
-from boostloss.lightgbm import _metrics
-from boostloss.lightgbm._training import (
+from boostloss.engine_call import stated_threads
+from boostloss.lightgbm import (
     CLASS_ALIASES,
     METRIC_ALIASES,
     OBJECTIVE_ALIASES,
-    built_in,
+    built_in_params,
     check_tree_params,
+    for_each_row,
+    intercept_of,
     is_true,
-    make_constant,
-    make_native,
-    repeated,
-    says_no_feature_splits,
-    starting_scores,
+    no_feature_splits,
 )
-from boostloss.losses import CrossEntropy, Loss
-from boostloss.losses._validation import Array, check_number, check_sample_weight
+from boostloss.lightgbm import model as lightgbm_model
+from boostloss.lightgbm.metrics import split_metrics
+from boostloss.losses import Loss
+from boostloss.losses.validation import Array, check_number, check_sample_weight
 from boostloss.metrics import posterior_log_loss
-from boostloss.objectives import objective
+from boostloss.objectives import training_objective
+from boostloss.optional import require
 from boostloss.recorder import Recorder
 
 lgb = require("lightgbm", "lightgbm")
 _Parent: Any = lgb.LGBMClassifier
 
-_LINE = "boostloss="
 _OBJECTIVES = (None, "binary", "multiclass", "softmax")
 _UNBALANCE_ALIASES = ("is_unbalance", "unbalance", "unbalanced_sets")
 _FIT_TAKES_EVAL_X = "eval_X" in inspect.signature(lgb.LGBMClassifier.fit).parameters
@@ -107,6 +108,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     (500, 2)
     """
 
+    fitted_ = from_engine("fitted_", unfitted=False)
+
     def __init__(
         self, *, loss: Loss | str = "ghm", probability: str = "posterior", **kwargs: Any
     ) -> None:
@@ -151,35 +154,32 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         """
         labels, codes = encode_labels(y)
         n_classes = len(labels)
-        params = self._engine_params()
-        self._check_params(params)
-        for name in CLASS_ALIASES:
-            stated = params.pop(name, None)
-            if stated not in (None, n_classes) and not (stated == 1 and n_classes == 2):
-                raise ValueError(f"{name} must be left out: y holds {n_classes} classes")
-        given, X = X, _features(X, y=codes)
-        weight = check_sample_weight(sample_weight, len(codes))
-        factor = _class_factor(params, codes, labels)
-        loss = self._resolved_loss(codes, weight, labels, factor)
-        sets = eval_codes(_pairs(eval_set, eval_X, eval_y), y, codes, labels)
-        # the training set stays the same object: LightGBM knows it by that
-        sets = sets and [(X if features is given else features, c) for features, c in sets]
-        metrics, callables = self._split_metrics(params, eval_metric, loss, n_classes)
-        params_given = {**params, "objective": objective(loss, recorder=recorder)}
-        engine = lgb.LGBMClassifier(**{**params_given, "metric": metrics})
         softmax = n_classes if n_classes > 2 else None
+        params = self._training_params(n_classes)
+        users_X, X = X, _features(X, y=codes)
+        weight = check_sample_weight(sample_weight, len(codes))
+        class_factor = _class_factor(params, codes, labels)
+        loss = self._resolved_loss(codes, weight, labels, class_factor)
+        sets = eval_codes(_pairs(eval_set, eval_X, eval_y), y, codes, labels)
+        # the training set stays the same object: LightGBM recognises it by that
+        sets = sets and [(X if own_X is users_X else own_X, own_y) for own_X, own_y in sets]
+        metrics, callables = self._split_metrics(params, eval_metric, loss, n_classes)
         intercept = None
         if init_score is None and init_model is None:
             intercept = np.zeros(softmax or 1)
             if is_true(params.get("boost_from_average", True)):
-                intercept = starting_scores(loss, codes, weight, softmax)
-            init_score = repeated(intercept, len(codes))
-            eval_init_score = [repeated(intercept, len(c)) for _, c in sets] if sets else None
+                intercept = intercept_of(loss, codes, weight, softmax)
+            init_score = for_each_row(intercept, len(codes))
+            eval_init_score = [for_each_row(intercept, len(c)) for _, c in sets] if sets else None
         data = {
             "sample_weight": weight,
             "feature_name": feature_name,
             "categorical_feature": categorical_feature,
         }
+        n_threads = stated_threads({**params, "n_jobs": self.n_jobs})
+        obj = training_objective(loss, "lightgbm", n_threads=n_threads, recorder=recorder)
+        ours = {"objective": obj, "metric": metrics}
+        engine = lgb.LGBMClassifier(**{**params, **ours})
         try:
             with _eval_keywords(sets, X, codes) as evaluation:
                 engine.fit(
@@ -189,26 +189,29 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
                     init_score=init_score,
                     eval_names=eval_names,
                     eval_sample_weight=eval_sample_weight,
-                    eval_class_weight=_by_code(eval_class_weight, labels),
+                    eval_class_weight=_eval_weight_by_code(eval_class_weight, labels),
                     eval_init_score=eval_init_score,
                     eval_metric=callables,
                     callbacks=callbacks,
                     init_model=init_model,
                     **evaluation,
                 )
-            make_native(engine.booster_, intercept, softmax)
+            lightgbm_model.make_native(engine.booster_, intercept, softmax)
         except lgb.basic.LightGBMError as error:
-            if intercept is None or not says_no_feature_splits(error):
+            if intercept is None or not no_feature_splits(error):
                 raise
-            constant = {**built_in(params, softmax), "n_estimators": 1}
+            constant = {**built_in_params(params, softmax), "n_estimators": 1}
             engine = lgb.LGBMClassifier(**constant).fit(X, codes, **data)
-            make_constant(engine.booster_, intercept)
-        if loss.weights_move:
-            raw = self._plain(engine).predict(X, raw_score=True)
+            lightgbm_model.make_constant(engine.booster_, intercept)
+        engine.set_params(objective=_built_in_objective(n_classes))  # what predict asks for
+        if loss.depends_on_all_scores:
+            raw = engine.predict(X, raw_score=True)
             if intercept is None and init_score is not None:
                 raw = raw + np.reshape(init_score, raw.shape, order="F")
-            loss = loss.frozen(codes, raw, weight)
-        self._take(engine, State(labels, loss, self.probability))
+            fitted = loss.fit(codes, raw, weight)
+        else:
+            fitted = loss.fit(codes, None, weight)
+        self._fitted = Fitted(engine, labels, fitted)
         return self
 
     def predict(
@@ -227,10 +230,10 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         Parameters are those of ``LGBMClassifier.predict``: with ``raw_score``, ``pred_leaf`` or
         ``pred_contrib`` the booster's raw scores, leaves or SHAP values.
         """
-        other = {"raw_score": raw_score, "pred_leaf": pred_leaf, "pred_contrib": pred_contrib}
-        span = {"start_iteration": start_iteration, "num_iteration": num_iteration}
-        keywords = {**span, "validate_features": validate_features, **kwargs}
-        return self._served(X, self._decide, other, keywords)
+        output = self._raw(
+            X, start_iteration, num_iteration, pred_leaf, pred_contrib, validate_features, **kwargs
+        )
+        return output if raw_score or pred_leaf or pred_contrib else self._decide(output)
 
     def predict_proba(
         self,
@@ -247,10 +250,10 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
 
         Parameters are those of :meth:`predict`.
         """
-        other = {"raw_score": raw_score, "pred_leaf": pred_leaf, "pred_contrib": pred_contrib}
-        span = {"start_iteration": start_iteration, "num_iteration": num_iteration}
-        keywords = {**span, "validate_features": validate_features, **kwargs}
-        return self._served(X, self._probability, other, keywords)
+        output = self._raw(
+            X, start_iteration, num_iteration, pred_leaf, pred_contrib, validate_features, **kwargs
+        )
+        return output if raw_score or pred_leaf or pred_contrib else self._probability(output)
 
     def decision_function(
         self,
@@ -260,13 +263,21 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         num_iteration: int | None = None,
         validate_features: bool = False,
         **kwargs: Any,
-    ) -> Array:
+    ) -> Any:
         """Raw scores (log-odds), intercept included: (n,), or (n, K) for K > 2 classes."""
-        span = {"start_iteration": start_iteration, "num_iteration": num_iteration}
-        return self._raw(X, **span, validate_features=validate_features, **kwargs)
+        return self._raw(
+            X, start_iteration, num_iteration, validate_features=validate_features, **kwargs
+        )
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters; ``loss__gamma`` and its like reach into the loss."""
+        super().set_params(**params)
+        if self._fitted is not None:  # LightGBM reads parameters when it predicts
+            self._fitted.engine.set_params(**_for_prediction(params))
+        return self
 
     def save_model(self, filename: str | Path) -> None:
-        """Save the model; labels and posterior stand in a line that LightGBM ignores.
+        """Save the model; labels and loss are written to a line that LightGBM ignores.
 
         Parameters
         ----------
@@ -277,10 +288,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         TypeError
             For a loss that is not one of boostloss, or labels that are neither text nor number.
         """
-        model = self.booster_.model_to_string()
-        lines = f"\n{_LINE}{self._state().text()}\n{SEAL}={UNSEALED}\nfeature_names="
-        model = model.replace("\nfeature_names=", lines, 1)
-        Path(filename).write_bytes(sealed(model.encode()))
+        Path(filename).write_bytes(lightgbm_model.save(self.booster_, self._state()))
 
     def load_model(self, filename: str | Path) -> Self:
         """Load what :meth:`save_model` wrote, the posterior and the labels included.
@@ -294,46 +302,30 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         ValueError
             If the model was not saved by this class, or is damaged. Nothing changes here then.
         """
-        source = f"{filename}"
-        data = Path(filename).read_bytes().replace(b"\r\n", b"\n")
-        check_seal(data, source)
-        if not data.startswith(b"tree\n"):
-            raise ValueError(f"{source} is no LightGBM model: load it with its own class")
-        model = data.decode()
-        header = model.partition("\nTree=")[0].splitlines()
-        lines = [line.removeprefix(_LINE) for line in header if line.startswith(_LINE)]
-        state = read_state(lines[0] if lines else "", source)
-        try:
-            booster = lgb.Booster(model_str=model)
-        except lgb.basic.LightGBMError as error:
-            raise ValueError(f"{source} cannot be read by LightGBM: {error}") from error
-        wanted = _native_objective(len(state.labels))
-        if f"objective={wanted}" not in header:
-            raise ValueError(
-                f"{source} must be a model of {len(state.labels)} classes, as its labels are, "
-                f"with objective={wanted}"
-            )
-        engine = lgb.LGBMClassifier(**self._engine_params())
-        engine._Booster = booster
-        engine._n_features = engine._n_features_in = booster.num_feature()
-        engine._fitted_with_feature_names = not _made_up(booster.feature_name())
-        self._take(engine, state)
+        booster, state = lightgbm_model.load(Path(filename).read_bytes(), f"{filename}")
+        engine = self._engine_of(booster, len(state.labels))
+        self.__dict__.update(
+            _fitted=Fitted(engine, state.labels, state.loss), probability=state.probability
+        )
         return self
 
     # -- inside -------------------------------------------------------------------------
 
-    def _check_params(self, params: dict[str, Any]) -> None:
-        if self.objective not in _OBJECTIVES:
-            raise ValueError(
-                f"objective must be left as it is, None, since loss takes its place, "
-                f"got {self.objective!r}"
-            )
+    def _training_params(self, n_classes: int) -> dict[str, Any]:
+        """Parameters for LightGBM's own classifier, all but the objective and the metrics."""
+        params = self._engine_params()
+        self._check_objective(_OBJECTIVES, None)
         for name in OBJECTIVE_ALIASES:
             if name != "objective" and params.get(name) is not None:
                 raise ValueError(
                     f"{name} must be left out: loss takes its place, got {params[name]!r}"
                 )
         check_tree_params(params)
+        for name in CLASS_ALIASES:
+            num_class = params.pop(name, None)
+            if num_class not in (None, n_classes) and not (num_class == 1 and n_classes == 2):
+                raise ValueError(f"{name} must be left out: y holds {n_classes} classes")
+        return params
 
     def _split_metrics(
         self, params: dict[str, Any], eval_metric: Any, loss: Loss, n_classes: int
@@ -344,84 +336,54 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         """
         default = "multi_logloss" if n_classes > 2 else "binary_logloss"
         # cross-entropy's posterior is its link: LightGBM's own default says the same
-        ours = [] if loss == CrossEntropy() else [posterior_log_loss(loss)]
-        given = [params.pop(name) for name in METRIC_ALIASES if name in params]
-        stated = next((metric for metric in given if metric is not None), None)
-        if stated is None:
-            stated = [] if ours else [default]
+        ours = [] if is_plain_cross_entropy(loss) else [posterior_log_loss(loss)]
+        by_alias = [params.pop(name) for name in METRIC_ALIASES if name in params]
+        metric = next((metric for metric in by_alias if metric is not None), None)
+        if metric is None:
+            metric = [] if ours else [default]
         else:
             ours = []
-        listed = [*_as_list(eval_metric), *_as_list(stated)]
-        names, callables = _metrics.split([m for m in listed if isinstance(m, str)], n_classes)
+        listed = [*_as_list(eval_metric), *_as_list(metric)]
+        names, callables = split_metrics([m for m in listed if isinstance(m, str)], n_classes)
         users = [self._metric_on_probability(m, loss) for m in listed if not isinstance(m, str)]
         return names or "None", [*callables, *ours, *users]
 
-    def _served(
-        self,
-        X: Any,
-        from_raw: Callable[[Array], Array],
-        other: dict[str, bool],
-        keywords: dict[str, Any],
-    ) -> Any:
-        """Another output of the booster where one is asked for, else something of raw scores."""
-        if any(other.values()):
-            return self._plain(self).predict(_features(X), **other, **keywords)
-        return from_raw(self._raw(X, **keywords))
+    def _raw(self, X: Any, *options: Any, **keywords: Any) -> Any:
+        """Raw scores, or the leaves or SHAP values that the options ask for."""
+        engine = self._fitted_or_raise().engine
+        engine.n_jobs = self.n_jobs  # may have been assigned since
+        return engine.predict(_features(X), True, *options, **keywords)
 
-    def _raw(self, X: Any, **keywords: Any) -> Array:
-        raw: Array = self._plain(self).predict(_features(X), raw_score=True, **keywords)
-        return raw
-
-    def _plain(self, fitted: Any) -> Any:
-        """LightGBM's own classifier with this one's parameters and a fitted one's state.
-
-        It serves predictions: LightGBM hands an estimator's parameters to its booster, for which
-        ``loss`` is another word for the objective.
-        """
-        params = self._engine_params()
-        unneeded = ("objective", *CLASS_ALIASES, *METRIC_ALIASES)
-        engine = lgb.LGBMClassifier(**{k: v for k, v in params.items() if k not in unneeded})
-        vars(engine).update(_fitted_state(fitted))
+    def _engine_of(self, booster: Any, n_classes: int) -> Any:
+        """LightGBM's own classifier around a booster, for which it has no function."""
+        engine = lgb.LGBMClassifier(**_for_prediction(self.get_params(deep=False)))
+        engine.set_params(objective=_built_in_objective(n_classes))
+        engine._Booster, engine.fitted_ = booster, True
+        engine._classes, engine._n_classes = np.arange(n_classes), n_classes
+        engine._n_features = engine._n_features_in = booster.num_feature()
+        engine._fitted_with_feature_names = not lightgbm_model.has_default_names(booster)
         return engine
 
-    def _take(self, engine: Any, state: State) -> None:
-        """Make the fitted engine's state this classifier's own, labels in place of codes.
 
-        At one stroke: an interruption leaves the model that was, or the new one.
-        """
-        labels = state.labels
-        ours = {
-            "_labels": labels,
-            "loss_": state.loss,
-            "probability": state.probability,
-            "_classes": labels,
-            "_n_classes": len(labels),
-            "_le": LabelEncoder().fit(labels),
-            "_class_map": {label: code for code, label in enumerate(labels)},
-            "_objective": "binary" if len(labels) == 2 else "multiclass",
-            "fitted_": True,
-        }
-        self.__dict__.update({**_fitted_state(engine), **ours})
+# LightGBM's class has properties for all that it knows of a fitted model; they, and tools, read
+# these attributes, which its constructor makes. _other_params and _class_weight are parameters.
+for _name, _value in vars(lgb.LGBMClassifier()).items():
+    if _name.startswith("_") and _name not in ("_other_params", "_class_weight"):
+        setattr(ImbalancedLGBMClassifier, _name, from_engine(_name, unfitted=_value))
 
 
-def _native_objective(n_classes: int) -> str:
-    return "binary sigmoid:1" if n_classes == 2 else f"multiclass num_class:{n_classes}"
+def _for_prediction(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that LightGBM's own classifier may read when it predicts."""
+    mine = (*LOSS_PARAMETERS, *OBJECTIVE_ALIASES, *CLASS_ALIASES, *METRIC_ALIASES)
+    return {name: value for name, value in params.items() if name.partition("__")[0] not in mine}
 
 
-_PARAMETERS_TOO = ("_other_params", "_class_weight", "_labels")
-
-
-def _fitted_state(classifier: Any) -> dict[str, Any]:
-    """What LightGBM's classifier keeps of a training, in names of its own."""
-    return {
-        name: value
-        for name, value in vars(classifier).items()
-        if (name.startswith("_") and name not in _PARAMETERS_TOO) or name == "fitted_"
-    }
+def _built_in_objective(n_classes: int) -> str:
+    return "binary" if n_classes == 2 else "multiclass"
 
 
 def _features(X: Any, y: Any = None) -> Any:
-    """As :func:`boostloss._classifier.check_features`; LightGBM takes categories from pandas only.
+    """As :func:`boostloss.classifier.check_features`; LightGBM takes categories from pandas only.
 
     A polars or Arrow frame that has some would end the process.
     """
@@ -489,29 +451,25 @@ def _eval_keywords(sets: Any, X: Any, codes: Array) -> Iterator[dict[str, Any]]:
         yield {"eval_X": tuple(x for x, _ in sets), "eval_y": tuple(c for _, c in sets)}
 
 
-def _by_code(eval_class_weight: Any, labels: Array) -> Any:
+def _eval_weight_by_code(eval_class_weight: Any, labels: Array) -> Any:
     """Class weights of evaluation sets with codes for labels."""
     code = {label: k for k, label in enumerate(labels.tolist())}
 
-    def coded(given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        if not set(given) <= set(code):
+    def by_code(class_weight: Any) -> Any:
+        if not isinstance(class_weight, Mapping):
+            return class_weight
+        if not set(class_weight) <= set(code):
             raise ValueError(
-                f"eval_class_weight must have labels of y for keys, {list(code)}, got {list(given)}"
+                f"eval_class_weight must have labels of y for keys, {list(code)}, "
+                f"got {list(class_weight)}"
             )
-        return {code[label]: weight for label, weight in given.items()}
+        return {code[label]: weight for label, weight in class_weight.items()}
 
     if isinstance(eval_class_weight, Mapping):
-        return {i: coded(given) for i, given in eval_class_weight.items()}
-    return None if eval_class_weight is None else [coded(given) for given in eval_class_weight]
+        return {i: by_code(weight) for i, weight in eval_class_weight.items()}
+    return None if eval_class_weight is None else [by_code(weight) for weight in eval_class_weight]
 
 
-def _as_list(given: Any) -> list[Any]:
-    listed = list(given) if isinstance(given, list | tuple | set) else [given]
+def _as_list(value: Any) -> list[Any]:
+    listed = list(value) if isinstance(value, list | tuple | set) else [value]
     return [one for one in listed if one is not None]
-
-
-def _made_up(names: list[str]) -> bool:
-    """Whether LightGBM made the feature names itself."""
-    return names == [f"Column_{i}" for i in range(len(names))]

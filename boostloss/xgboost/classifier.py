@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import copy
+import json
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from boostloss._classifier import (
+from boostloss.classifier import (
+    LOSS_PARAMETERS,
+    Fitted,
     LossClassifierMixin,
     check_features,
     encode_labels,
     eval_codes,
+    from_engine,
+    is_plain_cross_entropy,
 )
-from boostloss._model_file import SEAL, UNSEALED, State, check_seal, read_state, sealed
-from boostloss._optional import require
-from boostloss.losses import CrossEntropy, Loss
-from boostloss.losses._validation import Array, check_number, check_sample_weight, class_counts
+from boostloss.engine_call import stated_threads
+from boostloss.losses import FittedLoss, Loss
+from boostloss.losses.validation import Array, check_number, check_sample_weight, class_counts
 from boostloss.metrics import posterior_log_loss
-from boostloss.objectives import objective
+from boostloss.model_file import SEAL, UNSEALED, check_objective, check_seal, read_state, sealed
+from boostloss.objectives import training_objective
+from boostloss.optional import require
 from boostloss.recorder import Recorder
-from boostloss.xgboost._training import starting_score
+from boostloss.xgboost import as_base_score
 
 xgb = require("xgboost", "xgboost")
 _Parent: Any = xgb.XGBClassifier
@@ -37,9 +42,12 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     Stands before one of XGBoost's own classifiers among the bases.
     """
 
-    objective: Any
     n_jobs: Any
     scale_pos_weight: Any
+
+    # all that XGBoost's class knows of a fitted model, get_booster() first, it reads from these
+    _Booster = from_engine("_Booster")
+    evals_result_ = from_engine("evals_result_")
 
     def __init__(
         self,
@@ -53,6 +61,92 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         self.probability = probability
         super().__init__(objective=objective, **kwargs)
 
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        base_margin: Any = None,
+        eval_set: Any = None,
+        verbose: bool | int | None = True,
+        xgb_model: Any = None,
+        sample_weight_eval_set: Any = None,
+        base_margin_eval_set: Any = None,
+        feature_weights: Any = None,
+        recorder: Recorder | None = None,
+    ) -> Self:
+        """Fit to features X (n, d) and labels y (n,).
+
+        Parameters are those of XGBoost's own ``fit``; ``y`` and the labels in ``eval_set`` may
+        be of any kind. Training starts from the loss's exact intercept unless ``base_score`` is
+        set; rows with a ``base_margin`` start from that, and with ``xgb_model`` training goes
+        on from there. A :class:`boostloss.Recorder` keeps what was hard in each round.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For labels, weights, features or parameters that are not allowed; for labels in
+            ``eval_set`` that are not in ``y``.
+        """
+        self._check_objective(_OBJECTIVES, "binary:logistic")
+        labels, codes, weight, counts = self._read_target(y, sample_weight)
+        n_classes = len(labels)
+        # one row for each class, weighted with its count: a loss asks no more of the labels
+        loss = self._resolved_loss(
+            np.arange(n_classes), counts, labels, self._positive_factor(n_classes)
+        )
+        X = self._read_features(X, codes)
+        engine = self._new_engine(self._training_params(loss, counts, xgb_model, recorder))
+        engine.fit(
+            X,
+            codes,
+            sample_weight=weight,
+            base_margin=base_margin,
+            eval_set=self._read_eval_set(eval_set, y, codes, labels),
+            verbose=verbose,
+            xgb_model=xgb_model,
+            sample_weight_eval_set=sample_weight_eval_set,
+            base_margin_eval_set=base_margin_eval_set,
+            feature_weights=feature_weights,
+        )
+        if loss.depends_on_all_scores:
+            raw = engine.predict(X, output_margin=True, base_margin=base_margin)
+            fitted = self._fit_loss(loss, codes, raw, weight)
+        else:
+            fitted = loss.fit(np.arange(n_classes), None, counts)
+        # without the callables that trained it: they need not pickle
+        engine.objective, engine.eval_metric = _native_objective(n_classes), None
+        self._fitted = Fitted(engine, labels, fitted)
+        return self
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        output_margin: bool = False,
+        validate_features: bool = True,
+        base_margin: Any = None,
+        iteration_range: tuple[int, int] | None = None,
+    ) -> Any:
+        """Labels by the loss's own decision: raw score above 0, or the largest.
+
+        Parameters are those of XGBoost's own ``predict``; ``output_margin=True`` gives raw
+        scores, (n,) or (n, K).
+        """
+        raw = self._raw(X, validate_features, base_margin, iteration_range)
+        return raw if output_margin else self._decide(raw)
+
+    def predict_proba(
+        self,
+        X: Any,
+        validate_features: bool = True,
+        base_margin: Any = None,
+        iteration_range: tuple[int, int] | None = None,
+    ) -> Any:
+        """Probabilities (n, K) of the classes, as the parameter ``probability`` says."""
+        return self._probability(self._raw(X, validate_features, base_margin, iteration_range))
+
     def decision_function(
         self,
         X: Any,
@@ -62,32 +156,20 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         iteration_range: tuple[int, int] | None = None,
     ) -> Any:
         """Raw scores (log-odds), intercept included: (n,), or (n, K) for K > 2 classes."""
-        return self.predict(
-            X,
-            output_margin=True,
-            validate_features=validate_features,
-            base_margin=base_margin,
-            iteration_range=iteration_range,
-        )
-
-    @property
-    def classes_(self) -> Array:
-        """Labels, sorted."""
-        self.get_booster()  # raises where nothing is fitted
-        return self._labels
+        return self._raw(X, validate_features, base_margin, iteration_range)
 
     def get_xgb_params(self) -> dict[str, Any]:
         """Parameters that go to the booster: those of XGBoost, with the native objective."""
         params: dict[str, Any] = super().get_xgb_params()
         for name in list(params):
-            if name.partition("__")[0] in ("loss", "probability"):
+            if name.partition("__")[0] in LOSS_PARAMETERS:
                 del params[name]
         if self.__sklearn_is_fitted__():
             params["objective"] = _native_objective(self.n_classes_)
         return params
 
     def save_model(self, fname: Any) -> None:
-        """Save the model; labels and posterior stand in an attribute that XGBoost ignores.
+        """Save the model; labels and loss are written to an attribute that XGBoost ignores.
 
         Parameters
         ----------
@@ -100,10 +182,9 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             For a loss that is not one of boostloss, or labels that are neither text nor number.
         """
         booster = self.get_booster().copy()  # others may be saving this one at the same time
-        booster.set_attr(**{_ATTRIBUTE: self._state().text(), SEAL: UNSEALED})
-        saved = copy.copy(self)
-        saved._Booster = booster
-        super(XGBLossMixin, saved).save_model(fname)
+        attributes = {_ATTRIBUTE: self._state().text(), SEAL: UNSEALED}
+        booster.set_attr(**attributes, scikit_learn=json.dumps({"_estimator_type": "classifier"}))
+        booster.save_model(fname)
         path = Path(fname).expanduser()
         path.write_bytes(sealed(path.read_bytes()))
 
@@ -131,24 +212,17 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         except (AssertionError, TypeError, ValueError) as error:
             raise ValueError(f"{source} cannot be read by XGBoost: {error}") from error
         state = read_state(text, source)
-        wanted = _native_objective(len(state.labels)), len(state.labels)
-        if (engine.objective, engine.n_classes_) != wanted:
-            raise ValueError(
-                f"{source} must be a model of {wanted[1]} classes, as its labels are, with "
-                f"{wanted[0]}; got {engine.n_classes_} and {engine.objective}"
-            )
+        wanted = f"{_native_objective(len(state.labels))} for {len(state.labels)}"
+        check_objective(state, wanted, [f"{engine.objective} for {engine.n_classes_}"], source)
         booster.set_attr(**{_ATTRIBUTE: None, SEAL: None})
-        names = ("_Booster", "booster", "feature_types", "enable_categorical")
-        self._take(state, evals_result_=None, **{name: getattr(engine, name) for name in names})
+        read = ("booster", "feature_types", "enable_categorical")  # as XGBoost's load_model does
+        self.__dict__.update(
+            _fitted=Fitted(engine, state.labels, state.loss),
+            probability=state.probability,
+            **{name: getattr(engine, name) for name in read},
+        )
 
     # -- inside -------------------------------------------------------------------------
-
-    def _check_objective(self) -> None:
-        if self.objective not in _OBJECTIVES:
-            raise ValueError(
-                "objective must be left as it is, 'binary:logistic', since loss takes its place, "
-                f"got {self.objective!r}"
-            )
 
     def _positive_factor(self, n_classes: int) -> Array | None:
         """``scale_pos_weight``, which XGBoost applies in its own objectives only."""
@@ -162,7 +236,10 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     ) -> dict[str, Any]:
         """Parameters for the engine's own classifier, which does the training."""
         params = self._engine_params()
-        params["objective"] = objective(loss, recorder=recorder)
+        n_threads = stated_threads({"n_jobs": self.n_jobs})
+        params["objective"] = training_objective(
+            loss, "xgboost", n_threads=n_threads, recorder=recorder
+        )
         n_classes = len(counts)
         if params.pop("num_class", None) not in (None, n_classes):
             raise ValueError(f"num_class must be left out: y holds {n_classes} classes")
@@ -170,35 +247,57 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             params["scale_pos_weight"] = None  # it is in the loss
         if params["base_score"] is None and xgb_model is None:
             softmax = n_classes if n_classes > 2 else None
+            raw = loss.init_score(np.arange(n_classes), counts, n_classes=softmax)
             # XGBoost's own objective, plain cross-entropy, starts from log(share + 1e-6)
-            own = 1e-6 if loss == CrossEntropy() else 0.0
-            params["base_score"] = starting_score(loss, counts, softmax, own)
+            floor = 1e-6 if is_plain_cross_entropy(loss) else 0.0
+            params["base_score"] = as_base_score(raw, floor)
         return self._with_metrics(params, loss)
 
     def _with_metrics(self, params: dict[str, Any], loss: Loss) -> dict[str, Any]:
-        given = params["eval_metric"]
-        if given is None:
+        metrics = params["eval_metric"]
+        if metrics is None:
             # cross-entropy's posterior is its link: XGBoost's own default says the same
-            if loss != CrossEntropy():
+            if not is_plain_cross_entropy(loss):
                 params["eval_metric"] = posterior_log_loss(loss)
                 params["disable_default_eval_metric"] = 1
-        elif callable(given):
-            params["eval_metric"] = self._metric_on_probability(given, loss)
-        elif not isinstance(given, str):
-            params["eval_metric"] = [
+        elif not isinstance(metrics, str):
+            metrics = [
                 self._metric_on_probability(metric, loss) if callable(metric) else metric
-                for metric in given
+                for metric in ([metrics] if callable(metrics) else metrics)
             ]
+            # XGBoost's booster would be sent a list of callables alone
+            params["eval_metric"] = metrics[0] if len(metrics) == 1 else metrics
         return params
 
-    def _take(self, state: State, **fitted: Any) -> None:
-        """Make a fitted engine's state this classifier's own.
+    def _raw(self, X: Any, validate_features: bool, base_margin: Any, iteration_range: Any) -> Any:
+        """Raw scores, by XGBoost's own code: parameters set after fitting reach it as usual."""
+        return super().predict(
+            self._read_features(X),
+            output_margin=True,
+            validate_features=validate_features,
+            base_margin=base_margin,
+            iteration_range=iteration_range,
+        )
 
-        At one stroke: an interruption leaves the model that was, or the new one.
-        """
-        labels, loss, probability = state
-        ours = {"_labels": labels, "loss_": loss, "probability": probability}
-        self.__dict__.update({**fitted, **ours, "n_classes_": len(labels)})
+    # -- what differs on Dask -------------------------------------------------------------
+
+    def _new_engine(self, params: dict[str, Any]) -> Any:
+        return xgb.XGBClassifier(**params)
+
+    def _read_target(self, y: Any, sample_weight: Any) -> tuple[Array, Any, Any, Array]:
+        """Labels, each row's code and weight, and the rows, or summed weights, of each class."""
+        labels, codes = encode_labels(y)
+        weight = check_sample_weight(sample_weight, len(codes))
+        return labels, codes, weight, class_counts(codes, weight, len(labels))
+
+    def _read_features(self, X: Any, codes: Any = None) -> Any:
+        return check_features(X, y=codes)
+
+    def _read_eval_set(self, eval_set: Any, y: Any, codes: Any, labels: Array) -> Any:
+        return eval_codes(eval_set, y, codes, labels)
+
+    def _fit_loss(self, loss: Loss, codes: Any, raw: Any, weight: Any) -> FittedLoss:
+        return loss.fit(codes, raw, weight)
 
 
 class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
@@ -258,100 +357,6 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
     >>> model.predict_proba(X).shape
     (500, 2)
     """
-
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        base_margin: Any = None,
-        eval_set: Any = None,
-        verbose: bool | int | None = True,
-        xgb_model: Any = None,
-        sample_weight_eval_set: Any = None,
-        base_margin_eval_set: Any = None,
-        feature_weights: Any = None,
-        recorder: Recorder | None = None,
-    ) -> Self:
-        """Fit to features X (n, d) and labels y (n,).
-
-        Parameters are those of ``XGBClassifier.fit``; ``y`` and the labels in ``eval_set`` may
-        be of any kind. Training starts from the loss's exact intercept unless ``base_score`` is
-        set; rows with a ``base_margin`` start from that, and with ``xgb_model`` training goes
-        on from there. A :class:`boostloss.Recorder` keeps what was hard in each round.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For labels, weights, features or parameters that are not allowed; for labels in
-            ``eval_set`` that are not in ``y``.
-        """
-        self._check_objective()
-        labels, codes = encode_labels(y)
-        X = check_features(X, y=codes)
-        weight = check_sample_weight(sample_weight, len(codes))
-        loss = self._resolved_loss(codes, weight, labels, self._positive_factor(len(labels)))
-        counts = class_counts(codes, weight, len(labels))
-        engine = xgb.XGBClassifier(**self._training_params(loss, counts, xgb_model, recorder))
-        engine.fit(
-            X,
-            codes,
-            sample_weight=weight,
-            base_margin=base_margin,
-            eval_set=eval_codes(eval_set, y, codes, labels),
-            verbose=verbose,
-            xgb_model=xgb_model,
-            sample_weight_eval_set=sample_weight_eval_set,
-            base_margin_eval_set=base_margin_eval_set,
-            feature_weights=feature_weights,
-        )
-        if loss.weights_move:
-            raw = engine.predict(X, output_margin=True, base_margin=base_margin)
-            loss = loss.frozen(codes, raw, weight)
-        state = State(labels, loss, self.probability)
-        evals_result = getattr(engine, "evals_result_", None)
-        self._take(state, _Booster=engine.get_booster(), evals_result_=evals_result)
-        return self
-
-    def predict(
-        self,
-        X: Any,
-        *,
-        output_margin: bool = False,
-        validate_features: bool = True,
-        base_margin: Any = None,
-        iteration_range: tuple[int, int] | None = None,
-    ) -> Array:
-        """Labels by the loss's own decision: raw score above 0, or the largest.
-
-        Parameters are those of ``XGBClassifier.predict``; ``output_margin=True`` gives raw
-        scores, (n,) or (n, K).
-        """
-        raw = super().predict(
-            check_features(X),
-            output_margin=True,
-            validate_features=validate_features,
-            base_margin=base_margin,
-            iteration_range=iteration_range,
-        )
-        return raw if output_margin else self._decide(raw)
-
-    def predict_proba(
-        self,
-        X: Any,
-        validate_features: bool = True,
-        base_margin: Any = None,
-        iteration_range: tuple[int, int] | None = None,
-    ) -> Array:
-        """Probabilities (n, K) of the classes, as the parameter ``probability`` says."""
-        raw = self.decision_function(
-            X,
-            validate_features=validate_features,
-            base_margin=base_margin,
-            iteration_range=iteration_range,
-        )
-        return self._probability(raw)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,4 +1,4 @@
-"""What a model file holds beside the engine's model: labels, loss and a checksum."""
+"""What a model file contains beside the engine's model: labels, loss and a checksum."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boostloss.losses import Loss
-from boostloss.losses._catalogue import from_plain, to_plain
-from boostloss.losses._validation import Array, check_choice
+from boostloss.losses import FittedLoss
+from boostloss.losses.validation import Array, check_choice
 
-FORMAT = 1
+FORMAT = 2
+READ_FORMATS = (1, 2)
 PROBABILITIES = ("posterior", "link")
 SEAL = "boostloss_sha256"
 UNSEALED = "0" * 64
@@ -28,7 +28,7 @@ class State(NamedTuple):
     """What a classifier is beside the engine's model."""
 
     labels: Array
-    loss: Loss
+    loss: FittedLoss
     probability: str
 
     def text(self) -> str:
@@ -36,7 +36,7 @@ class State(NamedTuple):
         state = {
             "format": FORMAT,
             "probability": self.probability,
-            "loss": to_plain(self.loss),
+            "loss": self.loss.to_dict(),
             "labels": _plain_labels(self.labels),
         }
         text = json.dumps(state).replace("=", "\\u003d")
@@ -53,11 +53,10 @@ def read_state(text: str, source: str) -> State:
     """
     try:
         state = json.loads(text)
-        if state["format"] != FORMAT:
-            raise ValueError(f"format must be {FORMAT}, got {state['format']!r}")
+        if state["format"] not in READ_FORMATS:
+            raise ValueError(f"format must be one of {READ_FORMATS}, got {state['format']!r}")
         labels = _read_labels(state["labels"]["values"], state["labels"]["dtype"])
-        loss = from_plain(state["loss"])
-        loss._shape(len(labels))  # raises where the loss is one for another K
+        loss = FittedLoss.from_dict(state["loss"], n_classes=len(labels))
         with np.errstate(all="ignore"):
             loss.posterior(np.zeros(1 if len(labels) == 2 else (1, len(labels))))
         return State(labels, loss, check_choice("probability", state["probability"], PROBABILITIES))
@@ -66,12 +65,21 @@ def read_state(text: str, source: str) -> State:
         raise ValueError(f"{source} holds a boostloss line that cannot be read: {why}") from error
 
 
+def check_objective(state: State, wanted: str, found: list[str], source: str) -> None:
+    """Raise unless the engine's model is one of the state's classes."""
+    if wanted not in found:
+        raise ValueError(
+            f"{source} must be a model of {len(state.labels)} classes, as its labels are, with "
+            f"{wanted}"
+        )
+
+
 def _plain_labels(labels: Array) -> dict[str, Any]:
     values = labels.tolist()
     kinds = {type(value) for value in values}
     if len(kinds) != 1 or not kinds <= set(_DTYPES):
         raise TypeError(
-            f"labels must all be texts, bools, ints or floats to save the model, got {values}"
+            f"labels must all be strings, bools, ints or floats to save the model, got {values}"
         )
     return {"dtype": labels.dtype.str, "values": values}
 
@@ -90,8 +98,8 @@ def _read_labels(values: Any, dtype: Any) -> Array:
     return labels
 
 
-def _short(given: Any) -> str:
-    text = repr(given)
+def _short(value: Any) -> str:
+    text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 

@@ -4,41 +4,68 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from boostloss import _engine_call
-from boostloss._model_file import PROBABILITIES, State
-from boostloss._spread import check_here
-from boostloss.losses import Loss
-from boostloss.losses._catalogue import named
-from boostloss.losses._validation import Array, check_choice
-from boostloss.metrics import Metric
+from boostloss.losses import CrossEntropy, FittedLoss, Loss, named
+from boostloss.losses.validation import Array, check_choice
+from boostloss.metrics import Metric, workers_now
+from boostloss.model_file import PROBABILITIES, State
+from boostloss.optional import refuse_distributed
 
-OWN_PARAMETERS = ("loss", "probability")
+LOSS_PARAMETERS = ("loss", "probability")
+"""Parameters of the classifiers that the engine's own classifier does not have."""
+
+
+class Fitted(NamedTuple):
+    """What training leaves in a classifier.
+
+    One attribute contains all of it: an interrupted ``fit`` leaves the old model or the new one.
+    """
+
+    engine: Any
+    """The engine's own classifier, fitted to the codes 0..K-1."""
+    labels: Array
+    loss: FittedLoss
 
 
 class LossClassifierMixin:
     """Parameters ``loss`` and ``probability`` on top of an engine's own classifier.
 
-    Stands before the engine's class among the bases. Fitting sets ``loss_``, the loss as
-    training left it, and ``_labels``, the class labels.
+    Stands before the engine's class among the bases. Fitting sets ``_fitted`` and nothing else;
+    what the engine's class knows of a fitted model is read from there (:func:`from_engine`).
     """
 
     loss: Any
     probability: Any
-    loss_: Loss
-    _labels: Array
+    objective: Any
+    _fitted: Fitted | None = None
+
+    @property
+    def classes_(self) -> Array:
+        """Labels, sorted."""
+        return self._fitted_or_raise().labels
+
+    @property
+    def n_classes_(self) -> int:
+        """Number of classes."""
+        return len(self._fitted_or_raise().labels)
+
+    @property
+    def loss_(self) -> FittedLoss:
+        """The loss as training left it; its ``posterior(raw)`` is ``predict_proba``."""
+        return self._fitted_or_raise().loss
 
     def set_params(self, **params: Any) -> Any:
         """Set parameters; ``loss__gamma`` and its like reach into the loss."""
         inner = {name: params.pop(name) for name in list(params) if name.startswith("loss__")}
-        for name in OWN_PARAMETERS:
+        for name in LOSS_PARAMETERS:
             if name in params:
                 setattr(self, name, params.pop(name))
         if inner:
@@ -51,10 +78,25 @@ class LossClassifierMixin:
         super().set_params(**params)  # type: ignore[misc]
         return self
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._fitted is not None
+
+    def _fitted_or_raise(self) -> Fitted:
+        if self._fitted is None:
+            raise NotFittedError(f"{type(self).__name__} is not fitted: call fit or load_model")
+        return self._fitted
+
     def _engine_params(self) -> dict[str, Any]:
-        """The parameters that are the engine's own."""
+        """Parameters of the engine's own classifier."""
         params = self.get_params(deep=False)  # type: ignore[attr-defined]
-        return {name: value for name, value in params.items() if name not in OWN_PARAMETERS}
+        return {name: value for name, value in params.items() if name not in LOSS_PARAMETERS}
+
+    def _check_objective(self, allowed: tuple[str | None, ...], default: str | None) -> None:
+        if self.objective not in allowed:
+            raise ValueError(
+                f"objective must be left as it is, {default!r}, since loss takes its place, "
+                f"got {self.objective!r}"
+            )
 
     def _resolved_loss(
         self, codes: Array, weight: Array | None, labels: Array, class_factor: Array | None
@@ -62,48 +104,62 @@ class LossClassifierMixin:
         """The loss with class weights as numbers, times the engine's own class weights."""
         check_choice("probability", self.probability, PROBABILITIES)
         # a copy: parameters set later must not reach into a fitted model
-        loss = by_code(clone(named(self.loss)), labels)
-        n_classes = len(labels)
-        loss = loss.resolve(codes, weight, n_classes=n_classes)
+        loss = class_weight_by_code(clone(named(self.loss)), labels)
+        fitted = loss.fit(codes, None, weight, n_classes=len(labels))
+        resolved: Loss = fitted.loss
         if class_factor is None:
-            return loss
-        return loss._with_class_weight(loss._static_class_weight(n_classes) * class_factor)
+            return resolved
+        return resolved.with_class_weight(fitted.class_weight * class_factor)
 
-    def _probability(self, raw: Array) -> Array:
+    def _decide(self, raw: Any) -> Any:
+        """Labels by the loss's own decision."""
+        return decide(raw, self.classes_)
+
+    def _probability(self, raw: Any) -> Any:
         """Probabilities (n, K) of raw scores, as the parameter ``probability`` says."""
         return probabilities(raw, self.loss_, self.probability)
 
-    def _decide(self, raw: Array) -> Array:
-        """Labels by the loss's own decision."""
-        return decided(raw, self._labels)
-
     def _metric_on_probability(self, metric: Any, loss: Loss) -> Any:
-        """A user's metric, which expects probabilities, for an engine that hands raw scores."""
+        """A user's metric, which expects probabilities, for an engine that passes raw scores."""
         if isinstance(metric, Metric):
             return metric
 
         @functools.wraps(metric)
         def on_probability(y: Any, raw: Any, *weight: Any, **keywords: Any) -> Any:
-            given = weight[0] if weight else keywords.get("sample_weight")
-            workers = _engine_call.workers_of(_engine_call.calling_booster())
-            frozen = loss.frozen(y, raw, given, workers=workers)
-            p = _one_probability(raw, frozen, self.probability)
+            sample_weight = weight[0] if weight else keywords.get("sample_weight")
+            fitted = loss.fit(y, raw, sample_weight, workers=workers_now())
+            p = _one_probability(raw, fitted, self.probability)
             return metric(y, p, *weight, **keywords)
 
         return on_probability
 
     def _state(self) -> State:
-        """What a model file must hold beside the engine's model."""
-        return State(self._labels, self.loss_, self.probability)
+        """What a model file must contain beside the engine's model."""
+        return State(self.classes_, self.loss_, self.probability)
 
 
-def probabilities(raw: Array, loss: Loss, probability: str) -> Array:
+def from_engine(name: str, unfitted: Any = NotFittedError) -> Any:
+    """An attribute of the engine's class, read from the fitted engine.
+
+    ``unfitted`` is its value before fitting; by default there is none. Assigning it does nothing:
+    only the engine's own constructor would.
+    """
+
+    def read(classifier: LossClassifierMixin) -> Any:
+        if classifier._fitted is None and unfitted is not NotFittedError:
+            return unfitted
+        return getattr(classifier._fitted_or_raise().engine, name)
+
+    return property(read, lambda classifier, value: None)
+
+
+def probabilities(raw: Array, loss: FittedLoss, probability: str) -> Array:
     """Probabilities (n, K): the loss's posterior, or the link of the raw scores."""
     p = _one_probability(raw, loss, probability)
     return p if p.ndim == 2 else np.column_stack([1.0 - p, p])
 
 
-def _one_probability(raw: Array, loss: Loss, probability: str) -> Array:
+def _one_probability(raw: Array, loss: FittedLoss, probability: str) -> Array:
     check_choice("probability", probability, PROBABILITIES)
     if probability == "posterior":
         return loss.posterior(raw)
@@ -112,7 +168,7 @@ def _one_probability(raw: Array, loss: Loss, probability: str) -> Array:
     return p
 
 
-def decided(raw: Array, labels: Array) -> Array:
+def decide(raw: Array, labels: Array) -> Array:
     """Labels by a loss's own decision: raw score above 0, or the largest."""
     code = np.argmax(raw, axis=1) if raw.ndim == 2 else (raw > 0).astype(np.intp)
     decision: Array = labels[code]
@@ -121,7 +177,7 @@ def decided(raw: Array, labels: Array) -> Array:
 
 def encode_labels(y: Any) -> tuple[Array, Array]:
     """Sorted labels (K,) and each row's code 0..K-1 (n,); at least two classes."""
-    check_here("y", y)
+    refuse_distributed("y", y)
     y = as_column(y)
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
@@ -135,7 +191,7 @@ def encode_labels(y: Any) -> tuple[Array, Array]:
 
 
 def as_column(y: Any) -> Array:
-    """Labels as an array; numbers that stand in an object array get a type of their own."""
+    """Labels as an array; an object array of numbers gets a numeric type."""
     if hasattr(y, "isna") and np.any(y.isna()):
         raise ValueError("Input y contains NaN or another missing value")  # as scikit-learn says
     y = column_or_1d(y, warn=True)
@@ -176,8 +232,8 @@ def eval_codes(eval_set: Any, y: Any, codes: Array, labels: Array) -> Any:
     for i, pair in enumerate([eval_set] if one_pair else eval_set):
         if len(pair) != 2:
             raise ValueError(f"eval_set[{i}] must be a pair (X, y), got {len(pair)} things")
-        X, given = pair
-        coded.append((X, codes if given is y else codes_of(given, labels, f"eval_set[{i}]'s y")))
+        X, own_y = pair
+        coded.append((X, codes if own_y is y else codes_of(own_y, labels, f"eval_set[{i}]'s y")))
     return coded
 
 
@@ -186,7 +242,7 @@ def check_features(X: Any, y: Any = None) -> Any:
 
     With ``y`` the rows must be as many, and at least two.
     """
-    check_here("X", X)
+    refuse_distributed("X", X)
     # on the type: a lazy frame would have to look at its data to answer
     known = ("columns", "__arrow_c_stream__", "__cuda_array_interface__")
     if not any(hasattr(type(X), name) for name in known):
@@ -197,13 +253,19 @@ def check_features(X: Any, y: Any = None) -> Any:
     return X
 
 
-def by_code(loss: Loss, labels: Array) -> Loss:
-    """Class weights given for each label, ordered as the codes are."""
-    given = loss.class_weight
-    if not isinstance(given, Mapping):
+def is_plain_cross_entropy(loss: Loss) -> bool:
+    """Whether this is the engine's own loss: its posterior is the link of the raw score."""
+    weights = loss.class_weight
+    return isinstance(loss, CrossEntropy) and (weights is None or set(weights) == {1.0})
+
+
+def class_weight_by_code(loss: Loss, labels: Array) -> Loss:
+    """The loss with a ``class_weight`` dict of labels as a list, in the order of the codes."""
+    class_weight = loss.class_weight
+    if not isinstance(class_weight, Mapping):
         return loss
     wanted = labels.tolist()
-    if set(given) != set(wanted):
-        raise ValueError(f"class_weight must have the keys {wanted}, got {list(given)}")
-    ordered: Loss = loss.set_params(class_weight=[given[label] for label in wanted])
+    if set(class_weight) != set(wanted):
+        raise ValueError(f"class_weight must have the keys {wanted}, got {list(class_weight)}")
+    ordered: Loss = loss.set_params(class_weight=[class_weight[label] for label in wanted])
     return ordered

@@ -1,10 +1,8 @@
 """Both classifiers: labels, probabilities, decisions, parity with the parents, persistence."""
 
-import inspect
 import pickle
 import subprocess
 import sys
-import warnings
 
 import joblib
 import lightgbm as lgb
@@ -12,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost as xgb
+from fitting import OLD_WAY, best_iteration, best_round, fit_with_stopping, sets
 from packaging.version import Version
 from scipy import sparse
 from sklearn.base import clone
@@ -32,7 +31,6 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-import boostloss as bl
 from boostloss import CrossEntropy, FocalLoss, GHMLoss
 from boostloss.lightgbm import ImbalancedLGBMClassifier
 from boostloss.xgboost import ImbalancedXGBClassifier
@@ -53,7 +51,6 @@ LOSSES = [
     GHMLoss(density="bins"),
     GHMLoss(density="window", strength=0.5),
 ]
-EVAL_X = "eval_X" in inspect.signature(lgb.LGBMClassifier.fit).parameters
 
 
 @pytest.fixture(params=QUIET, ids=["xgboost", "lightgbm"])
@@ -67,21 +64,6 @@ def make(request):
 
 def parent(make, **params):
     return PARENT[make.kind](**{**QUIET[make.kind], **params})
-
-
-def fit_with_stopping(model, X, y, X_valid, y_valid, rounds=5, **keywords):
-    if isinstance(model, xgb.XGBClassifier):
-        model.set_params(early_stopping_rounds=rounds)
-        return model.fit(X, y, eval_set=[(X_valid, y_valid)], verbose=False, **keywords)
-    keywords["callbacks"] = [lgb.early_stopping(rounds, verbose=False)]
-    # before 4.7 there is no eval_X; from 4.7 on eval_set is deprecated
-    encoded = EVAL_X and type(model) is not lgb.LGBMClassifier
-    sets = {"eval_X": X_valid, "eval_y": y_valid} if encoded else {"eval_set": [(X_valid, y_valid)]}
-    return model.fit(X, y, **sets, **keywords)
-
-
-def best_iteration(model):
-    return model.best_iteration if hasattr(model, "best_iteration") else model.best_iteration_
 
 
 def raw_of_booster(model, X):
@@ -260,9 +242,6 @@ def test_class_weight_by_label(make):
         make(FocalLoss(class_weight={"usual": 1.0})).fit(rng.normal(size=(200, 2)), y)
 
 
-OLD_WAY = pytest.mark.filterwarnings("ignore:The argument 'eval_set' is deprecated")
-"""For LightGBM's own class, called in the way of its old versions too."""
-
 # -- parity -----------------------------------------------------------------------------
 
 
@@ -397,32 +376,6 @@ def test_users_metrics(make, problem):
             assert log_loss(problem.y_valid, p) == pytest.approx(
                 values[best_round(model)], rel=1e-5
             )
-
-
-def sets(problem):
-    return problem.X, problem.y, problem.X_valid, problem.y_valid
-
-
-def best_round(model):
-    last = best_iteration(model)
-    return last if isinstance(model, xgb.XGBClassifier) else last - 1
-
-
-def test_lightgbm_metrics_that_need_the_link(problem):
-    several = problem.n_classes > 2
-    name = "multi_logloss" if several else "binary_logloss"
-    model = ImbalancedLGBMClassifier(metric=["auc_mu" if several else "auc", "error"],
-                                     n_estimators=10, verbose=-1)  # fmt: skip
-    fit_with_stopping(model, *sets(problem), rounds=100, eval_metric="logloss")
-    last, log = best_round(model), model.evals_result_["valid_0"]
-    error = "multi_error" if several else "binary_error"
-    assert set(log) == {name, error, "auc_mu" if several else "auc"}
-    p = model.set_params(probability="link").predict_proba(problem.X_valid)
-    assert log[name][last] == pytest.approx(log_loss(problem.y_valid, p), rel=1e-9)
-    wrong = (model.predict(problem.X_valid) != problem.y_valid).mean()
-    assert log[error][last] == pytest.approx(wrong)
-    with pytest.raises(ValueError, match="eval_metric"):
-        fit_with_stopping(model, *sets(problem), eval_metric="l2")
 
 
 # -- persistence ------------------------------------------------------------------------
@@ -651,38 +604,6 @@ def test_bad_input(make, binary):
         make().predict_proba(X)
 
 
-def test_bad_input_of_lightgbm(binary):
-    X, y = binary.X, binary.y
-    model = ImbalancedLGBMClassifier(verbose=-1)
-    for call, name in [
-        (lambda: clone(model).set_params(linear_tree=True).fit(X, y), "linear_tree"),
-        (lambda: clone(model).set_params(boosting_type="rf").fit(X, y), "boosting"),
-        (lambda: clone(model).set_params(sigmoid=2.0).fit(X, y), "sigmoid"),
-        (lambda: model.fit(X, y, eval_X=X), "eval_X and eval_y"),
-        (lambda: model.fit(X, y, eval_X=X, eval_y=y, eval_set=[(X, y)]), "eval_set"),
-        (lambda: model.fit(X, y, eval_X=(X,), eval_y=y), "eval_y"),
-    ]:
-        with pytest.raises(ValueError, match=name):
-            call()
-
-
-def test_lightgbm_without_a_feature_to_split(problem):
-    """LightGBM itself stops here under a custom objective; a built-in one gives a constant."""
-    X = np.ones((len(problem.y), 2))
-    for loss in (
-        CrossEntropy(),
-        FocalLoss(2.0, class_weight=[3.0] + [1.0] * (problem.n_classes - 1)),
-    ):
-        model = ImbalancedLGBMClassifier(loss=loss, verbose=-1, early_stopping_round=3)
-        fit_with_stopping(model, X, problem.y, X, problem.y)
-        share = np.bincount(problem.y) / len(problem.y)
-        np.testing.assert_allclose(model.predict_proba(X[:3]), np.tile(share, (3, 1)), atol=1e-7)
-    booster = bl.lightgbm.train({"verbose": -1}, lgb.Dataset(X, problem.y), loss=loss)
-    np.testing.assert_allclose(
-        booster.predict(X[:3], raw_score=True), model.decision_function(X[:3])
-    )
-
-
 # -- found by review --------------------------------------------------------------------
 
 
@@ -720,85 +641,3 @@ def test_polars_categories(make):
     assert (model.predict(frame) == y).mean() > 0.98
 
 
-def test_lightgbm_parameters_by_their_other_names(binary):
-    X, y = binary.X, binary.y
-    quiet = {"verbose": -1, "n_estimators": 3}
-    with pytest.raises(ValueError, match="application must be left out"):
-        ImbalancedLGBMClassifier(application="binary", **quiet).fit(X, y)
-    model = ImbalancedLGBMClassifier(loss="focal", is_unbalance="false", **quiet)
-    assert model.fit(X, y).loss_ == FocalLoss()
-    model = ImbalancedLGBMClassifier(metrics="auc", **quiet)
-    fit_with_stopping(model, X, y, binary.X_valid, binary.y_valid)
-    assert list(model.evals_result_["valid_0"]) == ["auc"]
-    refitted = lgb.Booster(model_str=model.booster_.model_to_string()).refit(X, y)
-    assert refitted.predict(X).shape == y.shape
-
-
-def test_lightgbm_constant_without_an_average(binary):
-    X = np.ones((len(binary.y), 2))
-    model = ImbalancedLGBMClassifier(boost_from_average=False, verbose=-1, n_iter_no_change=3)
-    model.fit(X, binary.y, eval_X=X, eval_y=binary.y)
-    np.testing.assert_array_equal(model.decision_function(X), 0.0)
-
-
-@OLD_WAY
-@pytest.mark.parametrize("as_lists", [False, True])
-def test_lightgbm_knows_the_training_set(problem, as_lists):
-    """It has LightGBM's name for it, and early stopping does not look at it."""
-    X, y, kept = problem.X[:600], problem.y[:600], problem.X_valid
-    X = X.tolist() if as_lists else X
-    arguments = {"n_estimators": 150, "num_leaves": 31, "n_jobs": 1, "verbose": -1}
-    fitting = {"eval_set": [(X, y), (kept, problem.y_valid)]}
-    ours = ImbalancedLGBMClassifier(loss="cross_entropy", **arguments)
-    theirs = lgb.LGBMClassifier(**arguments)
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        ours.fit(X, y, **fitting, callbacks=[lgb.early_stopping(5, verbose=False)])
-    assert not [one for one in seen if "eval_set" in str(one.message)]
-    if as_lists:  # LightGBM's own takes none
-        X = np.array(X)
-        fitting = {"eval_set": [(X, y), (kept, problem.y_valid)]}
-    theirs.fit(X, y, **fitting, callbacks=[lgb.early_stopping(5, verbose=False)])
-    assert list(ours.evals_result_) == list(theirs.evals_result_) == ["training", "valid_1"]
-    assert ours.best_iteration_ == theirs.best_iteration_ < 150
-    for name, curves in theirs.evals_result_.items():
-        for metric, curve in curves.items():
-            np.testing.assert_allclose(ours.evals_result_[name][metric], curve, atol=1e-6)
-
-
-@OLD_WAY
-def test_lightgbm_training_set_alone_or_beside_others(binary):
-    X, y, other = binary.X, binary.y, (binary.X_valid, binary.y_valid)
-    for sets in ([(X, y)], (X, y), [other, (X, y)], [other], [(X.copy(), y)]):
-        ours = ImbalancedLGBMClassifier(loss="cross_entropy", n_estimators=3, verbose=-1)
-        theirs = lgb.LGBMClassifier(n_estimators=3, verbose=-1)
-        names = [list(model.fit(X, y, eval_set=sets).evals_result_) for model in (ours, theirs)]
-        assert names[0] == names[1]
-
-
-def test_lightgbm_number_of_classes(problem):
-    """``num_class`` that fits the labels says what they say."""
-    for name in ("num_class", "num_classes"):
-        given = {name: problem.n_classes}
-        model = ImbalancedLGBMClassifier(loss="cross_entropy", n_estimators=5, verbose=-1, **given)
-        model.fit(problem.X, problem.y)
-        theirs = lgb.LGBMClassifier(n_estimators=5, verbose=-1).fit(problem.X, problem.y)
-        p = theirs.predict_proba(problem.X_valid)
-        np.testing.assert_allclose(model.predict_proba(problem.X_valid), p, atol=1e-9)
-        assert model.get_params()[name] == problem.n_classes
-        with pytest.raises(ValueError, match=f"{name} must be left out: y holds"):
-            model.set_params(**{name: 7}).fit(problem.X, problem.y)
-
-
-@OLD_WAY
-def test_lightgbm_none_among_metrics(binary):
-    sets = {"eval_set": [(binary.X_valid, binary.y_valid)]}
-    for metrics in ([None], [None, "auc"], ["auc", None]):
-        ours = ImbalancedLGBMClassifier(loss="cross_entropy", n_estimators=3, verbose=-1)
-        theirs = lgb.LGBMClassifier(n_estimators=3, verbose=-1)
-        for model in (ours, theirs):
-            model.fit(binary.X, binary.y, eval_metric=list(metrics), **sets)
-        curves = [model.evals_result_["valid_0"] for model in (ours, theirs)]
-        assert set(curves[0]) == set(curves[1])
-        for name, curve in curves[1].items():
-            np.testing.assert_allclose(curves[0][name], curve, atol=1e-9)

@@ -6,17 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from boostloss import dask as over_parts
-from boostloss._optional import require
-from boostloss.lightgbm._training import (
-    Params,
-    make_native,
-    native_params_of_counts,
-    starting_scores,
-)
+from boostloss.dask import class_counts, encoded
+from boostloss.lightgbm import Params, intercept_of, native_params
+from boostloss.lightgbm.model import make_native
 from boostloss.losses import Loss
-from boostloss.losses._validation import Array
+from boostloss.losses.validation import Array
 from boostloss.objectives import check_sums_needed
+from boostloss.optional import require
 
 require("distributed", "dask")
 lgb = require("lightgbm", "lightgbm")
@@ -43,15 +39,13 @@ def dask_train(
     Parameters
     ----------
     client : distributed.Client
-    params : dict
-        LightGBM's parameters, without an objective. ``num_class`` is found from the labels.
+    params, num_boost_round
+        As in :func:`boostloss.lightgbm.train`.
     X : dask Array or DataFrame of shape (n, d)
     y : dask Array or Series
         Labels 0..K-1, with as many partitions as X.
-    num_boost_round : int
-        Number of rounds.
     loss : Loss
-        One whose weights stand still, for example ``FocalLoss(gamma=2)``.
+        Any but GHM, for example ``FocalLoss(gamma=2)``.
     sample_weight : dask Array or Series, optional
         Not negative.
 
@@ -67,29 +61,27 @@ def dask_train(
         way to sum over its workers; for labels, weights or parameters that do not fit.
     """
     check_sums_needed(loss)
-    labels, counts = over_parts.class_counts(y, sample_weight, client=client)
+    labels, counts = class_counts(y, sample_weight, client=client)
     if not np.array_equal(labels, np.arange(len(labels))):
         raise ValueError(f"y must hold every class from 0 to K-1, got {labels.tolist()}")
-    native, resolved, n_classes = native_params_of_counts(params, loss, counts)
-    intercept = starting_scores(resolved, labels, counts, n_classes)
-    codes = client.persist(over_parts.coded(y, labels, "y"))
+    native, resolved, n_classes = native_params(params, loss, counts)
+    intercept = intercept_of(resolved, labels, counts, n_classes)
+    codes = client.persist(encoded(y, labels, "y"))
     # the regressor: LightGBM's classifier numbers the labels on each worker by itself, and is
-    # wrong where a worker holds one class only
-    given = {**native, "n_estimators": num_boost_round, "metric": "None"}  # nothing is evaluated
-    model = lgb.DaskLGBMRegressor(client=client, **given)
-    model.fit(
-        X, codes, sample_weight=sample_weight, init_score=_repeated(codes, intercept, n_classes)
-    )
-    booster = model.booster_
-    return make_native(booster, intercept, n_classes, num_iteration=None)
+    # wrong where a worker has one class only
+    arguments = {**native, "n_estimators": num_boost_round, "metric": "None"}  # no evaluation
+    model = lgb.DaskLGBMRegressor(client=client, **arguments)
+    init_score = _for_each_row(codes, intercept, n_classes)
+    model.fit(X, codes, sample_weight=sample_weight, init_score=init_score)
+    return make_native(model.booster_, intercept, n_classes, num_iteration=None)
 
 
-def _repeated(codes: Any, intercept: Array, n_classes: int | None) -> Any:
+def _for_each_row(codes: Any, intercept: Array, n_classes: int | None) -> Any:
     """Init score of every row, part by part."""
     if n_classes is None:
-        return codes.map_blocks(_starts, intercept[0], meta=np.empty(0))
+        return codes.map_blocks(_start_of_part, intercept[0], meta=np.empty(0))
     return codes.map_blocks(
-        _starts,
+        _start_of_part,
         intercept,
         new_axis=[1],
         chunks=(codes.chunks[0], (n_classes,)),
@@ -97,5 +89,5 @@ def _repeated(codes: Any, intercept: Array, n_classes: int | None) -> Any:
     )
 
 
-def _starts(codes: Array, intercept: Any) -> Array:
+def _start_of_part(codes: Array, intercept: Any) -> Array:
     return np.broadcast_to(intercept, (len(codes), *np.shape(intercept))).copy()

@@ -1,4 +1,4 @@
-"""XGBoost on four workers. Apart from test_dask.py: of two clusters at once the older stands still."""
+"""XGBoost on four workers. Apart from test_xgboost_dask.py: of two clusters at once the older stands still."""
 
 import pytest
 
@@ -6,7 +6,7 @@ distributed = pytest.importorskip("distributed")
 pytest.importorskip("dask.dataframe")
 
 from placing import cluster_of  # noqa: E402
-from test_dask import (  # noqa: E402
+from test_xgboost_dask import (  # noqa: E402
     LOSSES,
     assert_one_machines_model,
     assert_right_where_rows_are_few,

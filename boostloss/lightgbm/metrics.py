@@ -22,7 +22,7 @@ def binary_error(y: Any, raw: Any, weight: Any = None) -> tuple[str, float, bool
     return "binary_error", float(np.average(wrong, weights=weight)), False
 
 
-def split(names: Any, n_classes: int) -> tuple[list[str], list[Callable[..., Any]]]:
+def split_metrics(names: Any, n_classes: int) -> tuple[list[str], list[Callable[..., Any]]]:
     """Metrics that LightGBM may compute itself, and callables for those that need the link.
 
     Parameters

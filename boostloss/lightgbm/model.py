@@ -1,0 +1,101 @@
+"""LightGBM's model text: the only module that reads or edits it.
+
+A booster that was trained with a callable has neither an intercept nor a link. Both are written
+into its model, so that LightGBM alone serves it; a saved classifier has two more header lines.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from boostloss.losses.validation import Array
+from boostloss.model_file import (
+    SEAL,
+    UNSEALED,
+    State,
+    check_objective,
+    check_seal,
+    read_state,
+    sealed,
+)
+from boostloss.optional import require
+
+lgb = require("lightgbm", "lightgbm")
+
+_STATE = "boostloss="
+_FEATURES = "\nfeature_names="
+"""Lines of ours stand before this one: LightGBM ignores those that it does not know."""
+
+
+def make_native(
+    booster: Any, intercept: Array | None, n_classes: int | None, num_iteration: int | None = -1
+) -> Any:
+    """Add the intercept to the first tree of each class and write the link into the model.
+
+    ``n_classes`` is None for binary. ``num_iteration`` rounds are kept: -1 for all, None for those
+    up to the best.
+    """
+    if intercept is not None:
+        _add_to_leaves(booster, intercept)
+    link = _link(n_classes)
+    model = booster.model_to_string(num_iteration=num_iteration)
+    if "\nobjective=" not in model:
+        model = model.replace(_FEATURES, f"\nobjective={link}{_FEATURES}", 1)
+    # Booster.refit reads this one
+    name = link.split()[0]
+    model = model.replace("\n[objective: custom]", f"\n[objective: {name}]", 1)
+    best = booster.best_iteration, booster.best_score
+    booster.model_from_string(model)
+    booster.params["objective"] = name
+    booster.best_iteration, booster.best_score = best
+    return booster
+
+
+def make_constant(booster: Any, intercept: Array) -> Any:
+    """Set the only leaf of each class's only tree to the intercept."""
+    for tree, value in enumerate(intercept):
+        booster.set_leaf_output(tree, 0, value)
+    return booster
+
+
+def save(booster: Any, state: State) -> bytes:
+    """The model as a file's bytes, with the classifier's state and a checksum."""
+    lines = f"\n{_STATE}{state.text()}\n{SEAL}={UNSEALED}{_FEATURES}"
+    return sealed(booster.model_to_string().replace(_FEATURES, lines, 1).encode())
+
+
+def load(data: bytes, source: str) -> tuple[Any, State]:
+    """Booster and state from what :func:`save` wrote; ValueErrors name the ``source``."""
+    data = data.replace(b"\r\n", b"\n")
+    check_seal(data, source)
+    if not data.startswith(b"tree\n"):
+        raise ValueError(f"{source} is not a LightGBM model: load it with its own class")
+    model = data.decode()
+    header = model.partition("\nTree=")[0].splitlines()
+    lines = [line.removeprefix(_STATE) for line in header if line.startswith(_STATE)]
+    state = read_state(lines[0] if lines else "", source)
+    try:
+        booster = lgb.Booster(model_str=model)
+    except lgb.basic.LightGBMError as error:
+        raise ValueError(f"{source} cannot be read by LightGBM: {error}") from error
+    n_classes = len(state.labels)
+    wanted = f"objective={_link(n_classes if n_classes > 2 else None)}"
+    check_objective(state, wanted, header, source)
+    return booster, state
+
+
+def has_default_names(booster: Any) -> bool:
+    """Whether LightGBM made the feature names: the training data had none."""
+    names = booster.feature_name()
+    return bool(names == [f"Column_{i}" for i in range(len(names))])
+
+
+def _link(n_classes: int | None) -> str:
+    return "binary sigmoid:1" if n_classes is None else f"multiclass num_class:{n_classes}"
+
+
+def _add_to_leaves(booster: Any, intercept: Array) -> None:
+    trees = booster.dump_model(num_iteration=1)["tree_info"][: len(intercept)]
+    leaves = [(k, leaf) for k, tree in enumerate(trees) for leaf in range(int(tree["num_leaves"]))]
+    for k, leaf in leaves:
+        booster.set_leaf_output(k, leaf, booster.get_leaf_output(k, leaf) + intercept[k])

@@ -1,0 +1,200 @@
+"""XGBoost on Dask: train with ``loss=``, and the classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from boostloss.classifier import decide, probabilities
+from boostloss.dask import (
+    check_labels_seen,
+    class_counts,
+    encoded,
+    fit_parts,
+    merged_counts,
+    part_counts,
+)
+from boostloss.losses import FittedLoss, Loss
+from boostloss.losses.validation import Array, check_labels
+from boostloss.optional import require
+from boostloss.xgboost import Params, set_base_score, training_arguments
+from boostloss.xgboost.classifier import XGBLossMixin
+
+require("distributed", "dask")
+xgb = require("xgboost", "xgboost")
+xgb_dask = require("xgboost.dask", "dask")
+_Parent: Any = xgb_dask.DaskXGBClassifier
+
+
+def dask_train(
+    client: Any,
+    params: Params,
+    dtrain: Any,
+    num_boost_round: int = 10,
+    *,
+    loss: Loss,
+    custom_metric: Callable[..., Any] | None = None,
+    xgb_model: Any = None,
+    **keywords: Any,
+) -> Any:
+    """``xgboost.dask.train`` with a loss; the model is that of :func:`boostloss.xgboost.train`.
+
+    Class weights that are counted, the intercept, GHM's density and the metrics are those of
+    all rows, however they are spread; a worker may hold one class only, or no rows. Where
+    XGBoost's own sketch of the features is exact (few distinct values) the trees are those of one
+    machine. With ``density="window"`` gradient norms are rounded to multiples of 2**-15, as on one
+    machine with more than 4,096 rows.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    params, num_boost_round, loss
+        As in :func:`boostloss.xgboost.train`.
+    dtrain : xgboost.dask.DaskDMatrix or DaskQuantileDMatrix
+        With labels 0..K-1.
+    custom_metric : callable, optional
+        As in :func:`boostloss.xgboost.train`. boostloss's metrics are those of all rows; of a
+        custom metric XGBoost takes the mean over the workers.
+    xgb_model, **keywords
+        As in ``xgboost.dask.train``: ``evals``, ``early_stopping_rounds`` and so on.
+
+    Returns
+    -------
+    dict
+        ``"booster"``, native as :func:`boostloss.xgboost.train` makes it, and ``"history"``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For labels, weights or an objective that do not fit the loss.
+    """
+    if not isinstance(dtrain, xgb_dask.DaskDMatrix):
+        raise TypeError(
+            f"dtrain must be a DaskDMatrix or DaskQuantileDMatrix, got {type(dtrain).__name__}"
+        )
+    counts = _class_counts(client, dtrain)
+    arguments, resolved = training_arguments(params, loss, counts, custom_metric)
+    if xgb_model is None:
+        set_base_score(arguments["params"], resolved, counts)
+    return xgb_dask.train(
+        client,
+        dtrain=dtrain,
+        num_boost_round=num_boost_round,
+        xgb_model=xgb_model,
+        **arguments,
+        **keywords,
+    )
+
+
+class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
+    """:class:`~boostloss.ImbalancedXGBClassifier` on Dask arrays and data frames.
+
+    Training is :func:`dask_train`'s; predictions are lazy Dask arrays. Parameters, attributes and
+    saved models are those of :class:`~boostloss.ImbalancedXGBClassifier`; each class loads what
+    the other saved. Labels and weights are counted where they are; ``y`` and ``sample_weight`` must
+    have as many partitions as ``X``.
+
+    Parameters
+    ----------
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="ghm"
+    probability : {"posterior", "link"}, default="posterior"
+    objective : str, default="binary:logistic"
+        Left as it is: ``loss`` takes its place.
+    **kwargs
+        Parameters of ``xgboost.dask.DaskXGBClassifier``.
+
+    Attributes
+    ----------
+    client : distributed.Client
+        Default is the newest of this process.
+    classes_, loss_
+        As in :class:`~boostloss.ImbalancedXGBClassifier`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from boostloss import DaskImbalancedXGBClassifier
+    >>> from dask.distributed import Client
+    >>> with Client(processes=False, dashboard_address=None) as client:  # doctest: +SKIP
+    ...     X = da.random.random((1000, 5), chunks=(500, 5))
+    ...     y = (X[:, 0] > 0.9).astype(int)
+    ...     model = DaskImbalancedXGBClassifier(n_estimators=20).fit(X, y)
+    ...     model.predict_proba(X).compute().shape
+    (1000, 2)
+    """
+
+    def _training_params(
+        self, loss: Loss, counts: Array, xgb_model: Any, recorder: Any = None
+    ) -> dict[str, Any]:
+        if recorder is not None:
+            raise ValueError("recorder must be None on Dask: the rows are on several workers")
+        return super()._training_params(loss, counts, xgb_model)
+
+    def _new_engine(self, params: dict[str, Any]) -> Any:
+        engine = xgb_dask.DaskXGBClassifier(**params)
+        engine.client = self.client
+        return engine
+
+    def _read_target(self, y: Any, sample_weight: Any) -> tuple[Array, Any, Any, Array]:
+        client = self.client
+        if client.asynchronous:
+            raise ValueError("client must not be asynchronous here, got an asynchronous one")
+        labels, counts = class_counts(y, sample_weight, client=client)
+        return labels, client.persist(encoded(y, labels, "y")), sample_weight, counts
+
+    def _read_features(self, X: Any, codes: Any = None) -> Any:
+        return X
+
+    def _read_eval_set(self, eval_set: Any, y: Any, codes: Any, labels: Array) -> Any:
+        pairs = []
+        for i, (X, own_y) in enumerate(eval_set or ()):
+            if own_y is not y:
+                check_labels_seen(own_y, labels, f"eval_set[{i}]'s y", self.client)
+            # the training labels stay the same object
+            pairs.append((X, codes if own_y is y else encoded(own_y, labels, "eval_set's y")))
+        return pairs or None
+
+    def _fit_loss(self, loss: Loss, codes: Any, raw: Any, weight: Any) -> FittedLoss:
+        return fit_parts(loss, codes, raw, weight, self.client)
+
+    def _raw(self, X: Any, *options: Any) -> Any:
+        raw = super()._raw(X, *options)
+        return raw.to_dask_array() if hasattr(raw, "to_dask_array") else raw
+
+    def _decide(self, raw: Any) -> Any:
+        labels = self.classes_
+        drop = [1] if raw.ndim == 2 else []
+        meta = np.empty(0, dtype=labels.dtype)
+        return raw.map_blocks(decide, labels, drop_axis=drop, meta=meta)
+
+    def _probability(self, raw: Any) -> Any:
+        shape = {"new_axis": [1]} if raw.ndim == 1 else {}
+        return raw.map_blocks(
+            probabilities,
+            self.loss_,
+            self.probability,
+            chunks=(raw.chunks[0], (self.n_classes_,)),
+            meta=np.empty((0, 0)),
+            **shape,
+        )
+
+
+def _class_counts(client: Any, dtrain: Any) -> Array:
+    """Rows, or their summed weights, of each class, counted on the workers that hold them."""
+    tasks = [
+        client.submit(_part_counts, part, workers=[address])
+        for address, parts in dtrain.worker_map.items()
+        for part in parts
+    ]
+    labels, counts = merged_counts(client.gather(tasks))
+    codes = check_labels(labels, 2**24).astype(np.intp)
+    return np.bincount(codes, weights=counts, minlength=2)
+
+
+def _part_counts(part: dict[str, Any]) -> tuple[Array, Array]:
+    """Labels of one partition and their counts."""
+    if part.get("label") is None:
+        raise ValueError("dtrain must have labels, got none")
+    return part_counts(np.asarray(part["label"]).ravel(), part.get("weight"))
