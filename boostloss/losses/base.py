@@ -442,7 +442,7 @@ class Loss(BaseEstimator):
     def _binary_init_score(self, counts: Array, class_weight: Array) -> float:
         fitted = FittedLoss(self.with_class_weight(class_weight))
         target = np.log(counts[1]) - np.log(counts[0])
-        return _increasing_root(lambda z: float(fitted.log_posterior(np.array([z]))[0]) - target)
+        return increasing_root(lambda z: float(fitted.log_posterior(np.array([z]))[0]) - target)
 
     def _softmax_init_score(self, counts: Array, class_weight: Array) -> Array:
         """Probabilities with ``log p_k - log w_k(p_k) = log_target_k + c``, c so that they add up.
@@ -458,11 +458,11 @@ class Loss(BaseEstimator):
 
         def logits(c: float) -> Array:
             roots = [
-                _increasing_root(lambda a, k=k: excess(a, k, c)) for k in range(len(log_target))
+                increasing_root(lambda a, k=k: excess(a, k, c)) for k in range(len(log_target))
             ]
             return np.array(roots)
 
-        c = _increasing_root(lambda c: float(logsumexp(log_expit(logits(c)))))
+        c = increasing_root(lambda c: float(logsumexp(log_expit(logits(c)))))
         score: Array = log_expit(logits(c))
         return score
 
@@ -509,7 +509,7 @@ def _output(name: str, given: Array | None, raw: Array) -> Array:
     return given
 
 
-def _increasing_root(function: Any) -> float:
+def increasing_root(function: Any) -> float:
     """Root of an increasing function; the nearer end of -512 to 512 where it has none there."""
     if function(-FARTHEST) > 0:
         return -FARTHEST
