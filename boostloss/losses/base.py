@@ -63,7 +63,8 @@ there: subnormal numbers make a loop several times slower."""
 class Loss(BaseEstimator):
     """Base of the losses; parameters behave as in any scikit-learn estimator.
 
-    A loss is a subclass in one file: parameters in ``__init__``, a ``name``, and functions of one
+    A loss is a subclass in one file: parameters in ``__init__`` (``class_weight`` and ``beta`` among
+    them), a ``name``, and functions of one
     :class:`~boostloss.kernels.Row` marked with :func:`scalar`, ``value`` and ``slope``. They take
     the row, then what :meth:`shape_params` names. ``curvature`` and ``log_weight`` have defaults.
     """
@@ -76,8 +77,11 @@ class Loss(BaseEstimator):
     depends_on_all_scores: ClassVar[bool] = False
     """Whether the weights depend on the scores of the whole data set, as GHM's do."""
     functions: ClassVar[RowFunctions]
-    class_weight: Any = None
-    beta: float = 0.9999
+
+    def __init__(self, *, class_weight: Any = None, beta: float = 0.9999) -> None:
+        self.class_weight = class_weight
+        self.beta = beta
+        self.check_params()
 
     # -- what a loss defines ------------------------------------------------------------
 

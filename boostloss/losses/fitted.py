@@ -13,9 +13,9 @@ from boostloss.kernels import Row, RowFunctions
 from boostloss.losses import registry
 from boostloss.losses.validation import Array, check_raw, n_classes_of
 
-FARTHEST_DERIVED = 100.0
-"""Margin beyond which a weight that is derived from the slope stays as it is: the slope must not
-underflow, and its share of a posterior is 1e-43."""
+FARTHEST_DERIVED = 80.0
+"""Margin beyond which a weight that is derived from the slope stays as it is: the kernels hold q
+there, and its share of a posterior is 1e-35."""
 
 
 class FittedLoss:
@@ -42,7 +42,7 @@ class FittedLoss:
         self.loss = loss
         self.log_weight_table = None if log_weight_table is None else _table(log_weight_table)
         given = loss.class_weight
-        if given is not None and not isinstance(given, Sequence):
+        if isinstance(given, str) or not isinstance(given, Sequence):
             raise ValueError(f"class_weight must be one number for each class, got {given!r}")
         self.class_weight = np.asarray(given, dtype=np.float64)
         self.n_classes = len(self.class_weight)
@@ -110,8 +110,14 @@ class FittedLoss:
         return {**registry.to_dict(self.loss), **extra}
 
     @classmethod
-    def from_dict(cls, plain: Any) -> Self:
+    def from_dict(cls, plain: Any, *, n_classes: int = 2) -> Self:
         """The fitted loss that :meth:`to_dict` wrote.
+
+        Parameters
+        ----------
+        plain : dict
+        n_classes : int, default=2
+            Of a model that 0.1.0 wrote, whose class weights may be None or a single number.
 
         Raises
         ------
@@ -123,7 +129,12 @@ class FittedLoss:
             plain = {"type": "ghm", "log_weight_table": former.pop("log_weight", []),
                      "params": former}  # fmt: skip
         loss = registry.from_dict(plain)
-        return cls(loss, plain.get("log_weight_table"))
+        if not isinstance(loss.class_weight, str | list):
+            loss = loss.with_class_weight(loss.class_weights(None, n_classes))
+        table = plain.get("log_weight_table")
+        if loss.depends_on_all_scores and table is None:
+            raise ValueError(f"log_weight_table must be given for {loss!r}")
+        return cls(loss, table)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FittedLoss) and self.to_dict() == other.to_dict()
