@@ -107,7 +107,8 @@ class AsymmetricLoss(Loss):
     def slope(row: Row, gamma: Any, margin: Any) -> Any:
         r, v = shifted(row, margin)
         # v / r -> 1 as r -> 0
-        bracket = gamma * row.p * v / max(r, TINY) + row.p / (row.p + margin)
+        rest = 1.0 if margin == 0 else row.p / (row.p + margin)  # p may be 0 in softmax
+        bracket = gamma * row.p * v / max(r, TINY) + rest
         return power(r, gamma) * row.q * bracket if row.q > margin else 0.0 * row.q
 
     @scalar

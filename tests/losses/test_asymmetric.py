@@ -172,3 +172,17 @@ def test_it_is_for_two_classes():
             call([0, 1, 2], raw)
     with pytest.raises(ValueError, match="AsymmetricLoss is for two classes, got 3"):
         loss.init_score([0, 1, 2])
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.05])
+@pytest.mark.parametrize("y", [0, 1])
+def test_two_columns_at_scores_whose_p_is_nothing(margin, y):
+    """In softmax p may be 0; the gradient of a hard positive is 1 all the same."""
+    raw = np.array([[0, -80], [0, -700], [0, 80], [0, 700], [0, -1e30], [0, 1e30]])
+    loss = AsymmetricLoss(2, 1, margin)
+    got = loss.gradient_hessian(np.full(6, y), raw)
+    want = loss.gradient_hessian(np.full(6, y), raw[:, 1])
+    for wide, binary in zip(got, want, strict=True):
+        np.testing.assert_allclose(wide[:, 1], binary, rtol=1e-6, atol=1e-30)
+    assert (got[0][:, 1] == -1).any() == (y == 1)
+    assert (got[0][:, 1] == 1).any() == (y == 0 and not margin)
