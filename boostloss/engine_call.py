@@ -124,7 +124,7 @@ def xgboost_workers() -> Workers:
 
 def looks_like_lightgbm(raw: Any) -> bool:
     """Whether a matrix of scores may come from LightGBM: it alone hands out classes one by one."""
-    by_class = getattr(raw, "ndim", 0) == 2 and not raw.flags.c_contiguous
+    by_class = isinstance(raw, np.ndarray) and raw.ndim == 2 and not raw.flags.c_contiguous
     return by_class and "lightgbm" in sys.modules
 
 

@@ -97,7 +97,7 @@ class Metric:
             rows = rows if weight is None else rows * np.asarray(weight)
         else:
             rows = self.loss.value(call.y, raw, weight, workers=workers)
-        weight_sum = len(rows) if weight is None else np.sum(weight, dtype=np.float64)
+        weight_sum = len(rows) if weight is None else np.sum(np.asarray(weight), dtype=np.float64)
         # the engine takes the mean of what the workers say: all of them say the same
         sums = workers.sum(np.array([rows.sum(dtype=np.float64), weight_sum]))
         if sums[1] == 0:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, log_expit
 
 from boostloss.kernels import Row, exp, log, neg_log_rest, scalar
-from boostloss.losses.base import Loss
+from boostloss.losses.base import FARTHEST, Loss, increasing_root
 from boostloss.losses.registry import register
-from boostloss.losses.validation import check_number
+from boostloss.losses.validation import Array, check_number
 
 HELD = 1e-2
 """Share of the way from margin to 1 up to which a negative's weight is held in the posterior."""
@@ -60,7 +61,9 @@ class AsymmetricLoss(Loss):
     Where the weight of negatives is 0 the risk says no more of P(positive) than that it is small.
     The posterior takes for that weight the one a little above the margin, at
     ``q = margin + 0.01 (1 - margin)``: the posterior is defined, positive, and never above that of
-    a larger score.
+    a larger score. The loss of a negative is at most ``-log(margin)``, so that with
+    ``gamma_pos=0`` the posterior stays below 1 up to a score of 512, beyond which the weight is
+    held, too.
 
     References
     ----------
@@ -104,7 +107,8 @@ class AsymmetricLoss(Loss):
     def slope(row: Row, gamma: Any, margin: Any) -> Any:
         r, v = shifted(row, margin)
         # v / r -> 1 as r -> 0
-        bracket = gamma * row.p * v / max(r, TINY) + row.p / (row.p + margin)
+        rest = 1.0 if margin == 0 else row.p / (row.p + margin)  # p may be 0 in softmax
+        bracket = gamma * row.p * v / max(r, TINY) + rest
         return power(r, gamma) * row.q * bracket if row.q > margin else 0.0 * row.q
 
     @scalar
@@ -118,7 +122,7 @@ class AsymmetricLoss(Loss):
         p = np.where(held, 1.0 - margin - least, row.p)
         neg_log_p = np.where(held, -np.log(1.0 - margin - least), row.neg_log_p)
         bracket = gamma * -np.log1p(-r) / r + 1.0 / (p + margin)
-        return gamma * np.log(r) - neg_log_p + np.log(bracket)
+        return gamma * np.log(r) - np.minimum(neg_log_p, FARTHEST) + np.log(bracket)
 
     def check_params(self) -> None:
         """Raise if a parameter is out of its range."""
@@ -134,3 +138,26 @@ class AsymmetricLoss(Loss):
     def tail_power(self, n_classes: int) -> Any:
         """Easy rows: ``w q ~ q**(1 + gamma)``, or 0."""
         return [1.0 + self.gamma_neg, 1.0 + self.gamma_pos]
+
+    def _binary_init_score(self, counts: Array, class_weight: Array) -> float:
+        score = super()._binary_init_score(counts, class_weight)
+        if not self.margin or expit(score) > self.margin + HELD * (1.0 - self.margin):
+            return score
+        # the posterior, whose weight is held there, is not the gradient's
+        total = counts * class_weight
+
+        def gradient_sum(z: float) -> float:
+            negative, positive = self._slope_at(-z, 0), self._slope_at(z, 1)
+            return float(total[0] * negative - total[1] * positive)
+
+        return increasing_root(gradient_sum)
+
+    def _softmax_init_score(self, counts: Array, class_weight: Array) -> Array:
+        z = self._binary_init_score(counts, class_weight)
+        score: Array = log_expit(np.array([-z, z]))
+        return score
+
+    def _slope_at(self, margin: float, label: int) -> Any:
+        q, u, v = expit(-margin), -log_expit(margin), -log_expit(-margin)
+        row = Row(expit(margin), q, u, v, v, 0.0)
+        return self.functions.slope(row, *(shape[label] for shape in self.shape_arrays(2)))

@@ -63,7 +63,8 @@ there: subnormal numbers make a loop several times slower."""
 class Loss(BaseEstimator):
     """Base of the losses; parameters behave as in any scikit-learn estimator.
 
-    A loss is a subclass in one file: parameters in ``__init__``, a ``name``, and functions of one
+    A loss is a subclass in one file: parameters in ``__init__`` (``class_weight`` and ``beta`` among
+    them), a ``name``, and functions of one
     :class:`~boostloss.kernels.Row` marked with :func:`scalar`, ``value`` and ``slope``. They take
     the row, then what :meth:`shape_params` names. ``curvature`` and ``log_weight`` have defaults.
     """
@@ -76,8 +77,11 @@ class Loss(BaseEstimator):
     depends_on_all_scores: ClassVar[bool] = False
     """Whether the weights depend on the scores of the whole data set, as GHM's do."""
     functions: ClassVar[RowFunctions]
-    class_weight: Any = None
-    beta: float = 0.9999
+
+    def __init__(self, *, class_weight: Any = None, beta: float = 0.9999) -> None:
+        self.class_weight = class_weight
+        self.beta = beta
+        self.check_params()
 
     # -- what a loss defines ------------------------------------------------------------
 
@@ -449,7 +453,7 @@ class Loss(BaseEstimator):
             return self._root_of_gradients(counts * class_weight)
         fitted = FittedLoss(self.with_class_weight(class_weight))
         target = np.log(counts[1]) - np.log(counts[0])
-        return _increasing_root(lambda z: float(fitted.log_posterior(np.array([z]))[0]) - target)
+        return increasing_root(lambda z: float(fitted.log_posterior(np.array([z]))[0]) - target)
 
     def _root_of_gradients(self, weight: Array) -> float:
         """Where the classes' gradients cancel: no posterior tells where one of them is 0."""
@@ -478,11 +482,11 @@ class Loss(BaseEstimator):
 
         def logits(c: float) -> Array:
             roots = [
-                _increasing_root(lambda a, k=k: excess(a, k, c)) for k in range(len(log_target))
+                increasing_root(lambda a, k=k: excess(a, k, c)) for k in range(len(log_target))
             ]
             return np.array(roots)
 
-        c = _increasing_root(lambda c: float(logsumexp(log_expit(logits(c)))))
+        c = increasing_root(lambda c: float(logsumexp(log_expit(logits(c)))))
         score: Array = log_expit(logits(c))
         return score
 
@@ -529,7 +533,7 @@ def _output(name: str, array: Array | None, raw: Array) -> Array:
     return array
 
 
-def _increasing_root(function: Any) -> float:
+def increasing_root(function: Any) -> float:
     """Root of an increasing function; the nearer end of -512 to 512 where it has none there."""
     if function(-FARTHEST) > 0:
         return -FARTHEST

@@ -46,11 +46,6 @@ class CrossEntropy(Loss):
 
     name = "cross_entropy"
 
-    def __init__(self, *, class_weight: Any = None, beta: float = 0.9999) -> None:
-        self.class_weight = class_weight
-        self.beta = beta
-        self.check_params()
-
     @scalar
     def value(row: Row) -> Any:  # type: ignore[override]
         return row.neg_log_p

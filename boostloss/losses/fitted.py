@@ -13,9 +13,9 @@ from boostloss.kernels import Row, RowFunctions
 from boostloss.losses import registry
 from boostloss.losses.validation import Array, check_raw, n_classes_of
 
-FARTHEST_DERIVED = 100.0
-"""Margin beyond which a weight that is derived from the slope stays as it is: the slope must not
-underflow, and its share of a posterior is 1e-43."""
+FARTHEST_DERIVED = 80.0
+"""Margin beyond which a weight that is derived from the slope stays as it is: the kernels hold q
+there, and its share of a posterior is 1e-35."""
 
 
 class FittedLoss:
@@ -128,9 +128,12 @@ class FittedLoss:
             plain = {"type": "ghm", "log_weight_table": former.pop("log_weight", []),
                      "params": former}  # fmt: skip
         loss = registry.from_dict(plain)
-        if not isinstance(loss.class_weight, Sequence):
+        if not isinstance(loss.class_weight, str | list):
             loss = loss.with_class_weight(loss.class_weights(None, n_classes or 2))
-        fitted = cls(loss, plain.get("log_weight_table"))
+        table = plain.get("log_weight_table")
+        if loss.depends_on_all_scores and table is None:
+            raise ValueError(f"log_weight_table must be given for {loss!r}")
+        fitted = cls(loss, table)
         if n_classes is not None and fitted.n_classes != n_classes:
             raise ValueError(f"loss must be of {n_classes} classes, got {fitted.n_classes}")
         return fitted

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from boostloss.losses.validation import Array
+from boostloss.losses.validation import Array, check_integer
 
 Result = TypeVar("Result")
 
@@ -74,3 +74,6 @@ class TrainingRun:
     class_weight: Array | None = None
     class_numbers: Any = None
     density_mass: Array | None = None
+
+    def __post_init__(self) -> None:
+        self.n_threads = check_integer("n_threads", self.n_threads, 1)

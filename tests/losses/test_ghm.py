@@ -1,120 +1,16 @@
-"""Values and derivatives against mpmath at 50 digits, from raw score -700 to 700."""
+"""GHM's weights against their definition, row by row."""
 
-import mpmath as mp
 import numpy as np
 import pytest
-from scipy.special import expit, softmax
+from scipy.special import expit, logit, softmax
 
-from boostloss import CrossEntropy, FocalLoss, GHMLoss
-from boostloss.losses._density import Grid
+from boostloss import CrossEntropy, GHMLoss
+from boostloss.kernels.histogram import Grid, histogram
+from boostloss.losses import TrainingRun
+from boostloss.losses.ghm import FINE_CELLS
 
-mp.mp.dps = 50
-TOLERANCE, SMALLEST = 2e-6, mp.mpf("1e-30")
-RAW = np.unique(
-    np.concatenate([np.linspace(-700, 700, 57), np.linspace(-60, 60, 121), np.linspace(-2, 2, 41)])
-)
-GAMMAS = [0, 0.5, 1, 2, 2.5, 5]
-
-
-def terms(margin):
-    """p, q, u of a binary row, without cancellation."""
-    e = mp.exp(-abs(margin))
-    large, small = 1 / (1 + e), e / (1 + e)
-    p, q = (large, small) if margin >= 0 else (small, large)
-    return p, q, max(-margin, mp.mpf(0)) + mp.log1p(e)
-
-
-def assert_close(got, want):
-    got = np.asarray(got, dtype=np.float64).ravel()
-    assert np.isfinite(got).all()
-    for g, w in zip(got, want, strict=True):
-        if abs(w) >= SMALLEST:
-            assert abs(mp.mpf(float(g)) / w - 1) <= TOLERANCE, (g, w)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("gamma", GAMMAS)
-@pytest.mark.parametrize("y", [0, 1])
-def test_binary(dtype, gamma, y):
-    raw = RAW.astype(dtype)
-    labels, sign, g = np.full(len(raw), y), 2 * y - 1, mp.mpf(gamma)
-    rows = [terms(sign * mp.mpf(float(z))) for z in raw]
-    loss = FocalLoss(gamma)
-    gradient, hessian = loss.gradient_hessian(labels, raw)
-    exact = FocalLoss(gamma, hessian="exact").gradient_hessian(labels, raw)[1]
-    assert gradient.dtype == hessian.dtype == np.float32
-    assert_close(loss.value(labels, raw), [q**g * u for p, q, u in rows])
-    slope = [q**g * (q + g * p * u) for p, q, u in rows]
-    assert_close(gradient, [-sign * s for s in slope])
-    assert_close(hessian, [s * p for s, (p, _, _) in zip(slope, rows, strict=True)])
-    curve = [q**g * p * (q * (1 + 2 * g) + g * u * (g * p - q)) for p, q, u in rows]
-    assert_close(exact, [max(c, mp.mpf(1e-16)) for c in curve])
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("gamma", GAMMAS)
-@pytest.mark.parametrize("n_classes", [3, 10])
-def test_softmax(dtype, gamma, n_classes):
-    rng = np.random.default_rng(0)
-    raw = np.concatenate(
-        [rng.uniform(-s, s, (12, n_classes)) for s in (1.0, 8.0, 40.0, 700.0)]
-    ).astype(dtype)
-    y, g = rng.integers(0, n_classes, len(raw)), mp.mpf(gamma)
-    value, gradient, hessian = [], [], []
-    for row, t in zip(raw, y, strict=True):
-        z = [mp.mpf(float(v)) for v in row]
-        top = max(z)
-        e = [mp.exp(v - top) for v in z]
-        total = mp.fsum(e)
-        q = mp.fsum(e[:t] + e[t + 1 :]) / total
-        p, u = e[t] / total, -mp.log1p(-q) if q < 0.5 else mp.log(total) + top - z[t]
-        slope = q**g * (q + g * p * u)
-        w = slope / q
-        value.append(q**g * u)
-        for k in range(n_classes):
-            p_k = e[k] / total
-            rest = mp.fsum(e[:k] + e[k + 1 :]) / total
-            gradient.append(-slope if k == t else w * p_k)
-            hessian.append(2 * w * p_k * rest)
-    loss = FocalLoss(gamma)
-    got = loss.gradient_hessian(y, raw, factor=2.0)
-    assert_close(loss.value(y, raw), value)
-    assert_close(got[0], gradient)
-    assert_close(got[1], hessian)
-
-
-LOSSES = [
-    CrossEntropy(class_weight=7.0),
-    FocalLoss(0.5, alpha=0.25),
-    FocalLoss((0.0, 3.0)),
-    FocalLoss(2.5, hessian="exact"),
-]
-
-
-@pytest.mark.parametrize("loss", LOSSES, ids=repr)
-@pytest.mark.parametrize("n_classes", [1, 2])
-def test_gradient_is_the_slope_of_the_value(loss, n_classes):
-    rng = np.random.default_rng(1)
-    raw = rng.normal(0, 2, 50 if n_classes == 1 else (50, 2))
-    y, weight, step = rng.integers(0, 2, 50), rng.random(50), 1e-5
-    gradient, hessian = loss.gradient_hessian(y, raw, weight)
-    columns = [slice(None)] if n_classes == 1 else [(slice(None), k) for k in range(2)]
-    for column in columns:
-        up, down = raw.copy(), raw.copy()
-        up[column] += step
-        down[column] -= step
-        numeric = (loss.value(y, up, weight) - loss.value(y, down, weight)) / (2 * step)
-        np.testing.assert_allclose(gradient[column], numeric, rtol=2e-6, atol=1e-7)
-    assert (hessian >= 0).all()
-
-
-def test_exact_hessian_is_the_second_derivative():
-    loss, raw, step = FocalLoss(2.0, hessian="exact"), np.linspace(-0.5, 3, 30), 1e-4
-    y = np.ones(30)
-    value = [loss.value(y, raw + d) for d in (-step, 0, step)]
-    numeric = (value[0] - 2 * value[1] + value[2]) / step**2
-    np.testing.assert_allclose(loss.gradient_hessian(y, raw)[1], numeric, rtol=1e-5, atol=1e-7)
-
+GHMS = [{"density": "class"}, {"density": "bins"}, {"density": "window"},
+        {"density": "bins", "momentum": 0.5}]  # fmt: skip
 
 def test_ghm_is_the_definition():
     """GD over the sliding window with its valid length, row by row, as the paper writes it."""
@@ -146,56 +42,14 @@ def test_ghm_is_the_definition():
 def test_ghm_momentum_starts_at_the_first_round():
     y, first, second = np.array([0, 0, 0, 1]), np.full(4, -2.0), np.array([-2.0, 2.0, 2.0, 2.0])
     published = {"density": "bins", "normalize": False}
-    ghm, memory = GHMLoss(10, momentum=0.75, **published), {}
-    start = ghm.gradient_hessian(y, first, memory=memory)[0]
+    ghm, run = GHMLoss(10, momentum=0.75, **published), TrainingRun()
+    start = ghm.gradient_hessian(y, first, run=run)[0]
     np.testing.assert_array_equal(start, GHMLoss(10, **published).gradient_hessian(y, first)[0])
-    gradient = ghm.gradient_hessian(y, second, memory=memory)[0]
+    gradient = ghm.gradient_hessian(y, second, run=run)[0]
     q = 1 / (1 + np.exp(2.0))
     low, high = 0.75 * 3 + 0.25 * 2, 0.75 * 1 + 0.25 * 2  # S after the second round, by hand
     want = [4 / low / 10 * q, *2 * [4 / high / 10 * (1 - q)], -4 / low / 10 * q]
     np.testing.assert_allclose(gradient, want, rtol=1e-6)
-
-
-STATIC = [*LOSSES, CrossEntropy(class_weight="balanced"), CrossEntropy(class_weight="effective")]
-
-
-@pytest.mark.parametrize("loss", [*STATIC, GHMLoss(), GHMLoss(density="bins"), GHMLoss(density="bins", strength=0.25)], ids=repr)
-@pytest.mark.parametrize("weighted", [False, True])
-def test_base_score_zeroes_the_gradient_sum(loss, weighted):
-    rng = np.random.default_rng(3)
-    y = (rng.random(5000) < 0.02).astype(int)
-    weight = rng.random(5000) if weighted else None
-    raw = np.full(5000, loss.base_score(y, weight))
-    gradient = loss.gradient_hessian(y, raw, weight)[0].astype(np.float64)
-    assert abs(gradient.sum()) <= 1e-6 * np.abs(gradient).sum()
-
-
-@pytest.mark.parametrize("loss", [CrossEntropy(class_weight="balanced"), FocalLoss(2.0),
-                                  FocalLoss((0, 1, 2, 5.0))], ids=repr)  # fmt: skip
-def test_softmax_base_score(loss):
-    y = np.repeat([0, 1, 2, 3], [4000, 300, 40, 5])
-    raw = np.tile(loss.base_score(y), (len(y), 1))
-    gradient = loss.gradient_hessian(y, raw)[0].astype(np.float64)
-    assert np.abs(gradient.sum(axis=0)).max() <= 1e-6 * np.abs(gradient).sum()
-
-
-@pytest.mark.parametrize("n_classes", [2, 3, 6])
-@pytest.mark.parametrize("gamma", GAMMAS)
-def test_posterior_inverts_the_minimiser(n_classes, gamma):
-    rng = np.random.default_rng(4)
-    share = rng.dirichlet(np.ones(n_classes)) + 0.01
-    share /= share.sum()
-    loss = FocalLoss(gamma, class_weight=list(rng.uniform(0.2, 5, n_classes)))
-    y = np.arange(n_classes)
-    z = np.asarray(loss.base_score(y, share, n_classes=n_classes))
-    for _ in range(3):  # z is the minimiser: any step raises the risk
-        other = z + rng.normal(0, 0.05, n_classes)
-        risk = [loss.value(y, np.tile(v, (n_classes, 1))) @ share for v in (z, other)]
-        assert risk[0] < risk[1]
-    np.testing.assert_allclose(loss.posterior(z[None])[0], share, atol=1e-6)
-    if n_classes == 2:
-        scalar = loss.base_score(y, share)
-        assert loss.posterior([scalar])[0] == pytest.approx(share[1], abs=1e-6)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -221,15 +75,24 @@ def test_window_on_rounded_norms(weighted):
 
 
 @pytest.mark.parametrize("density", ["class", "bins", "window"])
-def test_ghm_posterior_inverts_frozen_weights(density):
+@pytest.mark.parametrize("class_weight", [None, [0.5, 3.0]])
+def test_ghm_posterior_inverts_its_weights(density, class_weight):
+    """P_k is proportional to p / w_k(p), of which the nearest increasing function is taken."""
     rng = np.random.default_rng(5)
     y, raw = rng.integers(0, 2, 500), rng.normal(-1, 1, 500)
-    ghm = GHMLoss(density=density, strength=0.5)
-    weights = ghm.weights(y, raw)
-    z = np.array([-1.3, 0.4])
-    p = 1 / (1 + np.exp(-z))
-    positive, negative = p / weights(1 - p, [1, 1]), (1 - p) / weights(p, [0, 0])
-    np.testing.assert_allclose(ghm.posterior(z, weights), positive / (positive + negative))
+    ghm = GHMLoss(density=density, strength=0.5, class_weight=class_weight)
+    weights, p = ghm.weights(y, raw), np.arange(1, 256) / 256
+    score = []
+    for label in (0, 1):
+        definition = np.log(p / weights(1 - p, np.full(255, label)))
+        above = np.maximum.accumulate(definition)
+        below = -np.maximum.accumulate(-definition[::-1])[::-1]
+        score.append((above + below) / 2)
+        assert (np.diff(score[-1]) >= 0).all()
+        assert (score[-1] == definition).sum() > 20  # where it rises it stays
+    want = score[1] - score[0][::-1] - (np.log(6) if class_weight else 0)
+    got = ghm.fit(y, raw).posterior(logit(p))
+    np.testing.assert_allclose(logit(got), want, rtol=1e-9, atol=1e-9)
 
 
 def class_density_weights(q, y, weight, bins, strength, normalize):
@@ -323,25 +186,29 @@ def test_ghm_by_class_gives_weight_1_to_a_class_that_has_one_row_or_none():
 
 def test_ghm_by_class_starts_where_cross_entropy_does():
     y = np.repeat([0, 1], [970, 30])
-    assert GHMLoss().base_score(y) == pytest.approx(CrossEntropy().base_score(y), abs=1e-6)
+    assert GHMLoss().init_score(y) == pytest.approx(CrossEntropy().init_score(y), abs=1e-6)
     y = np.repeat([0, 1, 2], [970, 30, 10])
-    want = CrossEntropy().base_score(y)
-    np.testing.assert_allclose(GHMLoss().base_score(y), want, atol=1e-6)
+    want = CrossEntropy().init_score(y)
+    np.testing.assert_allclose(GHMLoss().init_score(y), want, atol=1e-6)
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
-def test_frozen_ghm_keeps_each_classes_weights(n_classes):
-    """Where the definition's posterior is monotone, the frozen table gives the same."""
+def test_fitted_ghm_keeps_each_classes_weights(n_classes):
+    """Where the definition's posterior is monotone, the fitted table gives the same."""
     rng = np.random.default_rng(10)
     y = np.minimum(rng.geometric(0.8, 5000) - 1, n_classes - 1)
     loss = GHMLoss()
     if n_classes == 2:
         raw = rng.normal(-3, 1, 5000) + 2 * y
+        p = np.column_stack([expit(-raw), expit(raw)])
     else:
         raw = rng.normal(0, 1, (5000, n_classes)) + 3 * (np.arange(n_classes) == 0)
+        p = softmax(raw, axis=1)
     weights = loss.weights(y, raw)
-    assert not np.allclose(weights.table[0], weights.table[1], rtol=0.05)
-    want, got = loss.posterior(raw, weights), loss.frozen(y, raw).posterior(raw)
+    assert not np.allclose(weights.left[0], weights.left[1], rtol=0.05)
+    share = np.stack([p[:, k] / weights(1 - p[:, k], np.full(5000, k)) for k in range(n_classes)], 1)
+    share /= share.sum(axis=1, keepdims=True)
+    want, got = share[:, 1] if n_classes == 2 else share, loss.fit(y, raw).posterior(raw)
     np.testing.assert_allclose(got, want, atol=0.02)  # small falls are levelled
     if n_classes == 2:  # the rare class's weights are seen: without them it is another posterior
         assert np.abs(want - expit(raw)).max() > 0.03
@@ -356,10 +223,6 @@ def random_rows(n_classes, n=400, seed=11):
 
 def by_row(factor, array):
     return factor * array if array.ndim == 1 else factor[:, None] * array
-
-
-GHMS = [{"density": "class"}, {"density": "bins"}, {"density": "window"},
-        {"density": "bins", "momentum": 0.5}]  # fmt: skip
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -410,7 +273,7 @@ def test_softmax_ghm_starts_where_its_gradient_is_least(settings):
         gradient = loss.gradient_hessian(y, np.tile(scores, (len(y), 1)))[0].astype(float)
         return np.abs(gradient.sum(axis=0)).max() / np.abs(gradient).sum()
 
-    start = loss.base_score(y)
+    start = loss.init_score(y)
     assert imbalance(start) < 1e-6
     assert imbalance(start) < imbalance(start + np.array([0.1, 0, 0]))
 
@@ -420,7 +283,7 @@ def test_softmax_ghm_starts_where_its_gradient_is_least(settings):
 def test_binary_ghm_starts_where_its_gradient_is_least(settings, share):
     y, weight = np.array([0, 1]), np.array([1 - share, share])
     loss = GHMLoss(**{"strength": 0.25, **settings})
-    start = loss.base_score(y, weight)
+    start = loss.init_score(y, weight)
     sums = [
         abs(loss.gradient_hessian(y, np.full(2, start + step), weight)[0].astype(float).sum())
         for step in (-0.2, -1e-3, 0, 1e-3, 0.2)
@@ -431,7 +294,7 @@ def test_binary_ghm_starts_where_its_gradient_is_least(settings, share):
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.7, 0.99])
 def test_binary_ghm_starts_on_the_better_side_of_a_jump(share):
     y, weight, loss = np.array([0, 1]), np.array([1 - share, share]), GHMLoss(density="window")
-    start = loss.base_score(y, weight)
+    start = loss.init_score(y, weight)
 
     def imbalance(score):
         gradient = loss.gradient_hessian(y, np.full(2, score, np.float32), weight)[0]
@@ -457,12 +320,22 @@ def test_window_is_exact_up_to_4096_rows():
 
 
 def test_cells_of_norms():
+    def cells(grid, norms):
+        return grid.places(norms).astype(int).tolist()
+
+    rounding = GHMLoss(density="window")._grid
+    assert rounding == Grid.of(FINE_CELLS, 0.5, FINE_CELLS)
     norms = np.array([0, 0.4, 0.5, 0.6, 1.4, 1.6, 2**14, 2**15 - 0.6, 2**15 - 0.4, 2**15]) / 2**15
     want = [0, 0, 1, 1, 1, 2, 2**14, 2**15 - 1, 2**15, 2**15]
-    assert Grid.rounding().of(norms).tolist() == want
-    assert Grid.regions(4).of(np.array([0, 0.2, 0.25, 0.5, 0.99, 1.0])).tolist() == [0, 0, 1, 2, 3, 3]
-    mass = Grid.rounding().mass(norms.astype(np.float32), None)
-    assert mass.shape == (2**15 + 1,)
+    assert cells(rounding, norms) == want
+    regions = GHMLoss(4, density="bins")._grid
+    assert cells(regions, np.array([0, 0.2, 0.25, 0.5, 0.99, 1.0])) == [0, 0, 1, 2, 3, 3]
+    between_nodes = GHMLoss(4)._grid
+    assert cells(between_nodes, np.array([0, 0.12, 0.13, 0.37, 0.38, 0.87, 0.88, 1])) == [
+        0, 0, 1, 1, 2, 3, 4, 4]  # fmt: skip
+    mass = histogram(norms.astype(np.float32), None, None, rounding, places=False)[0, :, 0]
+    assert mass.shape == (rounding.n_cells,) == (2**15 + 1,)
+    assert np.flatnonzero(mass).tolist() == sorted(set(want))
     assert mass.sum() == len(norms)
 
 
@@ -482,9 +355,13 @@ def test_where_no_row_is_the_density_is_the_least_there_is():
         assert weights(0.27) == pytest.approx(0.1 * 1e30, rel=1e-6)
 
 
-def test_effective_numbers_near_their_limits():
-    """beta = 0: equal weights; beta -> 1: as balanced; a class whose number is 1 / (1 - beta)."""
-    y = np.repeat([0, 1, 2], [100, 10, 1])
-    for beta, want in ((0.0, np.ones(3)), (1 - 1e-12, 111 / (3 * np.array([100, 10, 1])))):
-        got = CrossEntropy(class_weight="effective", beta=beta).resolve(y).class_weight
-        np.testing.assert_allclose(got, want, rtol=1e-9)
+@pytest.mark.parametrize("density", ["class", "bins", "window"])
+def test_only_the_ratios_of_sample_weights_count_in_ghms_density(density):
+    rng = np.random.default_rng(0)
+    y, weight = rng.integers(0, 2, 300), rng.random(300)
+    raw = rng.normal(0, 1, 300) + 3 * y - 1
+    loss, norms = GHMLoss(density=density), np.linspace(0, 1, 51)
+    labels = np.arange(51) % 2
+    one, other = (loss.weights(y, raw, weight * s)(norms, labels) for s in (1.0, 1e-4))
+    np.testing.assert_allclose(one, other, rtol=1e-9)
+    assert np.ptp(one) > 0.1
