@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.interleaved import ratios, seconds, table
 from boostloss import CrossEntropy, FocalLoss, GHMLoss
+from boostloss.losses import TrainingRun
 
 LOSSES = {
     "cross-entropy": (CrossEntropy(), False, 3.5),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, log_expit
 
 from boostloss.kernels import Row, exp, log, neg_log_rest, scalar
-from boostloss.losses.base import FARTHEST, Loss, increasing_root
+from boostloss.losses.base import FARTHEST, Loss
 from boostloss.losses.registry import register
-from boostloss.losses.validation import Array, check_number
+from boostloss.losses.validation import check_number
 
 HELD = 1e-2
 """Share of the way from margin to 1 up to which a negative's weight is held in the posterior."""
@@ -138,26 +137,3 @@ class AsymmetricLoss(Loss):
     def tail_power(self, n_classes: int) -> Any:
         """Easy rows: ``w q ~ q**(1 + gamma)``, or 0."""
         return [1.0 + self.gamma_neg, 1.0 + self.gamma_pos]
-
-    def _binary_init_score(self, counts: Array, class_weight: Array) -> float:
-        score = super()._binary_init_score(counts, class_weight)
-        if not self.margin or expit(score) > self.margin + HELD * (1.0 - self.margin):
-            return score
-        # the posterior, whose weight is held there, is not the gradient's
-        total = counts * class_weight
-
-        def gradient_sum(z: float) -> float:
-            negative, positive = self._slope_at(-z, 0), self._slope_at(z, 1)
-            return float(total[0] * negative - total[1] * positive)
-
-        return increasing_root(gradient_sum)
-
-    def _softmax_init_score(self, counts: Array, class_weight: Array) -> Array:
-        z = self._binary_init_score(counts, class_weight)
-        score: Array = log_expit(np.array([-z, z]))
-        return score
-
-    def _slope_at(self, margin: float, label: int) -> Any:
-        q, u, v = expit(-margin), -log_expit(margin), -log_expit(-margin)
-        row = Row(expit(margin), q, u, v, v, 0.0)
-        return self.functions.slope(row, *(shape[label] for shape in self.shape_arrays(2)))

@@ -63,10 +63,10 @@ there: subnormal numbers make a loop several times slower."""
 class Loss(BaseEstimator):
     """Base of the losses; parameters behave as in any scikit-learn estimator.
 
-    A loss is a subclass in one file: parameters in ``__init__`` (``class_weight`` and ``beta`` among
-    them), a ``name``, and functions of one
-    :class:`~boostloss.kernels.Row` marked with :func:`scalar`, ``value`` and ``slope``. They take
-    the row, then what :meth:`shape_params` names. ``curvature`` and ``log_weight`` have defaults.
+    A loss is a subclass in one file: parameters in ``__init__``, ``class_weight`` and ``beta``
+    among them, a ``name``, and functions of one :class:`~boostloss.kernels.Row` marked with
+    :func:`scalar`, ``value`` and ``slope``. They take the row, then what :meth:`shape_params`
+    names. ``curvature`` and ``log_weight`` have defaults.
     """
 
     name: ClassVar[str]
@@ -466,13 +466,16 @@ class Loss(BaseEstimator):
             ]
             return float(weight[0] * slopes[0] - weight[1] * slopes[1])
 
-        return _increasing_root(gradient_sum)
+        return increasing_root(gradient_sum)
 
     def _softmax_init_score(self, counts: Array, class_weight: Array) -> Array:
         """Probabilities with ``log p_k - log w_k(p_k) = log_target_k + c``, c so that they add up.
 
         Both steps are monotone: p_k in c, and the sum of the p_k in c.
         """
+        if self.binary_only:
+            z = self._binary_init_score(counts, class_weight)
+            return np.array([log_expit(-z), log_expit(z)])
         fitted = FittedLoss(self.with_class_weight(class_weight))
         log_target = np.log(counts) + np.log(class_weight)  # shares up to a constant
 
