@@ -2,12 +2,20 @@
 
 from pathlib import Path
 
-from boostloss.losses import to_plain
+from boostloss.losses import FittedLoss
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def without_table(loss):
-    """The loss's plain form but for GHM's long table, which its predictions show."""
-    params = {k: v for k, v in to_plain(loss)["params"].items() if k != "log_weight"}
-    return {"type": type(loss).__name__, "params": params}
+    """A fitted loss's plain form but for GHM's long table, which its predictions show."""
+    return {key: value for key, value in loss.to_dict().items() if key != "log_weight_table"}
+
+
+def described(stored, n_classes):
+    """What :func:`without_table` says of a loss that this or an earlier version described."""
+    if stored["type"] == "FrozenGHM":
+        stored = {**stored, "params": {**stored["params"], "log_weight": [0.0]}}
+    elif stored["type"] == "ghm":
+        stored = {**stored, "log_weight_table": [0.0]}
+    return without_table(FittedLoss.from_dict(stored, n_classes=n_classes))

@@ -179,7 +179,7 @@ def test_ghm_posterior_knows_the_own_start(make, problem):
     else:
         model = make("ghm").fit(problem.X, problem.y, init_score=start)
         raw = model.decision_function(problem.X) + start
-    assert model.loss_ == GHMLoss().frozen(problem.y, raw)
+    assert model.loss_ == GHMLoss().fit(problem.y, raw)
 
 
 def test_continuation(make, binary):
@@ -220,8 +220,8 @@ def test_class_weights_of_the_engine(make, binary):
     assert plain.set_params(probability="posterior").predict_proba(X)[:, 1].mean() == pytest.approx(
         y.mean(), abs=0.02
     )
-    assert plain.loss_ == CrossEntropy(class_weight=[1.0, 5.0])
-    alpha = make(FocalLoss(2.0, alpha=0.25), scale_pos_weight=2.0).fit(X, y).loss_
+    assert plain.loss_.loss == CrossEntropy(class_weight=[1.0, 5.0])
+    alpha = make(FocalLoss(2.0, alpha=0.25), scale_pos_weight=2.0).fit(X, y).loss_.loss
     assert alpha == FocalLoss(2.0, class_weight=[0.75, 0.5])
     if make.kind is ImbalancedLGBMClassifier:
         share = (y == 0).sum() / (y == 1).sum()
@@ -236,7 +236,7 @@ def test_class_weight_by_label(make):
     loss = FocalLoss(1.0, class_weight={"usual": 1.0, "rare": 3.0})
     model = make(loss).fit(rng.normal(size=(200, 2)), y)
     assert model.classes_.tolist() == ["rare", "usual"]
-    assert model.loss_ == FocalLoss(1.0, class_weight=[3.0, 1.0])
+    assert model.loss_.loss == FocalLoss(1.0, class_weight=[3.0, 1.0])
     assert model.loss.class_weight == {"usual": 1.0, "rare": 3.0}
     with pytest.raises(ValueError, match="class_weight"):
         make(FocalLoss(class_weight={"usual": 1.0})).fit(rng.normal(size=(200, 2)), y)
@@ -319,12 +319,12 @@ def test_posterior_is_calibrated(make, problem):
 
 
 @pytest.mark.parametrize("density", ["class", "bins", "window"])
-def test_frozen_ghm_posterior_is_monotone(density):
+def test_fitted_ghm_posterior_is_monotone(density):
     rng = np.random.default_rng(0)
     y = rng.random(3000) < 0.1
-    frozen = GHMLoss(20, density).frozen(y, rng.normal(-2, 2, 3000) + 3 * y)
+    fitted = GHMLoss(20, density).fit(y, rng.normal(-2, 2, 3000) + 3 * y)
     z = np.linspace(-30, 30, 5001)
-    p = frozen.posterior(z)
+    p = fitted.posterior(z)
     assert np.diff(p).min() > -1e-15  # rounding
     assert 0 < p[0] < 1e-6
     assert 1 - 1e-6 < p[-1] <= 1
@@ -365,9 +365,9 @@ def test_users_metrics(make, problem):
             fit_with_stopping(model, *sets(problem), eval_metric=["auc_mu", seen_on_probability]
                               if problem.n_classes > 2 else ["auc", seen_on_probability])  # fmt: skip
             values = model.evals_result_["valid_0"]["users"]
-        frozen = GHMLoss().frozen(problem.y_valid, model.decision_function(problem.X_valid))
+        fitted = GHMLoss().fit(problem.y_valid, model.decision_function(problem.X_valid))
         if probability == "posterior":
-            p = frozen.posterior(model.decision_function(problem.X_valid))
+            p = fitted.posterior(model.decision_function(problem.X_valid))
             assert log_loss(problem.y_valid, p) == pytest.approx(
                 values[best_round(model)], rel=1e-5
             )
@@ -612,7 +612,7 @@ def test_parameters_set_later_do_not_reach_into_a_fitted_model(make, binary):
     model, named = make(loss).fit(binary.X, binary.y), make("focal").fit(binary.X, binary.y)
     before = model.predict_proba(binary.X)
     model.set_params(loss__gamma=0.0)
-    named.loss_.set_params(gamma=0.0)
+    named.loss_.loss.set_params(gamma=0.0)
     np.testing.assert_array_equal(model.predict_proba(binary.X), before)
     np.testing.assert_array_equal(make("focal").fit(binary.X, binary.y).predict_proba(binary.X), before)
 

@@ -37,16 +37,17 @@ __all__ = [
     "scalar",
 ]
 
-_FORMER_NAMES: dict[str, Any] = {
-    "ClassWeights": NormWeights,
-    "GradientWeights": NormWeights,
-    "from_plain": from_former_dict,
-    "to_plain": to_former_dict,
+_FORMER_NAMES: dict[str, tuple[Any, str]] = {
+    "ClassWeights": (NormWeights, "NormWeights"),
+    "GradientWeights": (NormWeights, "NormWeights"),
+    "from_plain": (from_former_dict, "FittedLoss.from_dict"),
+    "to_plain": (to_former_dict, "FittedLoss.to_dict"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _FORMER_NAMES:
-        warn_of_former_name(name, _FORMER_NAMES[name].__name__)
-        return _FORMER_NAMES[name]
+        successor, its_name = _FORMER_NAMES[name]
+        warn_of_former_name(name, its_name)
+        return successor
     raise AttributeError(f"module 'boostloss.losses' has no attribute {name!r}")

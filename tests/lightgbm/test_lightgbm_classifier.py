@@ -69,7 +69,7 @@ def test_parameters_by_their_other_names(binary):
     with pytest.raises(ValueError, match="application must be left out"):
         ImbalancedLGBMClassifier(application="binary", **quiet).fit(X, y)
     model = ImbalancedLGBMClassifier(loss="focal", is_unbalance="false", **quiet)
-    assert model.fit(X, y).loss_ == FocalLoss()
+    assert model.fit(X, y).loss_.loss == FocalLoss(class_weight=[1.0, 1.0])
     model = ImbalancedLGBMClassifier(metrics="auc", **quiet)
     fit_with_stopping(model, X, y, binary.X_valid, binary.y_valid)
     assert list(model.evals_result_["valid_0"]) == ["auc"]

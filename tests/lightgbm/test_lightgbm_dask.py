@@ -79,8 +79,9 @@ def test_counted_weights_need_the_helper(client, rows):
     with pytest.raises(ValueError, match=r"counted on all rows.*class_counts"):
         lgb.DaskLGBMRegressor(client=client, objective=objective(loss), **PARAMS, **many).fit(X, y)
     client.run(gc.collect)  # the failed booster goes, and takes no later training's network along
-    resolved = loss.resolve(*class_counts(y))
-    assert resolved == loss.resolve(rows.y)
+    labels, counts = class_counts(y)
+    resolved = loss.fit(labels, sample_weight=counts).loss
+    assert resolved == loss.fit(rows.y).loss
     lgb.DaskLGBMRegressor(client=client, objective=objective(resolved), **PARAMS, **many).fit(X, y)
 
 

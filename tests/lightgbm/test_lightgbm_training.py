@@ -88,7 +88,7 @@ def test_model_is_native(problem, loss, tmp_path):
     raw = booster.predict(problem.X_valid, raw_score=True)
     want = 1 / (1 + np.exp(-raw)) if raw.ndim == 1 else np.exp(raw) / np.exp(raw).sum(1)[:, None]
     np.testing.assert_allclose(p, want, atol=1e-12)
-    metric = bl.posterior_log_loss(loss.resolve(problem.y))(problem.y_valid, raw)
+    metric = bl.posterior_log_loss(loss.fit(problem.y).loss)(problem.y_valid, raw)
     best = booster.best_score["valid_0"]["posterior_log_loss"]
     assert metric == pytest.approx(best, rel=1e-6)  # early stopping saw what predict gives
     contributions = booster.predict(problem.X_valid, pred_contrib=True)

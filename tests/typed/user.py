@@ -23,17 +23,18 @@ from boostloss import (
     objective,
     posterior_log_loss,
 )
+from boostloss.losses import FittedLoss
 
 y: NDArray[np.int64] = np.array([0, 1])
 raw: NDArray[np.float32] = np.zeros(2, np.float32)
 
 loss = FocalLoss(gamma=2.0, class_weight="balanced", hessian="exact")
 value: NDArray[Any] = loss.value(y, raw)
-gradient, hessian = loss.gradient_hessian([0, 1], [0.0, 0.5], sample_weight=[1, 2], n_threads=2)
+gradient, hessian = loss.gradient_hessian([0, 1], [0.0, 0.5], sample_weight=[1, 2])
 total: float = float(gradient.sum() + hessian.sum())
-start: float | NDArray[Any] = loss.base_score(y)
-resolved: FocalLoss = loss.resolve(y)
-probability: NDArray[Any] = resolved.posterior(raw)
+start: float | NDArray[Any] = loss.init_score(y)
+fitted: FittedLoss = loss.fit(y)
+probability: NDArray[Any] = fitted.posterior(raw)
 same: bool = CrossEntropy() == GHMLoss(bins=10, density="bins")
 parameters: dict[str, Any] = loss.get_params()
 
