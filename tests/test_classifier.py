@@ -328,8 +328,6 @@ def test_fitted_ghm_posterior_is_monotone(density):
     assert np.diff(p).min() > -1e-15  # rounding
     assert 0 < p[0] < 1e-6
     assert 1 - 1e-6 < p[-1] <= 1
-    with pytest.raises(TypeError, match="posterior only"):
-        frozen.value(y, rng.normal(size=3000))
 
 
 def test_early_stopping_sees_what_predict_proba_gives(make, problem):

@@ -10,9 +10,10 @@ norms. This file itself needs no compiler.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 ScalarFunction = Callable[..., Any]
 
@@ -53,7 +54,19 @@ class RowFunctions(NamedTuple):
     """``log w`` of arrays of rows, in NumPy; None derives it from ``slope``."""
 
 
-def scalar(function: ScalarFunction) -> ScalarFunction:
+class MarkedFunction(Protocol):
+    """A scalar function; in a loss, ``value`` is also the name of the method that users call."""
+
+    @overload
+    def __call__(self, row: Row, /, *shape: Any) -> Any: ...
+    @overload
+    def __call__(
+        self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None,
+        *, workers: Any = ...,
+    ) -> NDArray[Any]: ...  # fmt: skip
+
+
+def scalar(function: ScalarFunction) -> MarkedFunction:
     """Mark a function of a :class:`Row` and of shape parameters for compilation.
 
     Use it for the functions of a :class:`~boostloss.losses.Loss` (``value``, ``slope``,
@@ -68,7 +81,7 @@ def scalar(function: ScalarFunction) -> ScalarFunction:
     ...     return row.p**a * row.q
     """
     function.is_scalar = True  # type: ignore[attr-defined]
-    return function
+    return function  # type: ignore[return-value]
 
 
 # Functions that scalar functions may call. Their compiled versions, in simd_math, become SIMD code

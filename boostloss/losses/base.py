@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import log_expit, logsumexp
-from sklearn.base import BaseEstimator
 
 from boostloss.kernels import Row, RowFunctions, scalar
 from boostloss.losses import class_weight as weights_of_classes
@@ -42,11 +41,14 @@ from boostloss.losses.validation import (
 
 if TYPE_CHECKING:
 
-    class BaseEstimator:  # type: ignore[no-redef]
+    class BaseEstimator:
         """What type checkers should know of it: scikit-learn comes without types."""
 
         def get_params(self, deep: bool = True) -> dict[str, Any]: ...  # noqa: D102
         def set_params(self, **params: Any) -> Self: ...  # noqa: D102
+
+else:
+    from sklearn.base import BaseEstimator
 
 
 LABEL_LIMIT = 2**24
