@@ -381,7 +381,7 @@ def test_an_interrupted_fit_leaves_one_model(engine):
     def run():
         CLASSIFIERS[engine](n_estimators=2, loss="ghm").fit(X[:, :3], labels)
 
-    for interrupt in interruptions(run, 30, ("fit",)):
+    for interrupt in interruptions(run, 30, ("fit", "_train")):
         model = CLASSIFIERS[engine](n_estimators=2, loss="ghm").fit(X, y.astype(int))
         with interrupt:
             model.fit(X[:, :3], labels)

@@ -34,8 +34,14 @@ from boostloss.lightgbm import (
     is_true,
     no_feature_splits,
 )
-from boostloss.lightgbm import model as lightgbm_model
 from boostloss.lightgbm.metrics import split_metrics
+from boostloss.lightgbm.model import (
+    from_file,
+    has_default_names,
+    make_constant,
+    make_native,
+    to_file,
+)
 from boostloss.losses import Loss
 from boostloss.losses.validation import Array, check_number, check_sample_weight
 from boostloss.metrics import posterior_log_loss
@@ -171,39 +177,28 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
                 intercept = intercept_of(loss, codes, weight, softmax)
             init_score = for_each_row(intercept, len(codes))
             eval_init_score = [for_each_row(intercept, len(c)) for _, c in sets] if sets else None
-        data = {
-            "sample_weight": weight,
-            "feature_name": feature_name,
-            "categorical_feature": categorical_feature,
-        }
         n_threads = stated_threads({**params, "n_jobs": self.n_jobs})
         obj = training_objective(loss, "lightgbm", n_threads=n_threads, recorder=recorder)
-        ours = {"objective": obj, "metric": metrics}
-        engine = lgb.LGBMClassifier(**{**params, **ours})
-        try:
-            with _eval_keywords(sets, X, codes) as evaluation:
-                engine.fit(
-                    X,
-                    codes,
-                    **data,
-                    init_score=init_score,
-                    eval_names=eval_names,
-                    eval_sample_weight=eval_sample_weight,
-                    eval_class_weight=_eval_weight_by_code(eval_class_weight, labels),
-                    eval_init_score=eval_init_score,
-                    eval_metric=callables,
-                    callbacks=callbacks,
-                    init_model=init_model,
-                    **evaluation,
-                )
-            lightgbm_model.make_native(engine.booster_, intercept, softmax)
-        except lgb.basic.LightGBMError as error:
-            if intercept is None or not no_feature_splits(error):
-                raise
-            constant = {**built_in_params(params, softmax), "n_estimators": 1}
-            engine = lgb.LGBMClassifier(**constant).fit(X, codes, **data)
-            lightgbm_model.make_constant(engine.booster_, intercept)
-        engine.set_params(objective=_built_in_objective(n_classes))  # what predict asks for
+        own = {"objective": obj, "metric": metrics}
+        engine = _train(
+            {**params, **own},
+            {**built_in_params(params, softmax), "n_estimators": 1},
+            (X, codes, sets),
+            intercept,
+            {
+                "sample_weight": weight,
+                "feature_name": feature_name,
+                "categorical_feature": categorical_feature,
+            },
+            init_score=init_score,
+            eval_names=eval_names,
+            eval_sample_weight=eval_sample_weight,
+            eval_class_weight=_eval_weight_by_code(eval_class_weight, labels),
+            eval_init_score=eval_init_score,
+            eval_metric=callables,
+            callbacks=callbacks,
+            init_model=init_model,
+        )
         if loss.depends_on_all_scores:
             raw = engine.predict(X, raw_score=True)
             if intercept is None and init_score is not None:
@@ -288,7 +283,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         TypeError
             For a loss that is not one of boostloss, or labels that are neither text nor number.
         """
-        Path(filename).write_bytes(lightgbm_model.save(self.booster_, self._state()))
+        Path(filename).write_bytes(to_file(self.booster_, self._state()))
 
     def load_model(self, filename: str | Path) -> Self:
         """Load what :meth:`save_model` wrote, the posterior and the labels included.
@@ -302,7 +297,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         ValueError
             If the model was not saved by this class, or is damaged. Nothing changes here then.
         """
-        booster, state = lightgbm_model.load(Path(filename).read_bytes(), f"{filename}")
+        booster, state = from_file(Path(filename).read_bytes(), f"{filename}")
         engine = self._engine_of(booster, len(state.labels))
         self.__dict__.update(
             _fitted=Fitted(engine, state.labels, state.loss), probability=state.probability
@@ -361,7 +356,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         engine._Booster, engine.fitted_ = booster, True
         engine._classes, engine._n_classes = np.arange(n_classes), n_classes
         engine._n_features = engine._n_features_in = booster.num_feature()
-        engine._fitted_with_feature_names = not lightgbm_model.has_default_names(booster)
+        engine._fitted_with_feature_names = not has_default_names(booster)
         return engine
 
 
@@ -370,6 +365,31 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
 for _name, _value in vars(lgb.LGBMClassifier()).items():
     if _name.startswith("_") and _name not in ("_other_params", "_class_weight"):
         setattr(ImbalancedLGBMClassifier, _name, from_engine(_name, unfitted=_value))
+
+
+def _train(
+    params: dict[str, Any],
+    constant_params: dict[str, Any],
+    rows: tuple[Any, Array, Any],
+    intercept: Array | None,
+    data: dict[str, Any],
+    **fitting: Any,
+) -> Any:
+    """LightGBM's own classifier with a native model; a constant one if no feature can be split."""
+    X, codes, sets = rows
+    n_classes = int(codes.max()) + 1
+    engine = lgb.LGBMClassifier(**params)
+    try:
+        with _eval_keywords(sets, X, codes) as evaluation:
+            engine.fit(X, codes, **data, **fitting, **evaluation)
+        make_native(engine.booster_, intercept, n_classes if n_classes > 2 else None)
+    except lgb.basic.LightGBMError as error:
+        if intercept is None or not no_feature_splits(error):
+            raise
+        engine = lgb.LGBMClassifier(**constant_params).fit(X, codes, **data)
+        make_constant(engine.booster_, intercept)
+    # LightGBM's predict asks for it; the callable has done its work
+    return engine.set_params(objective=_built_in_objective(n_classes))
 
 
 def _for_prediction(params: dict[str, Any]) -> dict[str, Any]:

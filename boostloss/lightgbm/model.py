@@ -58,14 +58,14 @@ def make_constant(booster: Any, intercept: Array) -> Any:
     return booster
 
 
-def save(booster: Any, state: State) -> bytes:
+def to_file(booster: Any, state: State) -> bytes:
     """The model as a file's bytes, with the classifier's state and a checksum."""
     lines = f"\n{_STATE}{state.text()}\n{SEAL}={UNSEALED}{_FEATURES}"
     return sealed(booster.model_to_string().replace(_FEATURES, lines, 1).encode())
 
 
-def load(data: bytes, source: str) -> tuple[Any, State]:
-    """Booster and state from what :func:`save` wrote; ValueErrors name the ``source``."""
+def from_file(data: bytes, source: str) -> tuple[Any, State]:
+    """Booster and state from what :func:`to_file` wrote; ValueErrors name the ``source``."""
     data = data.replace(b"\r\n", b"\n")
     check_seal(data, source)
     if not data.startswith(b"tree\n"):
