@@ -10,7 +10,7 @@ from scipy.special import logit
 
 from boostloss import engine_call
 from boostloss.calling_booster import calling_booster
-from boostloss.losses import ALONE, CrossEntropy, FocalLoss, GHMLoss, Loss, Workers
+from boostloss.losses import ALONE, CrossEntropy, FittedLoss, FocalLoss, GHMLoss, Loss, Workers
 from boostloss.losses.validation import Array, check_choice
 
 
@@ -47,7 +47,8 @@ class Metric:
 
     Parameters
     ----------
-    loss : Loss
+    loss : Loss or FittedLoss
+        Of a fitted loss the posterior is that of its training rows.
     posterior : bool
         Log loss of the calibrated posterior instead of the loss's own mean.
     scores : {"raw", "probability"}
@@ -58,17 +59,20 @@ class Metric:
 
     Notes
     -----
-    Class weights and GHM's density are those of the data set that is evaluated.
+    Class weights and GHM's density are those of the data set that is evaluated, unless the loss is
+    fitted.
     """
 
     def __init__(
         self,
-        loss: Loss,
+        loss: Loss | FittedLoss,
         *,
         posterior: bool = False,
         scores: str = "raw",
         name: str | None = None,
     ) -> None:
+        self.fitted = loss if isinstance(loss, FittedLoss) else None
+        loss = loss.loss if isinstance(loss, FittedLoss) else loss
         if not isinstance(loss, Loss):
             raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
         check_choice("scores", scores, ("raw", "probability"))
@@ -105,7 +109,9 @@ class Metric:
         return float(sums[0] / sums[1])
 
     def _log_loss(self, call: engine_call.Call, raw: Array, workers: Workers) -> Array:
-        fitted = self.loss.fit(call.y, raw, call.sample_weight, workers=workers)
+        fitted = self.fitted
+        if fitted is None:
+            fitted = self.loss.fit(call.y, raw, call.sample_weight, workers=workers)
         y, probability = np.asarray(call.y).astype(np.intp), fitted.posterior(raw)
         if probability.ndim == 2:
             of_true_class = probability[np.arange(len(y)), y]
@@ -133,12 +139,12 @@ def _raw_of(probability: Array) -> Array:
     return raw
 
 
-def metric(loss: Loss, *, scores: str = "raw") -> Metric:
+def metric(loss: Loss | FittedLoss, *, scores: str = "raw") -> Metric:
     """Mean of any loss; see :class:`Metric`."""
     return Metric(loss, scores=scores)
 
 
-def posterior_log_loss(loss: Loss, *, scores: str = "raw") -> Metric:
+def posterior_log_loss(loss: Loss | FittedLoss, *, scores: str = "raw") -> Metric:
     """Log loss of the calibrated posterior: comparable between losses; see :class:`Metric`."""
     return Metric(loss, posterior=True, scores=scores)
 

@@ -204,8 +204,8 @@ class Objective:
     __hash__ = None  # type: ignore[assignment]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        made = copy.copy(self)
-        made.loss = copy.deepcopy(self.loss, memo)
+        made = type(self).__new__(type(self))  # copy.copy would go by the pickled state
+        made.__dict__.update(self.__dict__, loss=copy.deepcopy(self.loss, memo))
         made._forget()
         return made
 

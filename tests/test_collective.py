@@ -161,6 +161,6 @@ def test_a_wrong_label_is_named_on_both():
 
 
 def test_one_process_alone_needs_no_communicator():
-    from boostloss import _collective
+    from boostloss.engine_call import xgboost_workers
 
-    assert _collective.current().alone
+    assert xgboost_workers().alone

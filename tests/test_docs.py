@@ -4,6 +4,8 @@ import ast
 import importlib.util
 import logging
 import re
+import sys
+import types
 from pathlib import Path
 
 import matplotlib
@@ -79,11 +81,14 @@ def quiet(monkeypatch, tmp_path):
 
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_blocks_run(page):
-    namespace = {"__name__": "docs"}
+def test_blocks_run(page, monkeypatch):
+    # a module, as a notebook is one: classes that a page defines can be pickled
+    module = types.ModuleType("docs")
+    monkeypatch.setitem(sys.modules, "docs", module)
+    namespace = vars(module)
     if page.name == "README.md":
         assert blocks(page)
-        namespace |= readme_names()
+        namespace.update(readme_names())
     try:
         run(page, namespace)
     finally:

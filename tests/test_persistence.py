@@ -361,7 +361,7 @@ REDUCE = "gASVIQAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOUjAV0b3VjaJSFlFKULg"
 """``pickle.dumps`` of something that runs a command, in base64: nobody must read it as such."""
 
 WRONG = {
-    "later format": {"format": 2},
+    "later format": {"format": 3},
     "format as text": {"format": "1"},
     "no probability": {"probability": "eval"},
     "probability list": {"probability": ["posterior"]},
@@ -528,8 +528,8 @@ def test_saving_leaves_the_model_alone(engine, tmp_path):
     model = fitted(engine, FocalLoss(1.0))
     before = dict(vars(model))
     own = type("Own", (FocalLoss,), {})(1.0)
-    model._fitted = model._fitted._replace(loss=own)
-    with pytest.raises(TypeError, match="loss of your own"):
+    model._fitted = model._fitted._replace(loss=own.fit([0, 1]))
+    with pytest.raises(TypeError, match="only a registered loss"):
         model.save_model(tmp_path / f"own.{SUFFIX[engine]}")
     model._fitted = before["_fitted"]
     model.save_model(tmp_path / f"model.{SUFFIX[engine]}")

@@ -7,6 +7,7 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from boostloss import CrossEntropy, FocalLoss, GHMLoss, Recorder, plot
+from boostloss.losses import TrainingRun
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -27,10 +28,12 @@ def data():
 
 @pytest.fixture(scope="module")
 def recorder(data):
-    recorder, memory = Recorder(bins=10), {}
+    recorder, recording = Recorder(bins=10), None
     y, raw = data
+    run = TrainingRun(y=y)
     for k in range(6):
-        recorder.see(y, raw * k / 3, expit(raw * k / 3) - y, memory)
+        gradient = expit(raw * k / 3) - y
+        recording = recorder.record(recording, run, raw * k / 3, gradient)
     return recorder
 
 
@@ -103,7 +106,7 @@ def test_flips(recorder):
 def test_one_round_has_no_crossings(data):
     y, raw = data
     recorder = Recorder()
-    recorder.see(y, raw, expit(raw) - y, {})
+    recorder.record(None, TrainingRun(y=y), raw, expit(raw) - y)
     with pytest.raises(ValueError, match="at least two recorded rounds"):
         plot.flips_by_learning_rate({0.1: recorder})
 

@@ -21,6 +21,7 @@ from boostloss import (
     Recorder,
     focal_obj,
 )
+from boostloss.losses import TrainingRun
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +118,9 @@ def test_long_runs_are_thinned_and_lose_no_crossing():
     scores = rng.normal(size=(45, 200))
     whole, thinned = Recorder(bins=5), Recorder(bins=5, max_rounds=6)
     for recorder in (whole, thinned):
-        memory = {}
+        recording = None
         for raw in scores:
-            recorder.see(y, raw, expit(raw) - y, memory)
+            recording = recorder.record(recording, TrainingRun(y=y), raw, expit(raw) - y)
     assert thinned.run.rounds.tolist() == [0, 8, 16, 24, 32, 40]
     np.testing.assert_array_equal(thinned.run.counts, whole.run.counts[::8])
     between = [whole.run.hardened[max(k - 7, 0) : k + 1].mean(axis=0) for k in range(0, 45, 8)]
@@ -148,12 +149,13 @@ def test_bad_input_is_named():
 def test_records_do_not_depend_on_threads():
     rng = np.random.default_rng(0)
     y = (rng.random(600_000) < 0.05).astype(np.float32)
-    recorders, memories = [Recorder(), Recorder()], [{"n_threads": 1}, {"n_threads": 2}]
+    recorders, recordings = [Recorder(), Recorder()], [None, None]
     for _ in range(2):
         raw = rng.normal(-2, 2, len(y)).astype(np.float32)
         gradient, _ = FocalLoss(2).gradient_hessian(y, raw)
-        for recorder, memory in zip(recorders, memories, strict=True):
-            recorder.see(y, raw, gradient, memory)
+        for k in (0, 1):
+            run = TrainingRun(y=y, n_threads=k + 1)
+            recordings[k] = recorders[k].record(recordings[k], run, raw, gradient)
     one, two = (recorder.run for recorder in recorders)
     np.testing.assert_array_equal(one.counts, two.counts)
     np.testing.assert_array_equal(one.weights, two.weights)

@@ -132,7 +132,7 @@ class FittedLoss:
             loss = loss.with_class_weight(loss.class_weights(None, n_classes or 2))
         table = plain.get("log_weight_table")
         if loss.depends_on_all_scores and table is None:
-            raise ValueError(f"log_weight_table must be given for {loss!r}")
+            raise ValueError(f"log_weight_table must be given with the loss {loss.name!r}")
         fitted = cls(loss, table)
         if n_classes is not None and fitted.n_classes != n_classes:
             raise ValueError(f"loss must be of {n_classes} classes, got {fitted.n_classes}")
