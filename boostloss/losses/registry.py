@@ -37,8 +37,9 @@ def register(kind: T) -> T:
     name = getattr(kind, "name", None)
     if not isinstance(name, str) or not name:
         raise TypeError(f"name must be a string in {kind.__name__}, got {name!r}")
-    known = _TYPES.get(name)
-    if (known or kind).__qualname__ != kind.__qualname__ or name == "balanced":
+    known = _TYPES.get(name, kind)
+    again = (known.__module__, known.__qualname__) == (kind.__module__, kind.__qualname__)
+    if not again or name == "balanced":
         raise ValueError(f"name must not be that of another loss, got {name!r} in {kind.__name__}")
     _TYPES[name] = kind
     return kind
