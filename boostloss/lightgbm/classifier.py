@@ -67,9 +67,9 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     Parameters
     ----------
     loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="ghm"
-        A loss object, whose parameters can be searched as ``loss__gamma`` and the like, or the
-        name of one with its defaults. A ``class_weight`` of the loss that is a dict has the
-        labels of ``y`` for keys.
+        A loss such as :class:`boostloss.FocalLoss`, whose parameters can be searched as
+        ``loss__gamma`` and the like, or the name of one with its defaults.
+        A ``class_weight`` of the loss that is a dict has the labels of ``y`` for keys.
     probability : {"posterior", "link"}, default="posterior"
         What :meth:`predict_proba` gives: the loss's calibrated posterior, or sigma (softmax) of
         the raw score, which for a weighted loss is no probability of the class.
@@ -98,11 +98,6 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     log loss under LightGBM's name for it) and by what ``eval_metric`` or ``metric`` name.
     "binary_logloss", "multi_logloss" and "binary_error" are those of sigma (softmax) of the raw
     score; callables see probabilities as the parameter ``probability`` says.
-
-    References
-    ----------
-    The losses: :class:`boostloss.CrossEntropy`, :class:`boostloss.FocalLoss`,
-    :class:`boostloss.GHMLoss`.
 
     Examples
     --------

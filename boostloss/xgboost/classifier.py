@@ -310,9 +310,10 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
     Parameters
     ----------
     loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="ghm"
-        A loss object, whose parameters can be searched as ``loss__gamma`` and the like, or the
-        name of one with its defaults. A ``class_weight`` that is a dict has the labels of
-        ``y`` for keys. XGBoost's own ``gamma`` (minimum split loss) is another parameter.
+        A loss such as :class:`boostloss.FocalLoss`, whose parameters can be searched as
+        ``loss__gamma`` and the like, or the name of one with its defaults.
+        A ``class_weight`` that is a dict has the labels of ``y`` for keys. XGBoost's own ``gamma``
+        (minimum split loss) is another parameter.
     probability : {"posterior", "link"}, default="posterior"
         What :meth:`predict_proba` gives: the loss's calibrated posterior, or sigma (softmax) of
         the raw score, which for a weighted loss is no probability of the class.
@@ -342,11 +343,6 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
     (plain cross-entropy: by XGBoost's own log loss, which is the same). XGBoost's own metrics,
     "logloss" for example, see sigma (softmax) of the raw score; callables see probabilities as
     the parameter ``probability`` says.
-
-    References
-    ----------
-    The losses: :class:`boostloss.CrossEntropy`, :class:`boostloss.FocalLoss`,
-    :class:`boostloss.GHMLoss`.
 
     Examples
     --------
