@@ -263,17 +263,17 @@ def test_outputs_lie_as_the_scores_do(order):
 
 def test_former_names_warn_and_do_the_same():
     loss = CrossEntropy(class_weight="balanced")
-    with pytest.warns(FutureWarning, match=r"Loss\.base_score is deprecated .* use init_score"):
+    with pytest.warns(FutureWarning, match=r"base_score is deprecated .* use init_score"):
         assert loss.base_score(Y) == loss.init_score(Y)
-    with pytest.warns(FutureWarning, match=r"Loss\.resolve is deprecated .* use fit"):
+    with pytest.warns(FutureWarning, match=r"resolve is deprecated .* use fit"):
         assert loss.resolve(Y) == loss.fit(Y).loss
-    with pytest.warns(FutureWarning, match=r"Loss\.frozen is deprecated .* use fit"):
+    with pytest.warns(FutureWarning, match=r"frozen is deprecated .* use fit"):
         assert loss.frozen(Y, RAW) == loss.fit(Y, RAW)
     given = CrossEntropy(class_weight=3.0)
-    with pytest.warns(FutureWarning, match=r"Loss\.posterior is deprecated .* use fit\(...\)\.posterior"):
+    with pytest.warns(FutureWarning, match=r"posterior is deprecated .* use fit\(...\)\.posterior"):
         posterior = given.posterior(RAW)
     np.testing.assert_array_equal(posterior, given.fit(Y).posterior(RAW))
     ghm = GHMLoss()
-    with pytest.warns(FutureWarning, match=r"Loss\.posterior is deprecated"):
+    with pytest.warns(FutureWarning, match=r"posterior is deprecated"):
         posterior = ghm.posterior(RAW, ghm.weights(Y, RAW))
     np.testing.assert_array_equal(posterior, ghm.fit(Y, RAW).posterior(RAW))
