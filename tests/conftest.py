@@ -68,3 +68,11 @@ def claims():
     frame["patient"] = np.arange(900) // 3
     frame["day"] = np.random.default_rng(0).permutation(900)
     return frame.assign(target=np.where(y == 1, "fraud", "fine"))
+
+
+@pytest.fixture
+def few_rows_are_many(monkeypatch):
+    """Threads of the kernels share 1,000 rows already."""
+    for name in ("jit", "binary", "softmax"):
+        monkeypatch.setattr(f"boostloss.kernels.{name}.WORTHWHILE", 1000)
+    monkeypatch.setattr("boostloss.objectives.MANY_SCORES", 1000)

@@ -1,11 +1,9 @@
 """Threads, processes and Ctrl-C: whatever happens beside it, a training gives its own model."""
 
-import errno
 import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -16,13 +14,15 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 import xgboost as xgb
+from processes import in_python, output
 
 import boostloss as bl
+from boostloss import objectives
 import boostloss.lightgbm
 import boostloss.xgboost
 from boostloss import FocalLoss, GHMLoss
 from boostloss.lightgbm import ImbalancedLGBMClassifier
-from boostloss.losses import _jit, _threads
+from boostloss.kernels import binary, jit, softmax
 from boostloss.xgboost import ImbalancedXGBClassifier
 
 ENGINES = ["xgboost", "lightgbm"]
@@ -52,21 +52,6 @@ def train(engine, objective, k, rounds=10):
     return lgb.train(params, lgb.Dataset(X, y), rounds).model_to_string()
 
 
-def in_python(code, *arguments, **environment):
-    """A new process that imports this module as ``t``; OpenMP gets one thread (see below)."""
-    start = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-    command = [sys.executable, "-W", "ignore", "-c", start + code, *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)  # fmt: skip
-
-
-def output(process):
-    out, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors[-3000:]
-    return out
-
-
 # -- threads ----------------------------------------------------------------------------
 
 
@@ -79,7 +64,7 @@ def test_eight_threads_with_one_objective(engine, name):
         joblib.delayed(train)(engine, objective, k) for k in range(16)
     )
     assert together[:8] == alone
-    assert len(objective._memories) == 0
+    assert len(objective._runs) == 0
 
 
 def test_kept_models_do_not_keep_their_gradients():
@@ -115,10 +100,16 @@ t.four_processes(sys.argv[1])
 """
 
 
-def train_all(objectives, k):
+def share_rows_from(n_scores):
+    for module in (jit, binary, softmax):
+        module.WORTHWHILE = n_scores
+    objectives.MANY_SCORES = n_scores
+
+
+def train_all(callables, k):
     """In a worker: long arrays in threads of ours too."""
-    _threads.WORTHWHILE = 100
-    return [train(engine, objective, k) for engine in ENGINES for objective in objectives]
+    share_rows_from(100)
+    return [train(engine, objective, k) for engine in ENGINES for objective in callables]
 
 
 def four_processes(method):
@@ -145,9 +136,7 @@ def test_four_processes_with_one_objective(method):
 
 
 def fit_in_worker():
-    from boostloss.losses import _threads
-
-    _threads.WORTHWHILE = 1000
+    share_rows_from(1000)
     X, y = problem(0, 5000)
     return ImbalancedXGBClassifier(n_jobs=2, n_estimators=5).fit(X, y).predict_proba(X)
 
@@ -161,142 +150,6 @@ def test_dask_worker():
         got = client.gather([client.submit(fit_in_worker, pure=False) for _ in range(2)])
     for p in got:
         np.testing.assert_array_equal(p, fit_in_worker())
-
-
-# -- the compile cache ------------------------------------------------------------------
-
-GRADIENTS = """
-import numpy as np
-from boostloss import CrossEntropy, FocalLoss, GHMLoss
-losses = {"ce": CrossEntropy(), "focal": FocalLoss(2), "ghm": GHMLoss()}
-y, scores = np.arange(64) % 2, np.linspace(-5, 5, 64, dtype=np.float32)
-if len(sys.argv) > 2:
-    print("ready", flush=True)
-    sys.stdin.readline()
-for name in sys.argv[1].split(","):
-    gradient, hessian = losses[name].gradient_hessian(y, scores)
-    print(name, gradient.tobytes().hex(), hessian.tobytes().hex())
-kernel = losses["focal"]._kernels.binary_gradient
-print("hits", sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values()))
-"""
-
-
-def gradients(cache, names):
-    """Gradients of the losses as sorted lines, and focal's hits and misses of the cache."""
-    *lines, hits = output(in_python(GRADIENTS, names, NUMBA_CACHE_DIR=str(cache))).splitlines()
-    return sorted(lines), [int(number) for number in hits.split()[1:]]
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """A full cache, made by four processes at once, and the right results."""
-    cache = tmp_path_factory.mktemp("cache")
-    orders = ["ce,focal,ghm", "focal,ghm,ce", "ghm,ce,focal", "focal,ce,ghm"]
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", "import sys" + GRADIENTS, order, "wait"], text=True,
-                         env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE) for order in orders
-    ]  # fmt: skip
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    done = [sorted(output(process).splitlines()[:-1]) for process in processes]
-    return cache, done
-
-
-def test_four_processes_compile_at_once(compiled):
-    cache, done = compiled
-    scores = np.linspace(-5, 5, 64, dtype=np.float32)
-    gradient, _ = FocalLoss(2).gradient_hessian(np.arange(64) % 2, scores)
-    assert any(gradient.tobytes().hex() in line for line in done[0])
-    assert all(lines == done[0] for lines in done)
-    for _ in range(2):  # what the four lost to one another is compiled once more
-        again, hits = gradients(cache, "ce,focal,ghm")
-        assert again == done[0]
-    assert hits == [1, 0]
-
-
-def flipped(whole):
-    middle = len(whole) // 2
-    return whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
-
-
-def test_a_damaged_cache(compiled):
-    cache, done = compiled
-    want = [line for line in done[0] if line.startswith("focal")]
-    damages = [("nbi", lambda whole: whole[: len(whole) // 2]), ("nbc", lambda whole: whole[:-1]),
-               ("nbc", flipped), ("nbc", None)]  # fmt: skip
-    for suffix, damage in damages:
-        files = [*cache.rglob(f"*.{suffix}")]
-        assert files
-        for file in files:
-            if damage is None:
-                file.unlink()
-            else:
-                file.write_bytes(damage(file.read_bytes()))
-        assert gradients(cache, "focal") == (want, [0, 1])
-    assert gradients(cache, "focal") == (want, [1, 0])
-
-
-def test_code_of_another_loss_is_not_taken(compiled):
-    """What two processes leave that compile two losses at the same moment."""
-    cache, done = compiled
-    gradients(cache, "ce,focal")  # both are there
-    files = sorted(cache.rglob("*binary_gradient*.nbc"))
-    contents = [file.read_bytes() for file in files]
-    assert len(set(contents)) == len(files) > 1
-    for file, content in zip(files, contents[1:] + contents[:1], strict=True):
-        file.write_bytes(content)
-    want = [line for line in done[0] if line.startswith("focal")]
-    assert gradients(cache, "focal") == (want, [0, 1])
-
-
-def test_a_full_disk(tmp_path, monkeypatch):
-    def full(self, path):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(_jit._CacheFile, "_open_for_write", full)
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-
-    @_jit.kernel
-    def double(x):
-        return 2 * x
-
-    assert type(double._cache._cache_file) is _jit._CacheFile
-    assert double(21) == 42
-
-
-DISABLED = """
-from boostloss import CrossEntropy
-print(CrossEntropy().gradient_hessian([0, 1], [0.0, 0.0])[0])
-"""
-
-
-def test_without_the_compiler():
-    assert output(in_python(DISABLED, NUMBA_DISABLE_JIT="1")) == "[ 0.5 -0.5]\n"
-
-
-UNWRITABLE = """
-import numba.core.caching as caching
-def refuse(self):
-    raise OSError("read-only file system")
-caching._CacheLocator.ensure_cache_path = refuse
-from boostloss import FocalLoss
-gradient, _ = FocalLoss(2).gradient_hessian([0, 1], [0.0, 0.0])
-assert gradient[0] > 0
-assert FocalLoss(2)._kernels.binary_gradient.targetoptions["nogil"]
-"""
-
-
-def test_loops_let_other_threads_run():
-    assert FocalLoss(2)._kernels.binary_gradient.targetoptions["nogil"]
-
-
-def test_an_install_folder_that_cannot_be_written():
-    output(in_python(UNWRITABLE))
 
 
 # -- Ctrl-C -----------------------------------------------------------------------------

@@ -1,33 +1,24 @@
-"""Threads: the same results, and the caller's limits; test_concurrency.py has processes."""
+"""Threads: the same results, whoever shares the rows; test_cache.py has the compiler's files."""
 
 import threading
 from itertools import pairwise
 
-import joblib
-import lightgbm as lgb
 import numpy as np
 import pytest
-import xgboost as xgb
-from sklearn.model_selection import GridSearchCV
 
-from boostloss import CrossEntropy, FocalLoss, GHMLoss, _engine_call
-from boostloss.lightgbm import ImbalancedLGBMClassifier
-from boostloss.losses import _threads
-from boostloss.xgboost import ImbalancedXGBClassifier
+from boostloss import AsymmetricLoss, CrossEntropy, FocalLoss, GHMLoss
+from boostloss.kernels import jit
+from boostloss.losses import TrainingRun
 
 LOSSES = [CrossEntropy(class_weight="balanced"), FocalLoss(1.5), GHMLoss(), GHMLoss(density="bins"),
-          GHMLoss(density="window", strength=0.5)]  # fmt: skip
-
-
-@pytest.fixture
-def few_rows_are_many(monkeypatch):
-    monkeypatch.setattr(_threads, "WORTHWHILE", 1000)
-    monkeypatch.setattr("boostloss.objectives.WORTHWHILE", 1000)
+          GHMLoss(density="window", strength=0.5), AsymmetricLoss()]  # fmt: skip
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 @pytest.mark.parametrize("order", ["binary", "C", "F"])
 def test_threads_change_nothing(few_rows_are_many, loss, order):
+    if order != "binary" and loss.binary_only:
+        pytest.skip("for two classes")
     rng = np.random.default_rng(0)
     raw = rng.normal(0, 3, 10_001 if order == "binary" else (10_001, 4)).astype(np.float32)
     raw = raw if order == "binary" else np.asarray(raw, order=order)
@@ -35,21 +26,21 @@ def test_threads_change_nothing(few_rows_are_many, loss, order):
     weight = rng.random(10_001)
     alone = loss.gradient_hessian(y, raw, weight)
     for n_threads in (2, 3, 8):
-        shared = loss.gradient_hessian(y, raw, weight, n_threads=n_threads)
+        shared = loss.gradient_hessian(y, raw, weight, run=TrainingRun(n_threads=n_threads))
         for a, b in zip(alone, shared, strict=True):
             np.testing.assert_array_equal(a, b)
             assert a.flags.f_contiguous == (order != "C")
     bad = raw.copy()
     bad[9_999] = np.nan
     with pytest.raises(ValueError, match="raw must be finite"):
-        loss.gradient_hessian(y, bad, weight, n_threads=2)
+        loss.gradient_hessian(y, bad, weight, run=TrainingRun(n_threads=2))
 
 
 def test_parts_cover_the_rows():
-    many = _threads.WORTHWHILE
+    many = jit.WORTHWHILE
     for n, count in ((0, 1), (1, 1), (63, 1), (many - 1, 1), (many, 4), (4 * many, 4),
                      (4 * many + 1, 8), (9 * many + 17, 12)):  # fmt: skip
-        ranges = _threads.parts(n, n)
+        ranges = jit.parts(n, n)
         assert ranges[0][0] == 0
         assert ranges[-1][1] == n
         assert all(a[1] == b[0] for a, b in pairwise(ranges))
@@ -57,7 +48,7 @@ def test_parts_cover_the_rows():
         sizes = [stop - start for start, stop in ranges]
         assert max(sizes) - min(sizes) <= 128
         assert all(start % 64 == 0 for start, _ in ranges)
-    assert len(_threads.parts(many // 5, many)) == 4  # of several scores each
+    assert len(jit.parts(many // 5, many)) == 4  # of several scores each
 
 
 def test_results_come_in_the_rows_order():
@@ -70,25 +61,25 @@ def test_results_come_in_the_rows_order():
 
     for n_threads in (1, 2, 3, 4, 9):
         names.clear()
-        many = _threads.WORTHWHILE
-        assert _threads.in_parts(work, many, many, n_threads) == _threads.parts(many, many)
+        many = jit.WORTHWHILE
+        assert jit.in_parts(work, many, many, n_threads) == jit.parts(many, many)
         assert len(names) == min(n_threads, 4)
         assert threading.main_thread().name in names
-    assert _threads.in_parts(work, 5, 5, 8) == [(0, 5)]
+    assert jit.in_parts(work, 5, 5, 8) == [(0, 5)]
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("part", [0, 1])
 def test_an_error_in_a_thread_is_raised(part, n_threads):
-    many = _threads.WORTHWHILE
-    wrong, _ = _threads.parts(many, many)[part]
+    many = jit.WORTHWHILE
+    wrong, _ = jit.parts(many, many)[part]
 
     def work(start, stop):
         if start == wrong:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        _threads.in_parts(work, many, many, n_threads)
+        jit.in_parts(work, many, many, n_threads)
 
 
 @pytest.mark.parametrize("where", ["start", "join"])
@@ -113,61 +104,5 @@ def test_an_interruption_waits_for_the_threads(where, monkeypatch):
 
     monkeypatch.setattr(threading.Thread, where, interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _threads.in_parts(work, *[_threads.WORTHWHILE] * 2, 2)
+        jit.in_parts(work, *[jit.WORTHWHILE] * 2, 2)
     assert len(finished) == 2  # of four parts
-
-
-# -- the caller's limits ----------------------------------------------------------------
-
-
-def booster_limit(engine, n_threads):
-    X, y = np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 2
-    if engine == "xgboost":
-        given = {} if n_threads is None else {"nthread": n_threads}
-        return _engine_call.thread_limit(xgb.train(given, xgb.DMatrix(X, y), 1))
-    given = {} if n_threads is None else {"n_jobs": n_threads}
-    return _engine_call.thread_limit(lgb.train({"verbose": -1, **given}, lgb.Dataset(X, y), 1))
-
-
-@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
-def test_the_engines_number(engine, monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
-    assert booster_limit(engine, 1) == 1
-    assert booster_limit(engine, 3) == 3
-    assert booster_limit(engine, None) == 8
-    monkeypatch.setenv("OMP_NUM_THREADS", "2,1")
-    assert booster_limit(engine, None) == 2
-    assert booster_limit(engine, 1) == 1
-
-
-@pytest.mark.parametrize("backend", ["threading", "loky"])
-def test_joblibs_number(backend, monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    with joblib.parallel_config(backend=backend, n_jobs=2, inner_max_num_threads=1
-                                if backend == "loky" else None):  # fmt: skip
-        limits = joblib.Parallel()(joblib.delayed(_engine_call.thread_limit)(None) for _ in range(2))
-    assert limits == [1, 1]
-
-
-@pytest.mark.parametrize("kind", [ImbalancedXGBClassifier, ImbalancedLGBMClassifier])
-def test_no_thread_of_ours_inside_a_threaded_search(few_rows_are_many, kind, binary, monkeypatch):
-    started = []
-    start = threading.Thread.start
-
-    def noted(self):
-        if "in_parts" in str(self._target):
-            started.append(self)
-        start(self)
-
-    monkeypatch.setattr(threading.Thread, "start", noted)
-    monkeypatch.setattr(_engine_call, "_openmp_limit", list)
-    quiet = {} if kind is ImbalancedXGBClassifier else {"verbose": -1}
-    search = GridSearchCV(kind(n_estimators=3, **quiet), {"loss": ["focal", "ghm"]}, n_jobs=2, cv=2,
-                          refit=False)  # fmt: skip
-    with joblib.parallel_config(backend="threading"):
-        search.fit(binary.X, binary.y)
-    assert not started
-    if joblib.cpu_count() > 1:
-        kind(n_estimators=3, **quiet).fit(binary.X, binary.y)
-        assert started
