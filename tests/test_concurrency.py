@@ -17,12 +17,11 @@ import xgboost as xgb
 from processes import in_python, output
 
 import boostloss as bl
-from boostloss import objectives
 import boostloss.lightgbm
 import boostloss.xgboost
-from boostloss import FocalLoss, GHMLoss
-from boostloss.lightgbm import ImbalancedLGBMClassifier
+from boostloss import FocalLoss, GHMLoss, objectives
 from boostloss.kernels import binary, jit, softmax
+from boostloss.lightgbm import ImbalancedLGBMClassifier
 from boostloss.xgboost import ImbalancedXGBClassifier
 
 ENGINES = ["xgboost", "lightgbm"]
