@@ -13,9 +13,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from boostloss.losses import CrossEntropy, FittedLoss, Loss, named
+from boostloss.losses import FittedLoss, Loss, constant_weights, named
 from boostloss.losses.validation import Array, check_choice
-from boostloss.metrics import Metric, workers_now
+from boostloss.metrics import Metric, raw_of_probability, workers_now
 from boostloss.model_file import PROBABILITIES, State
 from boostloss.optional import refuse_distributed
 
@@ -119,13 +119,19 @@ class LossClassifierMixin:
         """Probabilities (n, K) of raw scores, as the parameter ``probability`` says."""
         return probabilities(raw, self.loss_, self.probability)
 
-    def _metric_on_probability(self, metric: Any, loss: Loss) -> Any:
-        """A user's metric, which expects probabilities, for an engine that passes raw scores."""
+    def _metric_on_probability(self, metric: Any, loss: Loss, linked: bool) -> Any:
+        """A user's metric, which expects probabilities, for what the engine passes.
+
+        That are raw scores or, ``linked``, their sigma or softmax.
+        """
         if isinstance(metric, Metric):
+            return metric.on_probabilities() if linked else metric
+        if linked and (self.probability == "link" or is_plain_cross_entropy(loss)):
             return metric
 
         @functools.wraps(metric)
         def on_probability(y: Any, raw: Any, *weight: Any, **keywords: Any) -> Any:
+            raw = raw_of_probability(np.asarray(raw)) if linked else raw
             sample_weight = weight[0] if weight else keywords.get("sample_weight")
             fitted = loss.fit(y, raw, sample_weight, workers=workers_now())
             p = _one_probability(raw, fitted, self.probability)
@@ -255,8 +261,8 @@ def check_features(X: Any, y: Any = None) -> Any:
 
 def is_plain_cross_entropy(loss: Loss) -> bool:
     """Whether this is the engine's own loss: its posterior is the link of the raw score."""
-    weights = loss.class_weight
-    return isinstance(loss, CrossEntropy) and (weights is None or set(weights) == {1.0})
+    weights = constant_weights(loss)
+    return weights is not None and bool((weights == 1.0).all())
 
 
 def class_weight_by_code(loss: Loss, labels: Array) -> Loss:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,10 +93,16 @@ class Metric:
             return self.__name__, value, False
         return self.__name__, value
 
+    def on_probabilities(self) -> Metric:
+        """The same metric for a built-in objective, under which engines hand out probabilities."""
+        made = copy.copy(self)
+        made.scores = "probability"
+        return made
+
     def _mean(self, call: engine_call.Call, workers: Workers) -> float:
         raw, weight = engine_call.scores_of(call, workers), call.sample_weight
         if self.scores == "probability":
-            raw = _raw_of(raw)
+            raw = raw_of_probability(raw)
         if self.posterior:
             rows = self._log_loss(call, raw, workers)
             rows = rows if weight is None else rows * np.asarray(weight)
@@ -132,7 +139,8 @@ def workers_now() -> Workers:
     return engine_call.xgboost_workers() if found else ALONE
 
 
-def _raw_of(probability: Array) -> Array:
+def raw_of_probability(probability: Array) -> Array:
+    """Raw scores of probabilities, which are held 1e-15 (float32: 1e-7) away from 0 and 1."""
     edge = 1e-7 if probability.dtype == np.float32 else 1e-15
     held = np.clip(probability, edge, 1.0 - edge)
     raw: Array = logit(held) if held.ndim == 1 else np.log(held)

@@ -11,9 +11,9 @@ import numpy as np
 
 from boostloss.engine_call import stated_threads
 from boostloss.lightgbm.model import make_constant, make_native
-from boostloss.losses import Loss
+from boostloss.losses import Loss, constant_weights
 from boostloss.losses.validation import Array, check_labels, check_sample_weight, class_counts
-from boostloss.metrics import posterior_log_loss
+from boostloss.metrics import Metric, posterior_log_loss
 from boostloss.objectives import check_two_classes, training_objective
 from boostloss.optional import import_when_used, refuse_distributed, require
 from boostloss.recorder import Recorder
@@ -96,17 +96,32 @@ def train(
         For labels, weights or parameters that do not fit; for ``linear_tree``, whose leaves
         hold a linear model into which no intercept can be written.
     """
+    refuse_distributed("train_set", train_set)
+    y, weight = _target(train_set)
+    counts = _class_counts(y, weight)
+    native, resolved, n_classes = native_params(params, loss, counts)
+    sets = list(dict.fromkeys([train_set, *(valid_sets or [])]))
+    _remove_init_score([data for data in sets if data in _with_our_init_score])
+    feval = _default_metric(native, resolved, feval)
+    own = built_in_weights(resolved, recorder, feval, judged=train_set in (valid_sets or []))
+    if own is not None:
+        with _weight_in_training(own, train_set, y, weight):
+            return lgb.train(
+                {"metric": "None", **native, "objective": built_in_objective(n_classes)},
+                train_set,
+                num_boost_round,
+                valid_sets=valid_sets,
+                feval=on_probabilities(feval),
+                init_model=init_model,
+                **keywords,
+            )
     if keywords.get("keep_training_booster"):
         raise ValueError(
             "keep_training_booster must be False with loss=: link and intercept are written into "
             "the finished model; go on with init_model= instead, got True"
         )
-    refuse_distributed("train_set", train_set)
-    y, weight = _target(train_set)
-    counts = _class_counts(y, weight)
-    native, resolved, n_classes = native_params(params, loss, counts, recorder)
-    sets = list(dict.fromkeys([train_set, *(valid_sets or [])]))
-    _remove_init_score([data for data in sets if data in _with_our_init_score])
+    check_tree_params(params)
+    native["objective"] = callable_objective(native, resolved, recorder)
     intercept = None
     if init_model is None and _field(train_set, "init_score") is None:
         intercept = intercept_of(resolved, y, weight, n_classes)
@@ -117,7 +132,7 @@ def train(
                 train_set,
                 num_boost_round,
                 valid_sets=valid_sets,
-                feval=_default_metric(native, resolved, feval),
+                feval=feval,
                 init_model=init_model,
                 **{**keywords, "keep_training_booster": True},  # finished once, below
             )
@@ -146,13 +161,27 @@ def cv(
     counted on all of ``train_set``.
     """
     counts = _class_counts(*_target(train_set))
-    native, resolved, n_classes = native_params(params, loss, counts, recorder)
+    native, resolved, n_classes = native_params(params, loss, counts)
+    feval = _default_metric(native, resolved, feval)
+    judged = bool(keywords.get("eval_train_metric"))
+    own = built_in_weights(resolved, recorder, feval, judged)
+    if own is None:
+        check_tree_params(params)
+        native["objective"] = callable_objective(native, resolved, recorder)
+    else:
+        native = {"metric": "None", **native, "objective": built_in_objective(n_classes)}
+        feval = on_probabilities(feval)
     intercepts: list[Array | None] = []
 
     def with_intercept(fold_train: Any, fold_test: Any, fold_params: Params) -> Any:
         if fpreproc is not None:
             fold_train, fold_test, fold_params = fpreproc(fold_train, fold_test, fold_params)
         fold_train.construct()
+        if own is not None:
+            if (own != 1.0).any():
+                y, weight = _target(fold_train)
+                _set_weight(fold_train, _row_weight(own, y, weight))
+            return fold_train, fold_test, fold_params
         intercept = None
         if _field(fold_train, "init_score") is None:
             intercept = intercept_of(resolved, *_target(fold_train), n_classes)
@@ -166,11 +195,11 @@ def cv(
         native,
         train_set,
         num_boost_round,
-        feval=_default_metric(native, resolved, feval),
+        feval=feval,
         fpreproc=with_intercept,
         **keywords,
     )
-    if "cvbooster" in result:
+    if "cvbooster" in result and own is None:
         for booster, intercept in zip(result["cvbooster"].boosters, intercepts, strict=True):
             make_native(booster, intercept, n_classes)
     return result
@@ -204,10 +233,8 @@ def _first_of(params: Params, aliases: tuple[str, ...]) -> Any:
     return next((params[name] for name in aliases if params.get(name) is not None), None)
 
 
-def native_params(
-    params: Params, loss: Loss, counts: Array, recorder: Recorder | None = None
-) -> tuple[Params, Loss, int | None]:
-    """Parameters with our objective, the loss with fixed weights, K (None for binary).
+def native_params(params: Params, loss: Loss, counts: Array) -> tuple[Params, Loss, int | None]:
+    """Parameters without an objective, the loss with fixed weights, K (None for binary).
 
     ``counts`` are the rows of each class, or their summed weights.
     """
@@ -220,17 +247,75 @@ def native_params(
     objective_name = _first_of(params, OBJECTIVE_ALIASES)
     if objective_name not in (None, "multiclass" if softmax else "binary"):
         raise ValueError(f"params['objective'] must be left out with loss=, got {objective_name!r}")
-    check_tree_params(params)
+    check_sigmoid(params)
     skip = (*OBJECTIVE_ALIASES, *CLASS_ALIASES)
     native = {name: value for name, value in params.items() if name not in skip}
     resolved: Loss = loss.fit(np.arange(len(counts)), None, counts, n_classes=n_classes).loss
-    n_threads = stated_threads(native)
-    native["objective"] = training_objective(
-        resolved, "lightgbm", n_threads=n_threads, recorder=recorder
-    )
     if softmax:
         native["num_class"] = n_classes
     return native, resolved, n_classes if softmax else None
+
+
+def callable_objective(native: Params, loss: Loss, recorder: Recorder | None = None) -> Any:
+    """The objective for LightGBM's parameters."""
+    n_threads = stated_threads(native)
+    return training_objective(loss, "lightgbm", n_threads=n_threads, recorder=recorder)
+
+
+# -- cross-entropy with constant class weights: LightGBM's own objective ------------------------
+
+
+def built_in_weights(
+    loss: Loss, recorder: Recorder | None, metrics: Any, judged: bool
+) -> Array | None:
+    """Class weights for the rows where the built-in objective does the work; None for a callable.
+
+    The rows' weights are also those of a metric on the training set, where that is ``judged``; and
+    a metric of the user's expects raw scores.
+    """
+    weights = constant_weights(loss)
+    if weights is None or recorder is not None or (judged and (weights != 1.0).any()):
+        return None
+    listed = metrics if isinstance(metrics, list) else [metrics]
+    return weights if all(isinstance(one, Metric | None) for one in listed) else None
+
+
+def built_in_objective(n_classes: int | None) -> str:
+    """LightGBM's name for cross-entropy (``n_classes=None``: binary)."""
+    return "binary" if n_classes is None else "multiclass"
+
+
+def on_probabilities(metrics: Any) -> Any:
+    """Metrics of boostloss for probabilities, which a built-in objective hands out."""
+    if isinstance(metrics, list):
+        return [metric.on_probabilities() for metric in metrics]
+    return None if metrics is None else metrics.on_probabilities()
+
+
+def _row_weight(class_weight: Array, y: Array, weight: Array | None) -> Array:
+    rows: Array = class_weight[y.astype(np.intp)]
+    return rows if weight is None else rows * weight
+
+
+@contextmanager
+def _weight_in_training(
+    class_weight: Array, data: Any, y: Array, weight: Array | None
+) -> Iterator[None]:
+    """Give a data set its rows' class weights for the length of one training."""
+    if (class_weight == 1.0).all():
+        yield
+        return
+    try:
+        _set_weight(data, _row_weight(class_weight, y, weight))
+        yield
+    finally:
+        _set_weight(data, weight)
+
+
+def _set_weight(data: Any, weight: Array | None) -> None:
+    data.set_weight(weight)
+    if data._handle is not None:
+        data.set_field("weight", weight)  # set_weight does not set None, nor ones
 
 
 def is_true(value: Any) -> bool:
@@ -250,6 +335,10 @@ def check_tree_params(params: Params) -> None:
             "boosting must not be 'rf' with a loss: LightGBM's random forest accepts "
             "built-in objectives only, got 'rf'"
         )
+
+
+def check_sigmoid(params: Params) -> None:
+    """Raise for another link than the posterior's."""
     if float(params.get("sigmoid", 1.0)) != 1.0:
         raise ValueError(f"sigmoid must be 1 with a loss, got {params['sigmoid']!r}")
 
@@ -315,4 +404,4 @@ def built_in_params(params: Params, n_classes: int | None) -> Params:
         "n_iter_no_change",
     )
     kept = {name: value for name, value in params.items() if name not in stopping}
-    return {**kept, "objective": "binary" if n_classes is None else "multiclass"}
+    return {**kept, "objective": built_in_objective(n_classes)}

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.utils import compute_class_weight
@@ -22,12 +22,15 @@ from boostloss.classifier import (
     from_engine,
     is_plain_cross_entropy,
 )
-from boostloss.engine_call import stated_threads
 from boostloss.lightgbm import (
     CLASS_ALIASES,
     METRIC_ALIASES,
     OBJECTIVE_ALIASES,
+    built_in_objective,
     built_in_params,
+    built_in_weights,
+    callable_objective,
+    check_sigmoid,
     check_tree_params,
     for_each_row,
     intercept_of,
@@ -45,7 +48,6 @@ from boostloss.lightgbm.model import (
 from boostloss.losses import Loss
 from boostloss.losses.validation import Array, check_number, check_sample_weight
 from boostloss.metrics import posterior_log_loss
-from boostloss.objectives import training_objective
 from boostloss.optional import require
 from boostloss.recorder import Recorder
 
@@ -164,27 +166,36 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         sets = eval_codes(_pairs(eval_set, eval_X, eval_y), y, codes, labels)
         # the training set stays the same object: LightGBM recognises it by that
         sets = sets and [(X if own_X is users_X else own_X, own_y) for own_X, own_y in sets]
-        metrics, callables = self._split_metrics(params, eval_metric, loss, n_classes)
+        own = built_in_weights(loss, recorder, None, judged=any(x is X for x, _ in sets or ()))
+        metrics, callables = self._split_metrics(
+            params, eval_metric, loss, n_classes, linked=own is not None
+        )
         intercept = None
-        if init_score is None and init_model is None:
-            intercept = np.zeros(softmax or 1)
-            if is_true(params.get("boost_from_average", True)):
-                intercept = intercept_of(loss, codes, weight, softmax)
-            init_score = for_each_row(intercept, len(codes))
-            eval_init_score = [for_each_row(intercept, len(c)) for _, c in sets] if sets else None
-        n_threads = stated_threads({**params, "n_jobs": self.n_jobs})
-        obj = training_objective(loss, "lightgbm", n_threads=n_threads, recorder=recorder)
-        own = {"objective": obj, "metric": metrics}
+        data = {
+            "sample_weight": weight,
+            "feature_name": feature_name,
+            "categorical_feature": categorical_feature,
+        }
+        if own is not None:
+            objective: Any = built_in_objective(softmax)
+            if (own != 1.0).any():
+                data["sample_weight"] = own[codes] * (1.0 if weight is None else weight)
+        else:
+            check_tree_params(params)
+            threads = {**params, "n_jobs": self.n_jobs}
+            objective = callable_objective(threads, loss, recorder)
+            if init_score is None and init_model is None:
+                intercept = np.zeros(softmax or 1)
+                if is_true(params.get("boost_from_average", True)):
+                    intercept = intercept_of(loss, codes, weight, softmax)
+                init_score = for_each_row(intercept, len(codes))
+                eval_init_score = [for_each_row(intercept, len(c)) for _, c in sets or ()] or None
         engine = _train(
-            {**params, **own},
+            {**params, "objective": objective, "metric": metrics},
             {**built_in_params(params, softmax), "n_estimators": 1},
             (X, codes, sets),
             intercept,
-            {
-                "sample_weight": weight,
-                "feature_name": feature_name,
-                "categorical_feature": categorical_feature,
-            },
+            data,
             init_score=init_score,
             eval_names=eval_names,
             eval_sample_weight=eval_sample_weight,
@@ -310,7 +321,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
                 raise ValueError(
                     f"{name} must be left out: loss takes its place, got {params[name]!r}"
                 )
-        check_tree_params(params)
+        check_sigmoid(params)
         for name in CLASS_ALIASES:
             num_class = params.pop(name, None)
             if num_class not in (None, n_classes) and not (num_class == 1 and n_classes == 2):
@@ -318,7 +329,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         return params
 
     def _split_metrics(
-        self, params: dict[str, Any], eval_metric: Any, loss: Loss, n_classes: int
+        self, params: dict[str, Any], eval_metric: Any, loss: Loss, n_classes: int, linked: bool
     ) -> tuple[Any, list[Any]]:
         """LightGBM's own metrics, and callables, from ``metric`` and ``eval_metric``.
 
@@ -326,7 +337,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         """
         default = "multi_logloss" if n_classes > 2 else "binary_logloss"
         # cross-entropy's posterior is its link: LightGBM's own default says the same
-        ours = [] if is_plain_cross_entropy(loss) else [posterior_log_loss(loss)]
+        scores: Literal["raw", "probability"] = "probability" if linked else "raw"
+        ours = [] if is_plain_cross_entropy(loss) else [posterior_log_loss(loss, scores=scores)]
         by_alias = [params.pop(name) for name in METRIC_ALIASES if name in params]
         metric = next((metric for metric in by_alias if metric is not None), None)
         if metric is None:
@@ -334,8 +346,13 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         else:
             ours = []
         listed = [*_as_list(eval_metric), *_as_list(metric)]
-        names, callables = split_metrics([m for m in listed if isinstance(m, str)], n_classes)
-        users = [self._metric_on_probability(m, loss) for m in listed if not isinstance(m, str)]
+        names = [m for m in listed if isinstance(m, str)]
+        callables: list[Any] = []
+        if not linked:
+            names, callables = split_metrics(names, n_classes)
+        users = [
+            self._metric_on_probability(m, loss, linked) for m in listed if not isinstance(m, str)
+        ]
         return names or "None", [*callables, *ours, *users]
 
     def _raw(self, X: Any, *options: Any, **keywords: Any) -> Any:
@@ -347,7 +364,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     def _engine_of(self, booster: Any, n_classes: int) -> Any:
         """LightGBM's own classifier around a booster, for which it has no function."""
         engine = lgb.LGBMClassifier(**_for_prediction(self.get_params(deep=False)))
-        engine.set_params(objective=_built_in_objective(n_classes))
+        engine.set_params(objective=built_in_objective(n_classes if n_classes > 2 else None))
         engine._Booster, engine.fitted_ = booster, True
         engine._classes, engine._n_classes = np.arange(n_classes), n_classes
         engine._n_features = engine._n_features_in = booster.num_feature()
@@ -377,24 +394,21 @@ def _train(
     try:
         with _eval_keywords(sets, X, codes) as evaluation:
             engine.fit(X, codes, **data, **fitting, **evaluation)
-        make_native(engine.booster_, intercept, n_classes if n_classes > 2 else None)
+        if not isinstance(params["objective"], str):
+            make_native(engine.booster_, intercept, n_classes if n_classes > 2 else None)
     except lgb.basic.LightGBMError as error:
         if intercept is None or not no_feature_splits(error):
             raise
         engine = lgb.LGBMClassifier(**constant_params).fit(X, codes, **data)
         make_constant(engine.booster_, intercept)
     # LightGBM's predict asks for it; the callable has done its work
-    return engine.set_params(objective=_built_in_objective(n_classes))
+    return engine.set_params(objective=built_in_objective(n_classes if n_classes > 2 else None))
 
 
 def _for_prediction(params: dict[str, Any]) -> dict[str, Any]:
     """The parameters that LightGBM's own classifier may read when it predicts."""
     mine = (*LOSS_PARAMETERS, *OBJECTIVE_ALIASES, *CLASS_ALIASES, *METRIC_ALIASES)
     return {name: value for name, value in params.items() if name.partition("__")[0] not in mine}
-
-
-def _built_in_objective(n_classes: int) -> str:
-    return "binary" if n_classes == 2 else "multiclass"
 
 
 def _features(X: Any, y: Any = None) -> Any:

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from boostloss.dask import class_counts, encoded
-from boostloss.lightgbm import Params, intercept_of, native_params
+from boostloss.lightgbm import (
+    Params,
+    callable_objective,
+    check_tree_params,
+    intercept_of,
+    native_params,
+)
 from boostloss.lightgbm.model import make_native
 from boostloss.losses import Loss
 from boostloss.losses.validation import Array
@@ -64,7 +70,9 @@ def dask_train(
     labels, counts = class_counts(y, sample_weight, client=client)
     if not np.array_equal(labels, np.arange(len(labels))):
         raise ValueError(f"y must hold every class from 0 to K-1, got {labels.tolist()}")
+    check_tree_params(params)
     native, resolved, n_classes = native_params(params, loss, counts)
+    native["objective"] = callable_objective(native, resolved)
     intercept = intercept_of(resolved, labels, counts, n_classes)
     codes = client.persist(encoded(y, labels, "y"))
     # the regressor: LightGBM's classifier numbers the labels on each worker by itself, and is

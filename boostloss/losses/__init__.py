@@ -10,7 +10,7 @@ from typing import Any
 from boostloss.kernels import Row, scalar
 from boostloss.losses.asymmetric import AsymmetricLoss
 from boostloss.losses.base import Loss, gradient_norms, warn_of_former_name
-from boostloss.losses.cross_entropy import CrossEntropy
+from boostloss.losses.cross_entropy import CrossEntropy, constant_weights
 from boostloss.losses.fitted import FittedLoss, from_former_dict, to_former_dict
 from boostloss.losses.focal import FocalLoss
 from boostloss.losses.ghm import GHMLoss, NormWeights, WindowWeights
@@ -30,6 +30,7 @@ __all__ = [
     "TrainingRun",
     "WindowWeights",
     "Workers",
+    "constant_weights",
     "gradient_norms",
     "named",
     "names",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boostloss import engine_call
-from boostloss.losses import ALONE, Loss, Workers
+from boostloss.losses import ALONE, Loss, Workers, constant_weights
 from boostloss.losses.validation import Array, check_labels, check_sample_weight, class_counts
-from boostloss.metrics import posterior_log_loss
+from boostloss.metrics import Metric, posterior_log_loss
 from boostloss.objectives import check_two_classes, training_objective
 from boostloss.optional import import_when_used, refuse_distributed, require
 from boostloss.recorder import Recorder
@@ -232,6 +232,47 @@ def training_arguments(
     if custom_metric is None and "eval_metric" not in native:
         native["disable_default_eval_metric"] = 1
         custom_metric = posterior_log_loss(resolved)
+    own = None
+    # multi:softmax hands out labels alone, and a metric of the user's expects raw scores
+    if native["objective"] == name and isinstance(custom_metric, Metric | None) and not recorder:
+        own = built_in_params(native, resolved, softmax)
+    if own is not None:
+        metric = custom_metric.on_probabilities() if isinstance(custom_metric, Metric) else None
+        return {"params": own, "obj": None, "custom_metric": metric}, resolved
     n_threads = engine_call.stated_threads(native)
     obj = training_objective(resolved, "xgboost", n_threads=n_threads, recorder=recorder)
     return {"params": native, "obj": obj, "custom_metric": custom_metric}, resolved
+
+
+_REGULARISATION = {
+    ("lambda", "reg_lambda"): 1.0,
+    ("alpha", "reg_alpha"): 0.0,
+    ("gamma", "min_split_loss"): 0.0,
+    ("min_child_weight",): 1.0,
+}
+"""Parameters that are compared with sums of gradients or Hessians, and their defaults."""
+
+
+def built_in_params(params: Params, loss: Loss, softmax: bool) -> Params | None:
+    """Parameters with which XGBoost's built-in objective does what the loss asks for, or None.
+
+    That is so for cross-entropy with one weight for all classes, or with two classes, whose ratio
+    is ``scale_pos_weight``. A weight w of all rows is not handed in, since its rounding moves
+    XGBoost's quantiles (raw scores 0.05 apart with 1/3): dividing what sums of the gradients are
+    compared with by w gives the same trees.
+    """
+    weights = constant_weights(loss)
+    if weights is None or (softmax and np.ptp(weights)):
+        return None
+    scale = float(weights[0])
+    if scale != 1.0 and params.get("booster") == "gblinear":
+        return None
+    own = dict(params)
+    if not softmax:
+        own["scale_pos_weight"] = float(weights[1]) / scale
+    for names, default in _REGULARISATION.items():
+        stated = [name for name in names if own.get(name) is not None]
+        own.update({name: float(own[name]) / scale for name in stated})
+        if not stated and default and scale != 1.0:
+            own[names[-1]] = default / scale
+    return own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from boostloss.model_file import SEAL, UNSEALED, check_objective, check_seal, re
 from boostloss.objectives import training_objective
 from boostloss.optional import require
 from boostloss.recorder import Recorder
-from boostloss.xgboost import as_base_score
+from boostloss.xgboost import as_base_score, built_in_params
 
 xgb = require("xgboost", "xgboost")
 _Parent: Any = xgb.XGBClassifier
@@ -97,7 +97,8 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             np.arange(n_classes), counts, labels, self._positive_factor(n_classes)
         )
         X = self._read_features(X, codes)
-        engine = self._new_engine(self._training_params(loss, counts, xgb_model, recorder))
+        params = self._training_params(loss, counts, xgb_model)
+        engine = self._new_engine(self._with_objective(params, loss, n_classes, recorder))
         engine.fit(
             X,
             codes,
@@ -231,15 +232,9 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         least = np.nextafter(0, 1)
         return np.array([1.0, check_number("scale_pos_weight", self.scale_pos_weight, least)])
 
-    def _training_params(
-        self, loss: Loss, counts: Array, xgb_model: Any, recorder: Recorder | None = None
-    ) -> dict[str, Any]:
+    def _training_params(self, loss: Loss, counts: Array, xgb_model: Any) -> dict[str, Any]:
         """Parameters for the engine's own classifier, which does the training."""
         params = self._engine_params()
-        n_threads = stated_threads({"n_jobs": self.n_jobs})
-        params["objective"] = training_objective(
-            loss, "xgboost", n_threads=n_threads, recorder=recorder
-        )
         n_classes = len(counts)
         if params.pop("num_class", None) not in (None, n_classes):
             raise ValueError(f"num_class must be left out: y holds {n_classes} classes")
@@ -251,18 +246,31 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             # XGBoost's own objective, plain cross-entropy, starts from log(share + 1e-6)
             floor = 1e-6 if is_plain_cross_entropy(loss) else 0.0
             params["base_score"] = as_base_score(raw, floor)
-        return self._with_metrics(params, loss)
+        return params
 
-    def _with_metrics(self, params: dict[str, Any], loss: Loss) -> dict[str, Any]:
+    def _with_objective(self, params: dict[str, Any], loss: Loss, n: int, recorder: Any) -> Any:
+        """Parameters with the built-in objective where it does what the loss asks for."""
+        native = {**params, "objective": _native_objective(n)}
+        own = built_in_params(native, loss, n > 2) if recorder is None else None
+        if own is None:
+            threads = stated_threads({"n_jobs": self.n_jobs})
+            own = native
+            own["objective"] = training_objective(
+                loss, "xgboost", n_threads=threads, recorder=recorder
+            )
+        return self._with_metrics(own, loss, linked=isinstance(own["objective"], str))
+
+    def _with_metrics(self, params: dict[str, Any], loss: Loss, linked: bool) -> dict[str, Any]:
         metrics = params["eval_metric"]
         if metrics is None:
             # cross-entropy's posterior is its link: XGBoost's own default says the same
             if not is_plain_cross_entropy(loss):
-                params["eval_metric"] = posterior_log_loss(loss)
+                scores: Literal["raw", "probability"] = "probability" if linked else "raw"
+                params["eval_metric"] = posterior_log_loss(loss, scores=scores)
                 params["disable_default_eval_metric"] = 1
         elif not isinstance(metrics, str):
             metrics = [
-                self._metric_on_probability(metric, loss) if callable(metric) else metric
+                self._metric_on_probability(metric, loss, linked) if callable(metric) else metric
                 for metric in ([metrics] if callable(metrics) else metrics)
             ]
             # XGBoost's booster would be sent a list of callables alone

@@ -125,12 +125,10 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
     (1000, 2)
     """
 
-    def _training_params(
-        self, loss: Loss, counts: Array, xgb_model: Any, recorder: Any = None
-    ) -> dict[str, Any]:
+    def _with_objective(self, params: dict[str, Any], loss: Loss, n: int, recorder: Any) -> Any:
         if recorder is not None:
             raise ValueError("recorder must be None on Dask: the rows are on several workers")
-        return super()._training_params(loss, counts, xgb_model)
+        return super()._with_objective(params, loss, n, None)
 
     def _new_engine(self, params: dict[str, Any]) -> Any:
         engine = xgb_dask.DaskXGBClassifier(**params)
