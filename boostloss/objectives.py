@@ -192,7 +192,7 @@ class Objective:
                 f"no training was found that calls this objective, which matters for "
                 f"{', '.join(concerned)}: use boostloss.xgboost.train, boostloss.lightgbm.train or "
                 "a boostloss classifier, which know theirs",
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _check_first_round(self, call: engine_call.Call, run: ObjectiveRun) -> None:
