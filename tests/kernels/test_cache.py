@@ -172,7 +172,7 @@ def test_a_numba_without_the_class_that_is_guarded(tmp_path):
     """Its own plain cache is used."""
     found = []
     for _ in range(2):
-        process = in_python(WITHOUT_NUMBAS_CLASS + GRADIENTS, "ce,focal,ghm", NUMBA_CACHE_DIR=tmp_path)
+        process = in_python(WITHOUT_NUMBAS_CLASS + GRADIENTS, "focal", NUMBA_CACHE_DIR=tmp_path)
         *lines, hits = output(process).splitlines()
         found.append((lines, hits))
     assert found[0][1] == "hits 0 1"
@@ -198,7 +198,7 @@ dispatcher.Dispatcher.enable_caching = other
 
 
 def test_a_numba_whose_cache_is_another(tmp_path):
-    process = in_python(OTHER_CACHE + GRADIENTS, "ce,focal", NUMBA_CACHE_DIR=tmp_path)
+    process = in_python(OTHER_CACHE + GRADIENTS, "focal", NUMBA_CACHE_DIR=tmp_path)
     assert output(process).splitlines()[-1] == "hits 0 1"
 
 
@@ -241,9 +241,7 @@ import numpy as np
 def one_round(loss):
     y, raw = np.arange(60) % 2, np.linspace(-4, 4, 60)
     gradient, hessian = loss.gradient_hessian(y, raw)
-    wide = loss.gradient_hessian(y, np.stack([raw, -raw], axis=1))[0]
-    fitted = loss.fit(y, raw)
-    found = gradient, hessian, wide, loss.value(y, raw), fitted.posterior(raw), [loss.init_score(y)]
+    found = gradient, hessian, loss.value(y, raw), loss.fit(y, raw).posterior(raw), [loss.init_score(y)]
     return [np.asarray(array, float).round(12).tolist() for array in found]
 """
 SCRIPT = HELPER.replace("FACTOR", "1.0") + OWN + ROUND + """
@@ -251,18 +249,14 @@ import multiprocessing, pickle, sys
 import joblib
 
 if __name__ == "__main__":
-    method, loss = sys.argv[1], Mine(0.5, class_weight="balanced")
+    loss = Mine(0.5, class_weight="balanced")
     want = one_round(loss)
     assert pickle.loads(pickle.dumps(loss)) == loss
-    if method == "loky":
-        found = joblib.Parallel(n_jobs=2, backend="loky")(
-            joblib.delayed(one_round)(loss) for _ in range(3))
-    elif method == "alone":
-        found = []
-    else:
-        with multiprocessing.get_context(method).Pool(2) as pool:
-            found = pool.map(one_round, [loss] * 3, chunksize=1)
-    assert all(one == want for one in found)
+    for method in {"spawn", "fork"} & set(multiprocessing.get_all_start_methods()):
+        with multiprocessing.get_context(method).Pool(1) as pool:
+            assert pool.map(one_round, [loss, loss]) == [want, want], method
+    in_loky = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(one_round)(loss) for _ in range(2))
+    assert in_loky == [want, want]
     print(want)
 """
 
@@ -274,22 +268,15 @@ def exact_round(factor=1.0, a=0.5, weight=1.0):
     return np.where(y == 1, -1, 1) * factor * p**a * (1 - p) * weight
 
 
-@pytest.mark.parametrize("method", ["alone", "spawn", "fork", "loky"])
-def test_a_loss_in_a_script(method, tmp_path):
-    """``__main__`` is another module in each process: nothing of it is cached."""
-    import multiprocessing
-
-    if method not in ("loky", "alone", *multiprocessing.get_all_start_methods()):
-        pytest.skip(f"no {method} on this system")
+def test_a_loss_in_a_script(tmp_path):
+    """Also in the processes that it starts, however they get it."""
     script, cache = tmp_path / "script.py", tmp_path / "cache"
     script.write_text(SCRIPT)
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, str(script), method], env=environment, text=True,
+    process = subprocess.Popen([sys.executable, str(script)], env=environment, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
     found = eval(output(process))
     np.testing.assert_allclose(found[0], exact_round(), rtol=1e-6)
-    if method == "alone":
-        assert not [*cache.rglob("binary_gradient*")]
 
 
 NOTEBOOK = """
@@ -299,7 +286,7 @@ name = "<ipython-input-1>"
 linecache.cache[name] = len(source), None, source.splitlines(True), name
 exec(compile(source, name, "exec"), globals())
 first = one_round(Mine(0.5))
-assert first == one_round(named("mine").set_params(a=0.5))
+assert named("mine") == Mine()
 source = source.replace("1.0 * p**a", "2.0 * p**a")  # the cell is run again
 exec(compile(source, name, "exec"), globals())
 second = one_round(Mine(0.5))
@@ -343,20 +330,12 @@ def import_loss(folder, factor, source=OWN, names=("Mine",)):
 
 
 def test_a_loss_in_a_module_is_cached_until_a_file_changes(tmp_path):
-    """Its own, or that of a helper which it imports."""
-    changed = OWN.replace("* row.q", "* row.q * 3.0")
-    for factor, source, hits, total in ((1.0, OWN, 0, 1.0), (1.0, OWN, 1, 1.0), (2.0, OWN, 0, 2.0),
-                                        (2.0, changed, 0, 6.0), (2.0, changed, 1, 6.0)):  # fmt: skip
-        [[found, gradient]] = import_loss(tmp_path, factor, source)
-        np.testing.assert_allclose(gradient, exact_round(total), rtol=1e-6)
-        assert found == hits
-
-
-def test_two_losses_in_one_file_are_not_mixed_up(tmp_path):
-    """Also two whose functions have the same names: the class is part of it."""
-    other = OWN.replace("Mine", "Other").replace('"mine"', '"other"').replace("row.q\n", "row.q * 2\n")
-    for hits in (0, 1):
-        found = import_loss(tmp_path, 1.0, OWN + other, ("Mine", "Other"))
-        for (hit, gradient), factor in zip(found, (1, 2), strict=True):
-            np.testing.assert_allclose(gradient, exact_round(factor), rtol=1e-6)
-            assert hit == hits
+    """Its own, or that of a helper which it imports; two in one file are told apart."""
+    two = OWN + OWN.replace("Mine", "Other").replace('"mine"', '"other"').replace("row.q\n", "row.q * 5\n")
+    changed = two.replace("* row.q\n", "* row.q * 3.0\n")
+    for factor, source, hits, total in ((1.0, two, 0, 1), (1.0, two, 1, 1), (2.0, two, 0, 2),
+                                        (2.0, changed, 0, 6)):  # fmt: skip
+        mine, other = import_loss(tmp_path, factor, source, ("Mine", "Other"))
+        np.testing.assert_allclose(mine[1], exact_round(total), rtol=1e-6)
+        np.testing.assert_allclose(other[1], exact_round(5 * factor), rtol=1e-6)
+        assert mine[0] == other[0] == hits
