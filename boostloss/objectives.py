@@ -57,9 +57,17 @@ class ObjectiveRun(TrainingRun):
     recording: Recording | None = None
 
     def remember(self, call: engine_call.Call) -> None:
-        """Keep the labels and weights of a data set."""
-        if call.data_set is not None:
-            self.call = (weakref.ref(call.data_set), call.y, call.sample_weight)
+        """Keep the labels and weights of a data set, as long as it lives."""
+        if call.data_set is None:
+            return
+        this_run = weakref.ref(self)
+
+        def forget(data_set: Any) -> None:
+            run = this_run()
+            if run is not None:
+                run.call = run.inputs = run.y = run.sample_weight = None
+
+        self.call = (weakref.ref(call.data_set, forget), call.y, call.sample_weight)
 
     def remembered(self, raw: Any, data_set: Any) -> engine_call.Call | None:
         """The call that ``f(raw, data_set)`` is, if the data set is that of the last round."""
@@ -184,7 +192,7 @@ class Objective:
                 f"no training was found that calls this objective, which matters for "
                 f"{', '.join(concerned)}: use boostloss.xgboost.train, boostloss.lightgbm.train or "
                 "a boostloss classifier, which know theirs",
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _check_first_round(self, call: engine_call.Call, run: ObjectiveRun) -> None:

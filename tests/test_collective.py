@@ -91,35 +91,34 @@ def a_wrong_label(X, y, X_all):
     return messages
 
 
-def in_a_worker(rank, args, function, X, y, X_all, answers):
+def in_a_worker(rank, args, tasks, answers):
+    """One task after another, each with this worker's part of its rows."""
     try:
         with collective.CommunicatorContext(dmlc_task_id=str(rank), **args):
-            answers.put((collective.get_rank(), function(X, y, X_all)))
+            found = [function(*parts[rank], X) for function, parts, X in tasks]
+            answers.put((collective.get_rank(), found))
     except BaseException as error:
         answers.put((rank, f"failed: {error}"))  # or the test would wait for it
         raise
 
 
-def together(function, parts, X_all):
-    """What each process gives; they hold one part of the rows each."""
-    tracker = RabitTracker(host_ip="127.0.0.1", n_workers=len(parts))
+def together(tasks):
+    """What each of two processes gives for each task; they hold one part of the rows each."""
+    tracker = RabitTracker(host_ip="127.0.0.1", n_workers=2)
     tracker.start()
     context = multiprocessing.get_context("spawn")
     answers: Queue = context.Queue()
     processes = [
-        context.Process(
-            target=in_a_worker,
-            args=(rank, tracker.worker_args(), function, *part, X_all, answers),
-        )
-        for rank, part in enumerate(parts)
+        context.Process(target=in_a_worker, args=(rank, tracker.worker_args(), tasks, answers))
+        for rank in range(2)
     ]
     for process in processes:
         process.start()
     found = dict(answers.get(timeout=120) for _ in processes)
     for process in processes:
         process.join(timeout=60)
-        assert process.exitcode == 0
-    return [found[rank] for rank in range(len(parts))]
+        assert process.exitcode == 0, found
+    return list(zip(found[0], found[1], strict=True))
 
 
 def spread(X, y, how):
@@ -130,33 +129,50 @@ def spread(X, y, how):
     return [(X[first], y[first]), (X[~first], y[~first])]
 
 
-@pytest.mark.parametrize("how", ["one class each", "one is empty"])
+HOWS = ["one class each", "one is empty"]
+
+
+@pytest.fixture(scope="module")
+def found():
+    """What both processes gave; they are started once for all tests."""
+    tasks = {}
+    for k in (2, 3):
+        X, y = rows(k)
+        for how in HOWS:
+            tasks["losses", k, how] = each_loss, spread(X, y, how), X
+        tasks["callables", k] = with_callables, spread(X, y, "one class each"), X
+    X, y = rows(2)
+    half = ROWS // 2
+    tasks["wrong label"] = a_wrong_label, [(X[:half], y[:half]), (X[half:], y[half:])], X
+    return dict(zip(tasks, together(list(tasks.values())), strict=True))
+
+
+@pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_two_processes_give_the_model_of_one(n_classes, how):
+def test_two_processes_give_the_model_of_one(n_classes, how, found):
     X, y = rows(n_classes)
     alone = each_loss(X, y, X)
-    for found in together(each_loss, spread(X, y, how), X):
-        for (raw, history), (expected_raw, expected) in zip(found, alone, strict=True):
+    for mine in found["losses", n_classes, how]:
+        for (raw, history), (expected_raw, expected) in zip(mine, alone, strict=True):
             np.testing.assert_array_equal(raw, expected_raw)
             for name, values in expected["train"].items():
                 np.testing.assert_allclose(history["train"][name], values, rtol=1e-12)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_callables_in_xgboosts_own_train(n_classes):
+def test_callables_in_xgboosts_own_train(n_classes, found):
     X, y = rows(n_classes)
     expected_raw, expected = with_callables(X, y, X)
-    for raw, history in together(with_callables, spread(X, y, "one class each"), X):
+    for raw, history in found["callables", n_classes]:
         np.testing.assert_array_equal(raw, expected_raw)
         for name, values in expected["train"].items():
             np.testing.assert_allclose(history["train"][name], values, rtol=1e-6)
 
 
-def test_a_wrong_label_is_named_on_both():
-    X, y = rows(2)
-    half = ROWS // 2
-    first, second = together(a_wrong_label, [(X[:half], y[:half]), (X[half:], y[half:])], X)
+def test_a_wrong_label_is_named_on_both(found):
+    first, second = found["wrong label"]
     assert first == second
+    assert len(first) == len(LOSSES)
     assert all("(on worker 1 of 2)" in message for message in first)
 
 

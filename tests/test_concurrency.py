@@ -1,5 +1,6 @@
 """Threads, processes and Ctrl-C: whatever happens beside it, a training gives its own model."""
 
+import gc
 import multiprocessing
 import os
 import random
@@ -67,14 +68,22 @@ def test_eight_threads_with_one_objective(engine, name):
 
 
 def test_kept_models_do_not_keep_their_gradients():
-    objective, data = bl.ghm_obj(momentum=0.9), xgb.DMatrix(*problem())
+    """Nor labels and weights, once the data set is gone."""
+    X, y = problem()
+    objective, data = bl.ghm_obj(momentum=0.9), xgb.DMatrix(X, y, weight=np.ones(len(y)))
     params = {"base_score": 0.1, "nthread": 1}
     models = [xgb.train(params, data, 3, obj=objective) for _ in range(5)]
-    kept = [objective._memories[model] for model in models]
-    assert ["outputs" in memory for memory in kept] == [False] * 4 + [True]
-    for memory in kept:
-        memory.pop("outputs", None)
-        assert all(np.size(value) < 100 for value in memory.values())
+    kept = [objective._runs[model] for model in models]
+    rows = ("call", "inputs", "y", "sample_weight")
+    for run in kept:
+        fields = {name: value for name, value in vars(run).items() if name not in rows}
+        assert run.density_mass is not None
+        assert not [name for name, value in fields.items() if getattr(value, "size", 0) >= 100]
+        assert not run.outputs
+    del data
+    gc.collect()
+    for run in kept:
+        assert all(getattr(run, name) is None for name in rows)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

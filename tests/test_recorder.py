@@ -161,3 +161,34 @@ def test_records_do_not_depend_on_threads():
     np.testing.assert_array_equal(one.weights, two.weights)
     np.testing.assert_array_equal(one.flips, two.flips)
     assert one.counts.sum() == 2 * len(y)
+
+
+@pytest.mark.parametrize("order", ["binary", "C", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_round_is_recorded_as_counted_by_hand(order, dtype):
+    """Norm 1 belongs to the last bin, whatever class and memory order."""
+    rng = np.random.default_rng(0)
+    n_classes = 2 if order == "binary" else 3
+    y = rng.integers(0, n_classes, 500)
+    raw = rng.normal(0, 3, 500 if order == "binary" else (500, 3)).astype(dtype)
+    raw[0] = -200 * (2 * y[0] - 1) if order == "binary" else -200.0 * (np.arange(3) == y[0])
+    raw = np.asarray(raw, order="F" if order == "F" else "C")
+    gradient, _ = FocalLoss(1).gradient_hessian(y, raw)
+    before = raw.copy(), gradient.copy()
+    recorder = Recorder(bins=4)
+    recorder.record(None, TrainingRun(y=y.astype(np.float32)), raw, gradient)
+    for array, copied in zip((raw, gradient), before, strict=True):
+        np.testing.assert_array_equal(array, copied)
+    p = expit(np.where(y == 1, raw, -raw)) if order == "binary" else softmax(raw, axis=1)[np.arange(500), y]
+    slopes = np.abs(gradient if order == "binary" else gradient[np.arange(500), y])
+    norms = 1 - p.astype(float)
+    assert norms.max() == 1
+    for c in range(n_classes):
+        rows = y == c
+        counts, edges = np.histogram(norms[rows], recorder.run.edges)
+        np.testing.assert_array_equal(recorder.run.counts[0, c], counts)
+        bin_of = np.clip(np.digitize(norms, edges) - 1, 0, 3)
+        for k in range(4):
+            here = rows & (bin_of == k)
+            want = slopes[here].sum(dtype=float) / norms[here].sum()
+            assert recorder.run.weights[0, c, k] == pytest.approx(want, rel=1e-4)

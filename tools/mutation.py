@@ -1,4 +1,4 @@
-"""Mutation testing of ``boostloss/losses``: change one thing, and see whether a test fails.
+"""Mutation testing of ``boostloss/losses`` and ``kernels``: change one thing, and see whether a test fails.
 
     python tools/mutation.py results.jsonl             # what is written for the compiler
     NUMBA_DISABLE_JIT=1 python tools/mutation.py results.jsonl
@@ -36,10 +36,15 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).parent.parent
-LOSSES = ROOT / "boostloss" / "losses"
+PACKAGE = ROOT / "boostloss"
+MODULES = {
+    f"{path.parent.name}/{path.stem}": path
+    for room in ("losses", "kernels")
+    for path in sorted((PACKAGE / room).glob("*.py"))
+}
 TESTS = (
-    "test_parameters.py", "test_exactness.py", "test_properties.py", "test_loops.py",
-    *(f"test_threads.py::{name}" for name in (
+    "losses", "kernels/test_histogram.py", "kernels/test_softmax.py",
+    *(f"kernels/test_jit.py::{name}" for name in (
         "test_parts_cover_the_rows", "test_results_come_in_the_rows_order",
         "test_an_error_in_a_thread_is_raised", "test_an_interruption_waits_for_the_threads",
     )),
@@ -48,12 +53,18 @@ TESTS = (
 CACHE_TESTS = (
     "loops_let_other_threads_run", "four_processes_compile_at_once", "a_damaged_cache", "code_of_another_loss_is_not_taken",
     "a_full_disk", "without_the_compiler", "an_install_folder_that_cannot_be_written",
+    "a_numba_without_the_class_that_is_guarded", "a_numba_whose_cache_is_another",
+    "a_loss_in_a_module_is_cached_until_a_file_changes",
 )  # fmt: skip
 # what is written for the compiler, or is otherwise rounded by it
 COMPILED = {
-    "_elementary": ("test_elementary.py",),
-    "_jit": ("test_elementary.py", *(f"test_concurrency.py::test_{name}" for name in CACHE_TESTS)),
-    "focal": ("test_exactness.py::test_binary",),
+    "kernels/simd_math": ("kernels/test_simd_math.py",),
+    "kernels/jit": (
+        "kernels/test_simd_math.py",
+        *(f"kernels/test_cache.py::test_{name}" for name in CACHE_TESTS),
+    ),
+    "losses/focal": ("losses/test_exactness.py::test_binary",),
+    "losses/asymmetric": ("losses/test_asymmetric.py::test_binary",),
 }
 MODE = "interpreted" if os.environ.get("NUMBA_DISABLE_JIT") else "compiled"
 SECONDS = 60  # of the processor: another program's load must not look like a mutant's endless loop
@@ -122,7 +133,7 @@ def not_run(source: str) -> set[int]:
 
 
 def mutants(module: str) -> list[Mutant]:
-    source = (LOSSES / f"{module}.py").read_text()
+    source = MODULES[module].read_text()
     tree, skipped, found = get_ast(source), not_run(source), []
     for name in sorted(OPERATORS & set(operator_names())):
         operator = get_operator(name)()
@@ -179,9 +190,9 @@ class _Watch:
 
     def trace(self, frame: Any, event: str, argument: Any) -> Any:
         file = frame.f_code.co_filename
-        if not self.test or "/boostloss/losses/" not in file:
+        name = "/".join(Path(file).with_suffix("").parts[-2:])
+        if not self.test or "/boostloss/" not in file or name not in MODULES:
             return None
-        name = Path(file).stem
 
         def line(frame: Any, event: str, argument: Any) -> Any:
             self.visits[name, frame.f_lineno].add(self.test)
@@ -221,7 +232,7 @@ def start(module: str, source: str, tests: list[str], plugin: Any, answers: Path
     # a package of its own, which processes that a test starts find too
     tree = answers / f"{os.getpid()}.tree"
     shutil.copytree(ROOT / "boostloss", tree / "boostloss", ignore=shutil.ignore_patterns("*pyc"))
-    (tree / "boostloss" / "losses" / f"{module}.py").write_text(source)
+    (tree / MODULES[module].relative_to(ROOT)).write_text(source)
     os.environ["PYTHONPATH"] = str(tree)
     sys.path.insert(0, str(tree))
     os.chdir(tree)
@@ -254,7 +265,7 @@ def outcome_of(status: int) -> str:
 
 def changed(mutant: Mutant) -> tuple[str, str]:
     """The module's source, and what is other in it."""
-    original = (LOSSES / f"{mutant.module}.py").read_text()
+    original = MODULES[mutant.module].read_text()
     source = mutate_code(original, get_operator(mutant.operator)(), mutant.occurrence)
     lines = original.splitlines(), source.splitlines()
     return source, "\n".join(list(difflib.unified_diff(*lines, lineterm="", n=0))[3:])
@@ -262,8 +273,8 @@ def changed(mutant: Mutant) -> tuple[str, str]:
 
 def unchanged(tests: list[str], answers: Path) -> tuple[dict[str, float], Visits]:
     """How long each test takes, and where it comes; all must pass."""
-    source = (LOSSES / "_workers.py").read_text()
-    process = start("_workers", source, tests, _Watch(), answers)
+    source = MODULES["losses/run"].read_text()
+    process = start("losses/run", source, tests, _Watch(), answers)
     if outcome_of(os.waitpid(process, 0)[1]) != "survived":
         sys.exit("the tests fail on what is unchanged")
     answer = json.loads((answers / str(process)).read_text())
@@ -335,7 +346,7 @@ def main() -> None:
     rows = rows_of(given.results)
     if given.report:
         return report(rows)
-    modules = given.modules or sorted(path.stem for path in LOSSES.glob("*.py"))
+    modules = given.modules or list(MODULES)
 
     def open_questions(module: str) -> list[Mutant]:
         return [

@@ -55,16 +55,17 @@ def inlined_early(function: F) -> F:
     return compiled
 
 
-def make_callable(function: ScalarFunction) -> None:
-    """Make a loss's scalar function, and marked functions that it calls, callable from kernels."""
-    if function in _jitable:
-        return
-    _jitable.add(function)
-    inlined(function)
-    for name in function.__code__.co_names:
-        used: Any = function.__globals__.get(name)
-        if getattr(used, "is_scalar", False):
-            make_callable(used)
+def with_helpers(scalars: tuple[ScalarFunction, ...]) -> list[ScalarFunction]:
+    """A loss's scalar functions, and the marked functions that they call."""
+    found: list[ScalarFunction] = []
+    waiting = list(scalars)
+    while waiting:
+        one: Any = waiting.pop()
+        if one not in found:
+            found.append(one)
+            called = [one.__globals__.get(name) for name in one.__code__.co_names]
+            waiting += [other for other in called if getattr(other, "is_scalar", False)]
+    return found
 
 
 def kernel(function: F, scalars: tuple[ScalarFunction, ...] = ()) -> F:
@@ -78,12 +79,15 @@ def kernel(function: F, scalars: tuple[ScalarFunction, ...] = ()) -> F:
 
 
 def _kernel(function: F, scalars: tuple[ScalarFunction, ...]) -> F:
-    for one in scalars:
-        make_callable(one)
-    if any(one.__module__ == "__main__" or not _file(one).is_file() for one in scalars):
+    needed = with_helpers(scalars)
+    for one in needed:
+        if one not in _jitable:
+            inlined(one)
+            _jitable.add(one)
+    if any(one.__module__ == "__main__" or not _file(one).is_file() for one in needed):
         return _compiled(function, cache=False)
     # the file's name says what was compiled: numba looks only at the file in which a loop stands
-    stamp = _stamp(function, *scalars)
+    stamp = _stamp(function, *needed)
     function.__qualname__ = function.__name__ = f"{function.__name__}_{stamp}"
     try:
         return _with_safe_cache(_compiled(function, cache=True))

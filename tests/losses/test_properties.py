@@ -378,6 +378,7 @@ def test_every_layout_is_read_alike(lies, wide):
     np.testing.assert_array_equal(loss.value(*given), loss.value(y, raw, weight))
 
 
+@pytest.mark.filterwarnings("ignore:no training was found")
 @given(st.data())
 def test_types_and_layouts_change_nothing(data):
     problem = data.draw(problems(st.integers(-8, 8), rows=(0, 200), every_class=False, weights=None))
@@ -416,6 +417,7 @@ def test_types_and_layouts_change_nothing(data):
         same(bl.objective(loss)(*given), bl.objective(loss)(*plain), 0)
 
 
+@pytest.mark.filterwarnings("ignore:no training was found")
 @given(st.data())
 def test_input_stays_as_it_is_and_results_are_new(data):
     problem = data.draw(problems(extreme))
