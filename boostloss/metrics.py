@@ -14,6 +14,11 @@ from boostloss.calling_booster import calling_booster
 from boostloss.losses import ALONE, CrossEntropy, FittedLoss, FocalLoss, GHMLoss, Loss, Workers
 from boostloss.losses.validation import Array, check_choice
 
+_CROSS_ENTROPY = CrossEntropy()
+
+MOST_NATS = 700.0
+"""Log loss of a row whose label has no probability at all."""
+
 
 class MetricValue(float):
     """A float that also unpacks to ``(name, value, higher_is_better)``.
@@ -119,12 +124,11 @@ class Metric:
         fitted = self.fitted
         if fitted is None:
             fitted = self.loss.fit(call.y, raw, call.sample_weight, workers=workers)
-        y, probability = np.asarray(call.y).astype(np.intp), fitted.posterior(raw)
-        if probability.ndim == 2:
-            of_true_class = probability[np.arange(len(y)), y]
-        else:
-            of_true_class = np.where(y == 1, probability, 1.0 - probability)
-        log_loss: Array = -np.log(np.maximum(of_true_class, np.finfo(np.float64).tiny))
+        log_odds = fitted.log_posterior(raw)
+        if log_odds.ndim == 2:
+            log_odds -= log_odds.max(axis=1, keepdims=True)
+        # the compiled loop of cross-entropy's value is the log loss of these log-odds
+        log_loss: Array = _CROSS_ENTROPY.value(call.y, np.clip(log_odds, -MOST_NATS, MOST_NATS))
         return log_loss
 
     def __repr__(self) -> str:
@@ -155,6 +159,15 @@ def metric(loss: Loss | FittedLoss, *, scores: str = "raw") -> Metric:
 def posterior_log_loss(loss: Loss | FittedLoss, *, scores: str = "raw") -> Metric:
     """Log loss of the calibrated posterior: comparable between losses; see :class:`Metric`."""
     return Metric(loss, posterior=True, scores=scores)
+
+
+def posterior_metric(loss: Loss, *, scores: str = "raw") -> Metric:
+    """:func:`posterior_log_loss` of a loss whose class weights are numbers.
+
+    Only GHM needs to be fitted anew to each data set that is evaluated.
+    """
+    fitted = loss if loss.depends_on_all_scores else FittedLoss(loss)
+    return Metric(fitted, posterior=True, scores=scores)
 
 
 def balanced_ce_metric(

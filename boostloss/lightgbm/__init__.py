@@ -13,7 +13,7 @@ from boostloss.engine_call import stated_threads
 from boostloss.lightgbm.model import make_constant, make_native
 from boostloss.losses import Loss, constant_weights
 from boostloss.losses.validation import Array, check_labels, check_sample_weight, class_counts
-from boostloss.metrics import Metric, posterior_log_loss
+from boostloss.metrics import Metric, posterior_metric
 from boostloss.objectives import check_two_classes, training_objective
 from boostloss.optional import import_when_used, refuse_distributed, require
 from boostloss.recorder import Recorder
@@ -66,12 +66,17 @@ def train(
     ``loss.fit(y, raw_train).posterior(raw)``, with raw scores of
     ``booster.predict(X, raw_score=True)``; only GHM needs those of the training rows.
 
+    Cross-entropy with constant class weights is LightGBM's own objective, given these weights:
+    unless a recorder or a custom metric needs the callable, that one trains. All of LightGBM then
+    works, ``linear_tree``, ``boosting="rf"`` and bagging fractions by class included.
+
     Parameters
     ----------
     params : dict
         LightGBM's parameters, without an objective. ``num_class`` is found from the labels.
     train_set : lightgbm.Dataset
-        With labels 0..K-1. It holds the init score while it lasts: one training at a time.
+        With labels 0..K-1. For the length of a training it holds the init score, or the class
+        weights: one training at a time.
     num_boost_round : int
         Number of rounds.
     loss : Loss
@@ -345,7 +350,7 @@ def check_sigmoid(params: Params) -> None:
 
 def _default_metric(native: Params, loss: Loss, feval: Any) -> Any:
     if feval is None and _first_of(native, METRIC_ALIASES) is None:
-        return posterior_log_loss(loss)
+        return posterior_metric(loss)
     return feval
 
 

@@ -47,7 +47,7 @@ from boostloss.lightgbm.model import (
 )
 from boostloss.losses import Loss
 from boostloss.losses.validation import Array, check_number, check_sample_weight
-from boostloss.metrics import posterior_log_loss
+from boostloss.metrics import posterior_metric
 from boostloss.optional import require
 from boostloss.recorder import Recorder
 
@@ -78,7 +78,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     **kwargs
         Parameters of ``lightgbm.LGBMClassifier``. ``objective`` stays None: ``loss`` takes its
         place. ``class_weight``, ``scale_pos_weight`` and ``is_unbalance`` multiply the loss's
-        class weights, which the posterior undoes. ``linear_tree`` is refused.
+        class weights, which the posterior undoes. ``linear_tree`` and ``boosting_type="rf"`` are for
+        cross-entropy, which LightGBM's own objective trains.
 
     Attributes
     ----------
@@ -338,7 +339,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         default = "multi_logloss" if n_classes > 2 else "binary_logloss"
         # cross-entropy's posterior is its link: LightGBM's own default says the same
         scores: Literal["raw", "probability"] = "probability" if linked else "raw"
-        ours = [] if is_plain_cross_entropy(loss) else [posterior_log_loss(loss, scores=scores)]
+        ours = [] if is_plain_cross_entropy(loss) else [posterior_metric(loss, scores=scores)]
         by_alias = [params.pop(name) for name in METRIC_ALIASES if name in params]
         metric = next((metric for metric in by_alias if metric is not None), None)
         if metric is None:

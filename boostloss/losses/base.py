@@ -11,6 +11,8 @@ w c p_k (1 - p_k), c being the engine's own factor.
 
 from __future__ import annotations
 
+import functools
+import importlib
 import inspect
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
@@ -343,6 +345,7 @@ class Loss(BaseEstimator):
         dtype = np.float64 if self.needs_float64(scores.ndim == 2) else scores.dtype
         if run.sample_weight is not None:
             run.sample_weight = np.asarray(run.sample_weight, dtype)
+        run.functions = self.row_functions()
         run.class_numbers = self._class_numbers(run.class_weight, dtype, scores.ndim == 2)
 
     def _counted_class_weight(
@@ -433,7 +436,7 @@ class Loss(BaseEstimator):
         numbers = self._class_numbers(class_weight, dtype, softmax)
         out = np.empty(len(raw), raw.dtype)
         weight = None if weight is None else np.asarray(weight, dtype)
-        kernels_for(raw).value(self.row_functions(), raw, y, weight, numbers, out)
+        _kernels(raw.ndim).value(self.row_functions(), raw, y, weight, numbers, out)
         return out
 
     def _gradient_hessian(
@@ -445,8 +448,8 @@ class Loss(BaseEstimator):
     def _run_kernel(
         self, run: TrainingRun, raw: Array, weight: Array | None, factor: float, *out: Array
     ) -> bool:
-        done: bool = kernels_for(raw).gradient_hessian(
-            self.row_functions(), raw, run.y, weight, run.class_numbers, factor, *out, run.n_threads
+        done: bool = _kernels(raw.ndim).gradient_hessian(
+            run.functions, raw, run.y, weight, run.class_numbers, factor, *out, run.n_threads
         )
         return done
 
@@ -496,12 +499,12 @@ class Loss(BaseEstimator):
         return score
 
 
-def kernels_for(raw: Array) -> Any:
-    """The module with the compiled loops for scores of this shape."""
+@functools.cache
+def _kernels(n_dimensions: int) -> Any:
+    """The module with the compiled loops for scores (n,) or (n, K)."""
     # imported late: reading a model and its posterior need no compiler
-    from boostloss.kernels import binary, softmax
-
-    return softmax if raw.ndim == 2 else binary
+    name = "softmax" if n_dimensions == 2 else "binary"
+    return importlib.import_module(f"boostloss.kernels.{name}")
 
 
 def gradient_norms(
@@ -513,7 +516,7 @@ def gradient_norms(
     numbers: Any = ((one, limit, ()), (one, limit, ()))
     if raw.ndim == 2:
         numbers = np.array([one]), np.array([limit]), np.empty((0, 1), raw.dtype)
-    bad = kernels_for(raw).value(_NORM, raw, y, None, numbers, out, n_threads)
+    bad = _kernels(raw.ndim).value(_NORM, raw, y, None, numbers, out, n_threads)
     return out, bad
 
 

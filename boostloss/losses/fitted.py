@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import log_expit, log_softmax, logsumexp
+from scipy.special import expit, log_expit
 
 from boostloss.kernels import Row, RowFunctions
 from boostloss.losses import registry
@@ -47,7 +47,11 @@ class FittedLoss:
         self.class_weight = np.asarray(weights, dtype=np.float64)
         self.n_classes = len(self.class_weight)
         loss.class_weights(None, self.n_classes)  # raises for what is not allowed
+        self._log_class_weight = np.log(self.class_weight)
         self._shape = loss.shape_arrays(self.n_classes)
+        # cross-entropy's weight is its class's: most of the work can be left out
+        plain = registry.is_type_of("cross_entropy", loss)
+        self._constant = log_weight_table is None and plain
         if self.log_weight_table is not None and self.log_weight_table.ndim == 2:
             self._check_n_classes("log_weight_table", len(self.log_weight_table))
 
@@ -68,23 +72,28 @@ class FittedLoss:
             For scores that are not finite, or of another number of classes.
         """
         raw = check_raw(raw)
-        self._check_n_classes("raw", n_classes_of(raw))
         log_odds = self.log_posterior(raw)
-        if raw.ndim == 2:
-            return np.exp(log_softmax(log_odds, axis=1))
-        return np.exp(log_expit(log_odds))
+        posterior: Array = expit(log_odds) if raw.ndim == 1 else np.exp(_log_softmax(log_odds))
+        return posterior
 
     def log_posterior(self, raw: Array) -> Array:
         """Log-odds (n,) or unnormalised log-probabilities (n, K) of the posterior."""
+        self._check_n_classes("raw", n_classes_of(raw))
         raw = raw.astype(np.float64)
-        log_class_weight = np.log(self.class_weight)
+        log_class_weight = self._log_class_weight
+        log_odds: Array
         if raw.ndim == 1:
+            if self._constant:
+                log_odds = raw - log_class_weight[1] + log_class_weight[0]
+                return log_odds
             log_p, log_q = log_expit(raw), log_expit(-raw)
             weight_1 = self.log_weight(1, log_p, log_q) + log_class_weight[1]
             weight_0 = self.log_weight(0, log_q, log_p) + log_class_weight[0]
-            log_odds: Array = raw - weight_1 + weight_0
+            log_odds = raw - weight_1 + weight_0
             return log_odds
-        log_p = log_softmax(raw, axis=1)
+        log_p = _log_softmax(raw)
+        if self._constant:
+            return log_p - log_class_weight
         log_q = _log_complement(log_p)
         for k in range(self.n_classes):
             log_p[:, k] -= self.log_weight(k, log_p[:, k], log_q[:, k])
@@ -154,6 +163,13 @@ class FittedLoss:
             )
 
 
+def _log_softmax(scores: Array) -> Array:
+    """As SciPy's, which takes five times as long for one row."""
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    log_p: Array = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return log_p
+
+
 def row_of(log_p: Any, log_q: Any) -> Row:
     """The row, or rows, with these log-probabilities of the true class and of all others."""
     return Row(np.exp(log_p), np.exp(log_q), -log_p, -log_q, -log_q, np.zeros_like(log_q))
@@ -182,7 +198,8 @@ def _log_complement(log_p: Array) -> Array:
     rows, top = np.arange(len(log_p)), log_p.argmax(axis=1)
     others = log_p.copy()
     others[rows, top] = -np.inf
-    log_q[rows, top] = logsumexp(others, axis=1)
+    most = others.max(axis=1, keepdims=True)
+    log_q[rows, top] = most[:, 0] + np.log(np.exp(others - most).sum(axis=1))
     return log_q
 
 

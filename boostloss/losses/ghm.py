@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -36,10 +37,24 @@ FLOOR = 0.1
 weight."""
 
 
+@functools.cache
 def _counting() -> Any:
     from boostloss.kernels import histogram  # late: reading a model needs no compiler
 
     return histogram
+
+
+@functools.cache
+def _grid_of(density: str, bins: int) -> Grid:
+    of = _counting().Grid.of
+    grid: Grid
+    if density == "window":  # norms rounded to the nearest multiple of 2**-15
+        grid = of(FINE_CELLS, 0.5, FINE_CELLS)
+    elif density == "bins":
+        grid = of(bins, 0.0, bins - 1)
+    else:  # between the nodes (j + 1/2)/M; the outermost cells are half as wide
+        grid = of(bins, 0.5, bins)
+    return grid
 
 
 # -- weights as a function of the gradient norm ------------------------------------------------
@@ -284,15 +299,7 @@ class GHMLoss(Loss):
 
     @property
     def _grid(self) -> Grid:
-        of = _counting().Grid.of
-        grid: Grid
-        if self.density == "window":  # norms rounded to the nearest multiple of 2**-15
-            grid = of(FINE_CELLS, 0.5, FINE_CELLS)
-        elif self.density == "bins":
-            grid = of(self.bins, 0.0, self.bins - 1)
-        else:  # between the nodes (j + 1/2)/M; the outermost cells are half as wide
-            grid = of(self.bins, 0.5, self.bins)
-        return grid
+        return _grid_of(self.density, self.bins)
 
     def _weights_at(
         self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE
@@ -337,7 +344,11 @@ class GHMLoss(Loss):
 
     def _weights_of_mass(self, mass: Array) -> NormWeights:
         if self.density == "class":
-            return self._weights_of_classes(mass)
+            # linear between the nodes, so that the mean over the rows is that over the nodes' mass
+            normalize = bool(self.normalize)
+            strength = float(self._strength)
+            left, step = _counting().class_lines(mass, strength, FLOOR, normalize)
+            return NormWeights(left, step, self._grid)
         least = _least(mass)
         if self.density == "window":
             beta = _counting().window_beta(mass, 1.0 / self.bins, least)
@@ -347,18 +358,6 @@ class GHMLoss(Loss):
         if self.normalize and mass.any():
             table = table * (1.0 / np.average(table, weights=mass))
         return NormWeights(table[None, :], None, self._grid)
-
-    def _weights_of_classes(self, mass: Array) -> NormWeights:
-        total = mass.sum(axis=1, keepdims=True)
-        there = total > 0  # a class without rows gets weight 1
-        density = np.divide(mass.shape[1] * mass, total, out=np.ones_like(mass), where=there)
-        table = np.minimum.accumulate((density + FLOOR) ** -self._strength, axis=1)
-        if self.normalize:
-            summed = (mass * table).sum(axis=1, keepdims=True)
-            table /= np.divide(summed, total, out=table[:, :1].copy(), where=there)
-        # linear between the nodes, so that the mean over the rows is that over the nodes' mass
-        padded = np.concatenate([table[:, :1], table, table[:, -1:]], axis=1)
-        return NormWeights(padded[:, :-1], np.diff(padded, axis=1), self._grid)
 
     def _weights_of_window(self, norms: Array, weight: Array | None) -> WindowWeights:
         order = np.argsort(norms)

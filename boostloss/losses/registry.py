@@ -45,6 +45,11 @@ def register(kind: T) -> T:
     return kind
 
 
+def is_type_of(name: str, loss: Any) -> bool:
+    """Whether a loss is of the very class registered under this name."""
+    return _TYPES.get(name) is type(loss)
+
+
 def names() -> tuple[str, ...]:
     """Names that :func:`named` takes."""
     return (*_TYPES, "balanced")

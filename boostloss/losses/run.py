@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from boostloss.kernels import RowFunctions
 from boostloss.losses.validation import Array, check_integer
 
 Result = TypeVar("Result")
@@ -60,6 +61,8 @@ class TrainingRun:
         The same as contiguous arrays.
     class_weight : array of shape (K,) or None
         Weight of each class, counted in the first round.
+    functions : RowFunctions or None
+        The loss's scalar functions.
     class_numbers : Any
         What the kernels know of each class.
     density_mass : array or None
@@ -72,6 +75,7 @@ class TrainingRun:
     y: Array | None = None
     sample_weight: Array | None = None
     class_weight: Array | None = None
+    functions: RowFunctions | None = None
     class_numbers: Any = None
     density_mass: Array | None = None
 

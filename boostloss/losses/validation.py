@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
 SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 """The least number above 0."""
 
@@ -59,6 +61,8 @@ def _numeric(name: str, value: ArrayLike) -> Array:
 
 def as_raw(raw: ArrayLike) -> Array:
     """Raw scores of shape (n,) or (n, K), K >= 2, contiguous in either order; float32 stays."""
+    if type(raw) is np.ndarray and raw.ndim == 1 and raw.dtype in _FLOATS and raw.flags.forc:
+        return raw  # what engines hand out, round after round
     array = _numeric("raw", raw)
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] < 2):
         raise ValueError(

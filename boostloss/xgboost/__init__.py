@@ -10,7 +10,7 @@ import numpy as np
 from boostloss import engine_call
 from boostloss.losses import ALONE, Loss, Workers, constant_weights
 from boostloss.losses.validation import Array, check_labels, check_sample_weight, class_counts
-from boostloss.metrics import Metric, posterior_log_loss
+from boostloss.metrics import Metric, posterior_metric
 from boostloss.objectives import check_two_classes, training_objective
 from boostloss.optional import import_when_used, refuse_distributed, require
 from boostloss.recorder import Recorder
@@ -54,6 +54,9 @@ def train(
     file needs XGBoost alone. Calibrated probabilities are
     ``loss.fit(y, raw_train).posterior(raw)``, with raw scores of
     ``booster.predict(d, output_margin=True)``; only GHM needs those of the training rows.
+
+    Cross-entropy with constant class weights (of two classes, or the same for all) is XGBoost's own
+    objective: unless a recorder or a custom metric needs the callable, that one trains.
 
     Parameters
     ----------
@@ -231,7 +234,7 @@ def training_arguments(
     resolved: Loss = loss.fit(np.arange(len(counts)), None, counts, n_classes=n_classes).loss
     if custom_metric is None and "eval_metric" not in native:
         native["disable_default_eval_metric"] = 1
-        custom_metric = posterior_log_loss(resolved)
+        custom_metric = posterior_metric(resolved)
     own = None
     # multi:softmax hands out labels alone, and a metric of the user's expects raw scores
     if native["objective"] == name and isinstance(custom_metric, Metric | None) and not recorder:

@@ -21,7 +21,7 @@ from boostloss.classifier import (
 from boostloss.engine_call import stated_threads
 from boostloss.losses import FittedLoss, Loss
 from boostloss.losses.validation import Array, check_number, check_sample_weight, class_counts
-from boostloss.metrics import posterior_log_loss
+from boostloss.metrics import posterior_metric
 from boostloss.model_file import SEAL, UNSEALED, check_objective, check_seal, read_state, sealed
 from boostloss.objectives import training_objective
 from boostloss.optional import require
@@ -266,7 +266,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             # cross-entropy's posterior is its link: XGBoost's own default says the same
             if not is_plain_cross_entropy(loss):
                 scores: Literal["raw", "probability"] = "probability" if linked else "raw"
-                params["eval_metric"] = posterior_log_loss(loss, scores=scores)
+                params["eval_metric"] = posterior_metric(loss, scores=scores)
                 params["disable_default_eval_metric"] = 1
         elif not isinstance(metrics, str):
             metrics = [
