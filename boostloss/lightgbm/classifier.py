@@ -78,8 +78,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     **kwargs
         Parameters of ``lightgbm.LGBMClassifier``. ``objective`` stays None: ``loss`` takes its
         place. ``class_weight``, ``scale_pos_weight`` and ``is_unbalance`` multiply the loss's
-        class weights, which the posterior undoes. ``linear_tree`` and ``boosting_type="rf"`` are for
-        cross-entropy, which LightGBM's own objective trains.
+        class weights, which the posterior undoes. ``linear_tree`` and ``boosting_type="rf"`` are
+        for cross-entropy, which LightGBM's own objective trains.
 
     Attributes
     ----------
