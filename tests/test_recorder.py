@@ -90,7 +90,11 @@ def test_counts_weights_and_crossings_are_those_of_the_models_own_scores(engine,
 def test_recording_changes_no_model(engine, loss, data):
     X, y = data
     plain, seen = (train(engine, X, y, 8, loss, r) for r in (None, Recorder()))
-    np.testing.assert_array_equal(raw_after(engine, plain, X, 8), raw_after(engine, seen, X, 8))
+    raw, recorded = raw_after(engine, plain, X, 8), raw_after(engine, seen, X, 8)
+    if isinstance(loss, CrossEntropy):  # without a recorder the engine's own objective trains
+        np.testing.assert_allclose(raw, recorded, rtol=1e-5, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(raw, recorded)
 
 
 @pytest.mark.parametrize("model", [ImbalancedXGBClassifier, ImbalancedLGBMClassifier])
