@@ -55,6 +55,7 @@ def check_loss(loss: Loss, *, engines: Sequence[str] | None = None) -> None:
     if engines is None:
         engines = [name for name in ENGINES if importlib.util.find_spec(name)]
     checks: list[Callable[[Loss], None]] = [
+        check_copies,
         check_slope_is_derivative,
         check_loops_equal_functions,
         check_finite_and_convex,
@@ -63,7 +64,6 @@ def check_loss(loss: Loss, *, engines: Sequence[str] | None = None) -> None:
         check_softmax_of_two,
         check_intercept,
         check_posterior,
-        check_copies,
     ]
     for check in checks:
         _run(check, loss)
@@ -74,8 +74,9 @@ def check_loss(loss: Loss, *, engines: Sequence[str] | None = None) -> None:
 def _run(check: Callable[..., None], loss: Loss, *arguments: Any) -> None:
     try:
         check(loss, *arguments)
-    except AssertionError as error:
-        raise AssertionError(f"{check.__name__} failed for {loss!r}: {error}") from error
+    except Exception as error:
+        kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+        raise AssertionError(f"{check.__name__} failed for {loss!r}: {kind}{error}") from error
 
 
 def row_at(margin: Any) -> Row:
