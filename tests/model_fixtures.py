@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from boostloss.losses import FittedLoss
+from boostloss.losses import FittedLoss, registry
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def without_table(loss):
-    """A fitted loss's plain form but for GHM's long table, which its predictions show."""
-    return {key: value for key, value in loss.to_dict().items() if key != "log_weight_table"}
+    """A loss's plain form but for GHM's long table, which its predictions show."""
+    plain = loss.to_dict() if isinstance(loss, FittedLoss) else registry.to_dict(loss)
+    return {key: value for key, value in plain.items() if key != "log_weight_table"}
 
 
 def described(stored, n_classes):

@@ -137,7 +137,7 @@ def same_versions(manifest):
     """boostloss too: its pickles are promised for the version that wrote them."""
     versions = manifest["versions"]
     modules = {"numpy": np, "sklearn": sklearn, "xgboost": xgb, "lightgbm": lgb, "boostloss": bl}
-    return all(versions[name] == module.__version__ for name, module in modules.items())
+    return all(versions.get(name) == module.__version__ for name, module in modules.items())
 
 
 def attempt(load, manifest):

@@ -24,7 +24,6 @@ import boostloss
 import boostloss.lightgbm
 import boostloss.xgboost
 from boostloss import CrossEntropy, FocalLoss, GHMLoss, Recorder
-from boostloss.losses import to_plain
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from model_fixtures import FIXTURES, without_table
@@ -121,9 +120,9 @@ def make_boosters(models, expected):
             if engine == "xgboost"
             else booster.predict(X, raw_score=True)
         )
-        loss = GHMLoss().frozen(y, raw)
+        loss = GHMLoss().fit(y, raw)
         write(models, f"{key}.{suffix}", file_of(booster.save_model, suffix))
-        write(models, f"{key}.json", json.dumps(to_plain(loss)))
+        write(models, f"{key}.json", json.dumps(loss.to_dict()))
         expected[f"{key} raw"] = raw[:ROWS].astype(np.float32)
         expected[f"{key} probability"] = loss.posterior(raw[:ROWS]).astype(np.float32)
         described.append({"name": key, "file": f"{key}.{suffix}", "loss_file": f"{key}.json"})
@@ -176,7 +175,7 @@ def main():
     manifest = {
         "versions": {
             "python": platform.python_version(),
-            **{m.__name__: m.__version__ for m in (np, sklearn, skops, xgb, lgb)},
+            **{m.__name__: m.__version__ for m in (np, sklearn, skops, xgb, lgb, boostloss)},
         },
         "models": described,
         "boosters": boosters,

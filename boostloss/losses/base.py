@@ -365,6 +365,10 @@ class Loss(BaseEstimator):
         return FittedLoss(self.with_class_weight(class_weight))
 
     def _check_supported(self, n_classes: int) -> None:
+        if not (hasattr(self, "class_weight") and hasattr(self, "beta")):
+            raise TypeError(
+                f"{type(self).__name__}.__init__ must take class_weight and beta, as each loss does"
+            )
         self.check_params()
         if self.binary_only and n_classes > 2:
             raise ValueError(f"{type(self).__name__} is for two classes, got {n_classes}")

@@ -332,3 +332,23 @@ def test_a_loss_without_slope_or_value():
             @scalar
             def value(row):
                 return row.q
+
+
+class WithoutClassWeight(Loss):
+    name = "without_class_weight"
+
+    def __init__(self, a=1.0):
+        self.a = a
+
+    @scalar
+    def value(row):
+        return row.neg_log_p
+
+    @scalar
+    def slope(row):
+        return row.q
+
+
+def test_a_class_weight_must_be_taken():
+    with pytest.raises(TypeError, match="must take class_weight and beta"):
+        WithoutClassWeight().fit([0, 1])
