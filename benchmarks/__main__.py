@@ -10,7 +10,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from benchmarks import kernels, others, recording, start, training
+from benchmarks import kernels, others, recording, small, start, training
 
 
 def sections(quick: bool, output: Path) -> dict[str, Callable[[], str]]:
@@ -20,6 +20,7 @@ def sections(quick: bool, output: Path) -> dict[str, Callable[[], str]]:
     cases = [(20_000, 2, 200), (20_000, 5, 200), (1_000_000, 2, 20), (1_000_000, 5, 10)]
     cases = [(2_000, 2, 3), (2_000, 5, 2)] if quick else cases
     return {
+        "small": lambda: small.whole(quick),
         "kernels": lambda: kernels.against_exp(n, repeats),
         "rows": lambda: kernels.by_rows(sizes, 3 if quick else 9, output / "rows.png"),
         "memory": lambda: kernels.memory(n if quick else 4 * n),

@@ -1,0 +1,153 @@
+"""Small and middle data: the callable's own time, fitting, evaluation and one row."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import xgboost as xgb
+
+from benchmarks.interleaved import ratios, table
+from boostloss import (
+    CrossEntropy,
+    FocalLoss,
+    GHMLoss,
+    ImbalancedLGBMClassifier,
+    ImbalancedXGBClassifier,
+    objective,
+    posterior_log_loss,
+)
+
+LOSSES = {"cross-entropy": CrossEntropy(), "focal γ=2": FocalLoss(2), "GHM": GHMLoss()}
+NAMED = {
+    "cross-entropy": "cross_entropy",
+    "balanced": "balanced",
+    "focal γ=2": "focal",
+    "GHM": "ghm",
+}
+CLASSIFIERS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "XGBoost": (ImbalancedXGBClassifier, xgb.XGBClassifier, {}),
+    "LightGBM": (ImbalancedLGBMClassifier, lgb.LGBMClassifier, {"verbose": -1}),
+}
+
+
+def data(n_rows: int) -> tuple[Any, Any]:
+    """Twenty features and 10% positives."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 20)).astype(np.float32)
+    score = X[:, :3].sum(axis=1) + rng.normal(0, 1, n_rows)
+    return X, (score > np.quantile(score, 0.9)).astype(int)
+
+
+def callables(n_rows: int, rounds: int) -> str:
+    """Microseconds of one call of our objective, and what stands beside it in the engine."""
+    X, y = data(n_rows)
+    rows = []
+    matrix = xgb.DMatrix(X, y)
+    booster = xgb.Booster({"nthread": 1}, [matrix])
+    predict = _median(lambda: booster.predict(matrix, output_margin=True, training=True), rounds)
+    for name, loss in LOSSES.items():
+        seconds: list[float] = []
+        timed = _timed(objective(loss), seconds)
+        params = {"nthread": 1, "max_depth": 3, "objective": "binary:logistic"}
+        xgb.train(params, matrix, rounds, obj=timed)
+        ours = float(np.median(seconds))
+        rows.append([name, "XGBoost", ours * 1e6, "its own predict", predict * 1e6, ours / predict])
+    for name, loss in LOSSES.items():
+        seconds = []
+        quiet = {"num_threads": 1, "verbose": -1}
+        timed = _timed(objective(loss), seconds)
+        lgb.train({**quiet, "objective": timed}, lgb.Dataset(X, y), rounds)
+        own = lgb.Booster({**quiet, "objective": "binary"}, lgb.Dataset(X, y))
+        round_ = _median(own.update, rounds)
+        ours = float(np.median(seconds))
+        rows.append([name, "LightGBM", ours * 1e6, "a built-in round", round_ * 1e6, ours / round_])
+    header = [f"{n_rows:,} rows", "engine", "our callable, µs", "beside", "µs", "ratio"]
+    return table(header, rows)
+
+
+def fitting(sizes: list[int], repeats: int) -> str:
+    """Fitting a classifier, with and without an evaluation set, over its parent's time."""
+    rows = []
+    for n_rows in sizes:
+        X, y = data(n_rows)
+        other = data(n_rows)
+        for engine, (ours, parent, quiet) in CLASSIFIERS.items():
+            common = {"n_estimators": 50, "n_jobs": 1, **quiet}
+            for judged in (False, True):
+                keywords = {"eval_set": [other]} if judged else {}
+                if judged and engine == "XGBoost":
+                    keywords["verbose"] = False  # type: ignore[assignment]
+                fit = partial(_fit, X, y, keywords, common)
+                arms = {"parent": partial(fit, parent)}
+                arms |= {name: partial(fit, ours, loss=loss) for name, loss in NAMED.items()}
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # LightGBM on eval_set
+                    found = ratios(arms, repeats)
+                what = "with evaluation" if judged else "fit"
+                rows.append([f"{n_rows:,}", engine, what, *(found[name] for name in NAMED)])
+    return table(["rows", "engine", "time / parent's", *NAMED], rows)
+
+
+def serving(repeats: int) -> str:
+    """The posterior's log loss over the gradient, and one row of ``predict_proba``."""
+    rows = []
+    X, y = data(20_000)
+    raw, labels = np.random.default_rng(1).normal(-2, 2, len(y)), y.astype(np.float32)
+    for name, loss in LOSSES.items():
+        arms: dict[str, Callable[[], Any]] = {
+            "gradient": partial(loss.gradient_hessian, labels, raw),
+            "metric": partial(posterior_log_loss(loss), labels, raw),
+        }
+        ratio = ratios(arms, repeats)["metric"]
+        rows.append([name, "posterior_log_loss / gradient, 20,000 rows", ratio])
+    X, y = data(2_000)
+    three = np.searchsorted(np.quantile(X[:, 0], [0.6, 0.9]), X[:, 0])
+    for engine, (ours, parent, quiet) in CLASSIFIERS.items():
+        for target, classes in ((y, 2), (three, 3)):
+            common = {"n_estimators": 20, "n_jobs": 1, **quiet}
+            fitted = parent(**common).fit(X, target), ours(loss="focal", **common).fit(X, target)
+            arms = {str(k): partial(_one_row, model, X[:1]) for k, model in enumerate(fitted)}
+            what = f"predict_proba of one row / {engine}'s, {classes} classes"
+            rows.append(["focal γ=2", what, ratios(arms, repeats)["1"]])
+    return table(["loss", "what", "ratio"], rows)
+
+
+def whole(quick: bool) -> str:
+    """All of it."""
+    if quick:
+        return "\n".join([callables(500, 5), fitting([500], 1), serving(1)])
+    return "\n".join([callables(2_000, 300), fitting([2_000, 20_000], 9), serving(15)])
+
+
+def _fit(X: Any, y: Any, keywords: Any, params: Any, kind: Any, **own: Any) -> Any:
+    return kind(**params, **own).fit(X, y, **keywords)
+
+
+def _one_row(model: Any, row: Any) -> None:
+    for _ in range(50):
+        model.predict_proba(row)
+
+
+def _timed(function: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
+    def timed(first: Any, second: Any) -> Any:
+        start = time.perf_counter()
+        result = function(first, second)
+        seconds.append(time.perf_counter() - start)
+        return result
+
+    return timed
+
+
+def _median(function: Callable[[], Any], repeats: int) -> float:
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds))
