@@ -16,7 +16,7 @@ from boostloss.losses.validation import Array, check_choice
 
 _CROSS_ENTROPY = CrossEntropy()
 
-MOST_NATS = 700.0
+MOST_NATS = -float(np.log(np.finfo(np.float64).tiny))
 """Log loss of a row whose label has no probability at all."""
 
 

@@ -490,7 +490,7 @@ class Loss(BaseEstimator):
 
         def excess(a: float, k: int, c: float) -> float:
             log_p, log_q = np.array(log_expit(a)), np.array(log_expit(-a))
-            return float(log_p - fitted.log_weight(k, log_p, log_q) - log_target[k] - c)
+            return float(log_p - fitted.log_weight(k, row_of(log_p, log_q)) - log_target[k] - c)
 
         def logits(c: float) -> Array:
             roots = [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, log_expit
+from scipy.special import log_expit
 
 from boostloss.kernels import Row, RowFunctions
 from boostloss.losses import registry
@@ -73,8 +74,8 @@ class FittedLoss:
         """
         raw = check_raw(raw)
         log_odds = self.log_posterior(raw)
-        posterior: Array = expit(log_odds) if raw.ndim == 1 else np.exp(_log_softmax(log_odds))
-        return posterior
+        # by logarithms, which keep a probability of 1e-310
+        return np.exp(log_expit(log_odds) if raw.ndim == 1 else _log_softmax(log_odds))
 
     def log_posterior(self, raw: Array) -> Array:
         """Log-odds (n,) or unnormalised log-probabilities (n, K) of the posterior."""
@@ -86,9 +87,12 @@ class FittedLoss:
             if self._constant:
                 log_odds = raw - log_class_weight[1] + log_class_weight[0]
                 return log_odds
-            log_p, log_q = log_expit(raw), log_expit(-raw)
-            weight_1 = self.log_weight(1, log_p, log_q) + log_class_weight[1]
-            weight_0 = self.log_weight(0, log_q, log_p) + log_class_weight[0]
+            row = row_of(log_expit(raw), log_expit(-raw))
+            # the same row as one of the other class
+            u, v = row.neg_log_p, row.neg_log_q
+            other = Row(row.q, row.p, v, u, u, row.neg_log_q_low)
+            weight_1 = self.log_weight(1, row) + log_class_weight[1]
+            weight_0 = self.log_weight(0, other) + log_class_weight[0]
             log_odds = raw - weight_1 + weight_0
             return log_odds
         log_p = _log_softmax(raw)
@@ -96,19 +100,19 @@ class FittedLoss:
             return log_p - log_class_weight
         log_q = _log_complement(log_p)
         for k in range(self.n_classes):
-            log_p[:, k] -= self.log_weight(k, log_p[:, k], log_q[:, k])
+            log_p[:, k] -= self.log_weight(k, row_of(log_p[:, k], log_q[:, k]))
         return log_p - log_class_weight
 
-    def log_weight(self, label: int, log_p: Array, log_q: Array) -> Array:
+    def log_weight(self, label: int, row: Row) -> Array:
         """``log w`` of rows of class ``label``, the class weight left out."""
         if self.log_weight_table is not None:
             several = self.log_weight_table.ndim == 2
             table = self.log_weight_table[label] if several else self.log_weight_table
-            return _read(table, log_p)
+            return _read(table, -row.neg_log_p)
         functions, shape = self.loss.row_functions(), tuple(s[label] for s in self._shape)
         if functions.log_weight is None:
-            return _derived_log_weight(functions, log_p, log_q, shape)
-        log_weight: Array = functions.log_weight(row_of(log_p, log_q), *shape)
+            return _derived_log_weight(functions, -row.neg_log_p, -row.neg_log_q, shape)
+        log_weight: Array = functions.log_weight(row, *shape)
         return log_weight
 
     def to_dict(self) -> dict[str, Any]:
@@ -237,11 +241,16 @@ def monotone_table(weights: Any, label: int) -> list[float]:
 
 
 def _read(table: Array, log_p: Array) -> Array:
-    nodes = np.log(_nodes(len(table)))
+    nodes = _log_nodes(len(table))
     # outside the table the weight is that of its end
     inside = np.clip(log_p, nodes[0], nodes[-1])
     log_weight: Array = inside - np.interp(inside, nodes, nodes - table)
     return log_weight
+
+
+@functools.cache
+def _log_nodes(count: int) -> Array:
+    return np.log(_nodes(count))
 
 
 def _nodes(count: int) -> Array:
