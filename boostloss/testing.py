@@ -95,6 +95,7 @@ def check_slope_is_derivative(loss: Loss) -> None:
     """
     functions, step = loss.row_functions(), np.longdouble(2.0**-12)
     for shape in _shapes(loss):
+        told = ", ".join(map(str, shape)) or "none"
         for margin in np.linspace(-24, 24, 97).astype(np.longdouble) + np.longdouble(0.01):
 
             def derivative(function: Any, at: Any = margin, shape: Any = shape) -> Any:
@@ -111,7 +112,7 @@ def check_slope_is_derivative(loss: Loss) -> None:
             least = float(100 * np.finfo(np.longdouble).eps * size / step) + 1e-12
             assert_allclose(
                 float(functions.slope(row, *shape)), float(-derivative(functions.value)),
-                rtol=1e-8, atol=least, err_msg=f"slope at margin {margin}, shape {shape}",
+                rtol=1e-8, atol=least, err_msg=f"slope at margin {margin}, shape parameters {told}",
             )  # fmt: skip
             if functions.curvature is not None:
                 exact = float(-derivative(functions.slope))
@@ -152,14 +153,21 @@ def check_finite_and_convex(loss: Loss) -> None:
             value = loss.value(y, raw)
             gradient, hessian = loss.gradient_hessian(y, raw, factor=2.0)
             for name, array in (("value", value), ("gradient", gradient), ("Hessian", hessian)):
-                assert np.isfinite(array).all(), f"{name} is NaN or infinite"
-            assert (hessian >= 0).all(), f"Hessian is negative: {hessian.min()}"
-            assert (value >= 0).all(), f"value is negative: {value.min()}"
+                _all(np.isfinite(array), f"{name} is NaN or infinite", y, raw)
+            _all(hessian >= 0, "Hessian is negative", y, raw)
+            _all(value >= 0, "value is negative", y, raw)
             if raw.ndim == 1:
-                assert ((2 * y - 1) * gradient <= 0).all(), "gradient points the wrong way"
-                hard = np.abs(raw) < 5
+                _all((2 * y - 1) * gradient <= 0, "gradient points the wrong way", y, raw)
                 if not loss.weight_may_be_zero:
-                    assert gradient[hard].all(), "weight is 0: set weight_may_be_zero"
+                    weighs = (gradient != 0) | (np.abs(raw) >= 5)
+                    _all(weighs, "weight is 0 (if it may be, set weight_may_be_zero)", y, raw)
+
+
+def _all(good: Array, complaint: str, y: Array, raw: Array) -> None:
+    bad = ~good.reshape(len(y), -1).all(axis=1)
+    if bad.any():
+        i = int(bad.argmax())
+        raise AssertionError(f"{complaint}: label {y[i]}, raw score {raw[i]} ({raw.dtype})")
 
 
 def check_sample_weight_and_order(loss: Loss) -> None:
@@ -262,6 +270,11 @@ def check_copies(loss: Loss) -> None:
     fitted = loss.fit(np.arange(11) % 2, raw)
     again = FittedLoss.from_dict(json.loads(json.dumps(fitted.to_dict())))
     assert again == fitted, "to_dict and from_dict give another loss"
+    # not a matter of get_params, on which == relies
+    for copy, way in ((clone(loss), "clone"), (fitted.loss, "fit")):
+        assert_array_equal(
+            copy.shape_arrays(2), loss.shape_arrays(2), err_msg=f"{way} loses a shape parameter"
+        )
     assert_array_equal(again.posterior(raw), fitted.posterior(raw))
 
 

@@ -1,5 +1,8 @@
 """check_loss passes for what keeps its promises, and names what does not."""
 
+from fractions import Fraction
+
+import numpy as np
 import pytest
 
 from boostloss import AsymmetricLoss, CrossEntropy, FocalLoss, GHMLoss
@@ -143,6 +146,7 @@ def test_nan_in_the_tails():
         check_loss(loss, engines=[])
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in add")
 def test_a_weight_of_0_that_is_not_declared():
     loss = broken("zero", nothing_easy, replaces="slope")
     type(loss).functions = type(loss).functions._replace(value=value_of_nothing_easy)
@@ -172,6 +176,67 @@ def test_a_parameter_that_a_copy_loses():
 def test_a_loss_without_a_registered_name():
     with pytest.raises(AssertionError, match=r"(?s)check_copies failed.*only a registered loss"):
         check_loss(Unregistered(), engines=[])
+
+
+def test_a_parameter_that_get_params_loses():
+    def get_params(self, deep=True):
+        return {"class_weight": self.class_weight, "beta": self.beta}
+
+    loss = type(broken("params", get_params=get_params))(0.3)
+    with pytest.raises(AssertionError, match=r"(?s)check_copies failed.*loses a shape parameter"):
+        check_loss(loss, engines=[])
+
+
+def test_a_parameter_that_fit_loses():
+    def with_class_weight(self, class_weight):
+        return type(self)(class_weight=class_weight.tolist())
+
+    loss = type(broken("fit", with_class_weight=with_class_weight))(0.3)
+    with pytest.raises(AssertionError, match=r"(?s)check_copies failed.*fit loses a shape param"):
+        check_loss(loss, engines=[])
+
+
+def test_a_parameter_that_no_file_can_hold():
+    loss = type(broken("file"))(Fraction(7, 10))
+    with pytest.raises(AssertionError, match=r"check_copies failed.*not JSON serializable"):
+        check_loss(loss, engines=[])
+
+
+def test_a_softmax_of_two_that_is_not_the_binary_loss():
+    def gradient_hessian(self, y, raw, sample_weight=None, **keywords):
+        gradient, hessian = Loss.gradient_hessian(self, y, raw, sample_weight, **keywords)
+        return (2 * gradient, 2 * hessian) if np.ndim(raw) == 2 else (gradient, hessian)
+
+    loss = broken("softmax", gradient_hessian=gradient_hessian)
+    with pytest.raises(AssertionError, match=r"(?s)check_softmax_of_two failed.*gradient"):
+        check_loss(loss, engines=[])
+
+
+def test_entry_points_of_different_results():
+    rounds = []
+
+    def gradient_hessian(self, y, raw, sample_weight=None, *, run=None, **keywords):
+        if run is not None:  # in training
+            rounds.append(run)
+        if len(rounds) > 5:  # after the first of the models that are compared
+            sample_weight = np.arange(len(raw)) + 1.0
+        return Loss.gradient_hessian(self, y, raw, sample_weight, run=run, **keywords)
+
+    loss = broken("entry", gradient_hessian=gradient_hessian)
+    with pytest.raises(AssertionError, match=r"(?s)check_entry_points failed.*train and the engine"):
+        check_loss(loss, engines=["xgboost"])
+
+
+@pytest.mark.parametrize(("replaces", "function", "words"), [
+    ("slope", twice_the_slope, ("BrokenSlope()", "slope at margin", "shape parameters 0.7")),
+    ("slope", without_log_p, ("gradient is NaN or infinite: label 0, raw score",)),
+])  # fmt: skip
+def test_messages_say_where(replaces, function, words):
+    loss = broken("slope", function, replaces=replaces)
+    type(loss).tail_power = lambda self, n_classes: 0.2
+    with pytest.raises(AssertionError) as caught:
+        check_loss(loss, engines=[])
+    assert all(word in str(caught.value) for word in words), caught.value
 
 
 def test_state_that_leaks():

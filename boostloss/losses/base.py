@@ -365,9 +365,11 @@ class Loss(BaseEstimator):
         return FittedLoss(self.with_class_weight(class_weight))
 
     def _check_supported(self, n_classes: int) -> None:
-        if not (hasattr(self, "class_weight") and hasattr(self, "beta")):
+        taken = inspect.signature(type(self)).parameters
+        if not all(name in taken and hasattr(self, name) for name in ("class_weight", "beta")):
             raise TypeError(
-                f"{type(self).__name__}.__init__ must take class_weight and beta, as each loss does"
+                f"{type(self).__name__}.__init__ must take class_weight and beta, as each loss "
+                f"does, and keep them as attributes; it takes {', '.join(taken) or 'nothing'}"
             )
         self.check_params()
         if self.binary_only and n_classes > 2:

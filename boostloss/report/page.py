@@ -99,8 +99,8 @@ def _snippet(comparison: Comparison, suffix: str, has_loss: bool) -> str:
         "import json",
         "from boostloss.losses import FittedLoss",
         "",
-        'loss = FittedLoss.from_dict(json.load(open("model_loss.json"))["loss"])',
-        f"probability = loss.posterior({raw})",
+        'fitted = FittedLoss.from_dict(json.load(open("model_loss.json"))["loss"])',
+        f"probability = fitted.posterior({raw})",
     ]
     return "\n".join([head, *load, f"ranking = {link}", *undo]) + "\n"
 

@@ -349,6 +349,26 @@ class WithoutClassWeight(Loss):
         return row.q
 
 
-def test_a_class_weight_must_be_taken():
-    with pytest.raises(TypeError, match="must take class_weight and beta"):
-        WithoutClassWeight().fit([0, 1])
+class WithItsOwnClassWeight(WithoutClassWeight):
+    """It sets the attributes, but a copy cannot be given others."""
+
+    def __init__(self, a=1.0):
+        self.a, self.class_weight, self.beta = a, None, 0.9999
+
+
+class WithoutBeta(WithoutClassWeight):
+    def __init__(self, a=1.0, *, class_weight=None):
+        self.a, self.class_weight = a, class_weight
+
+
+@pytest.mark.parametrize("kind", [WithoutClassWeight, WithItsOwnClassWeight, WithoutBeta])
+@pytest.mark.parametrize("use", [
+    lambda loss: loss.fit([0, 1]),
+    lambda loss: loss.fit([0, 1], [0.0, 1.0]),
+    lambda loss: loss.init_score([0, 1]),
+    lambda loss: loss.value([0, 1], [0.0, 1.0]),
+    lambda loss: loss.gradient_hessian([0, 1], [0.0, 1.0]),
+])  # fmt: skip
+def test_a_class_weight_must_be_taken(kind, use):
+    with pytest.raises(TypeError, match=rf"{kind.__name__}.__init__ must take class_weight and beta"):
+        use(kind())
