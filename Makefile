@@ -85,7 +85,7 @@ endef
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 $(VENV)/ready-docs: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --group engines --group docs --editable ".[dask]"
+	$(BIN)/python -m pip install --quiet --group engines --group examples --group docs --editable ".[report,dask]"
 	touch $@
 
 $(VENV)/ready-dist: pyproject.toml | $(VENV)/bin/python

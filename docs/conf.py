@@ -1,6 +1,14 @@
 """Sphinx configuration; everything is read from this repository, nothing is fetched."""
 
+import shutil
+import sys
+from pathlib import Path
+
 import boostloss
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))  # page_reader
+import page_reader
 
 project = "boostloss"
 author = "The boostloss developers"
@@ -8,18 +16,36 @@ copyright = author
 version = release = boostloss.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
 ]
 root_doc = "index"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]
 templates_path = ["_templates"]
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["wide.css"]
 html_title = f"boostloss {release}"
 
 myst_heading_anchors = 3
+
+# notebooks are shown with the output that they are stored with; pages are run
+(DOCS / "notebooks").mkdir(exist_ok=True)
+for notebook in (DOCS.parent / "notebooks").glob("*.ipynb"):
+    shutil.copy(notebook, DOCS / "notebooks")
+nb_custom_formats = {".md": "page_reader.read"}
+nb_execution_mode = "cache"
+nb_execution_timeout = 300
+nb_execution_in_temp = True  # pages write files
+nb_execution_raise_on_error = True
+nb_execution_excludepatterns = ["notebooks/*"] + [
+    page.name for page in DOCS.glob("*.md") if not page_reader.FENCE.search(page.read_text())
+]
+nb_output_stderr = "remove"
+nb_execution_show_tb = True
+nb_merge_streams = True
 
 autosummary_generate = True
 autodoc_member_order = "bysource"
