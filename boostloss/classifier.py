@@ -1,4 +1,10 @@
-"""What the classifiers of both engines share: labels, the loss, probabilities, decisions."""
+"""What the classifiers of both engines share: labels, the loss, probabilities, decisions.
+
+Of two classes the positive one is the last of the sorted labels, as in scikit-learn: raw scores
+and ``predict_proba(X)[:, 1]`` are for it. A parameter that means the positive class (a number as
+``class_weight``, ``alpha``, ``scale_pos_weight``) is taken only where the labels themselves say
+which one that is: 0 and 1, False and True, -1 and 1. Otherwise ``class_weight`` is a dict by label.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +20,7 @@ from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from boostloss.losses import FittedLoss, Loss, constant_weights, named
-from boostloss.losses.validation import Array, check_choice
+from boostloss.losses.validation import SMALLEST, Array, check_choice, check_number
 from boostloss.metrics import Metric, raw_of_probability, workers_now
 from boostloss.model_file import PROBABILITIES, State
 from boostloss.optional import refuse_distributed
@@ -104,7 +110,7 @@ class LossClassifierMixin:
         """The loss with class weights as numbers, times the engine's own class weights."""
         check_choice("probability", self.probability, PROBABILITIES)
         # a copy: parameters set later must not reach into a fitted model
-        loss = class_weight_by_code(clone(named(self.loss)), labels)
+        loss = by_code(clone(named(self.loss)), labels)
         fitted = loss.fit(codes, None, weight, n_classes=len(labels))
         resolved: Loss = fitted.loss
         if class_factor is None:
@@ -181,30 +187,120 @@ def decide(raw: Array, labels: Array) -> Array:
     return decision
 
 
-def encode_labels(y: Any) -> tuple[Array, Array]:
-    """Sorted labels (K,) and each row's code 0..K-1 (n,); at least two classes."""
+def encode_labels(y: Any, known: Array | None = None) -> tuple[Array, Array]:
+    """Sorted labels (K,) and each row's code 0..K-1 (n,); at least two classes.
+
+    ``known`` are the labels of a model that training goes on from: they keep their codes, and y
+    must hold each of them and no other.
+    """
     refuse_distributed("y", y)
     y = as_column(y)
-    assert_all_finite(y, input_name="y")
-    check_classification_targets(y)
+    check_classes(y)
     labels, codes = unique_labels(y, "y")
+    check_labels_of_model(labels, known)
     if len(labels) < 2:
         raise ValueError(
             f"y must hold at least two classes, got one class, {labels.tolist()}, "
             f"in n_samples = {len(y)}"
         )
-    return labels, codes
+    return labels if known is None else known, codes
 
 
-def as_column(y: Any) -> Array:
-    """Labels as an array; an object array of numbers gets a numeric type."""
-    if hasattr(y, "isna") and np.any(y.isna()):
-        raise ValueError("Input y contains NaN or another missing value")  # as scikit-learn says
+def check_labels_of_model(labels: Array, known: Array | None) -> None:
+    """Raise unless sorted labels are those of the model that training goes on from."""
+    if known is None or labels.tolist() == known.tolist():
+        return
+    new = [label for label in labels.tolist() if label not in set(known.tolist())]
+    if new:
+        raise ValueError(
+            f"y must hold labels of the model that training goes on from, {known.tolist()}, "
+            f"got {new[:5]} (a booster or file that does not hold its labels knows the codes "
+            "0 to K-1 only: hand over the classifier)"
+        )
+    absent = [label for label in known.tolist() if label not in set(labels.tolist())]
+    raise ValueError(
+        f"y must hold every label of the model that training goes on from, got no row of "
+        f"{absent[:5]}: the engines' classifiers need rows of each class; train(), with codes for "
+        "labels, goes on without"
+    )
+
+
+SOFT_LABELS = (
+    "soft labels are fitted by giving a row once for each class, with the class as its label and "
+    "its probability as sample_weight"
+)
+
+
+def check_classes(y: Array) -> None:
+    """Raise for what is no class: probabilities, amounts, infinity."""
+    assert_all_finite(y, input_name="y")
+    if y.dtype.kind == "f" and (y != np.floor(y)).any():
+        found = y[y != np.floor(y)][0]
+        raise ValueError(
+            f"Unknown label type: continuous. y must hold classes, as whole numbers or texts, got "
+            f"{found}; {SOFT_LABELS}"
+        )
+    check_classification_targets(y)
+
+
+def as_column(y: Any, name: str = "y") -> Array:
+    """Labels as an array of texts, numbers, truth values or times, none of them missing.
+
+    Objects and what frames hold get the NumPy type that says the same: a nullable column of whole
+    numbers does not become one of floats, which would tell large ones no longer apart.
+    """
+    if np.ma.is_masked(y) or (hasattr(y, "isna") and np.any(y.isna())):
+        raise ValueError(f"Input {name} contains NaN or another missing value")  # as scikit-learn
+    if isinstance(y, list | tuple):
+        y = _array_of(y)
+    elif hasattr(y, "__array__") and not isinstance(y, np.ndarray):
+        y = np.asarray(y)
+    shape = np.shape(y)
+    if len(shape) == 2 and shape[1] != 1:
+        raise ValueError(
+            f"{name} must be a 1d array, a label for each row, got an array of shape {shape}: of "
+            "one-hot columns take argmax(axis=1); for several labels at once train one model for "
+            f"each, as sklearn.multioutput.MultiOutputClassifier does; {SOFT_LABELS}"
+        )
     y = column_or_1d(y, warn=True)
-    if y.dtype == object and {type(label) for label in y} <= {bool, int, float}:
-        y = np.array(y.tolist())
+    if y.dtype.kind in "OT":
+        y = _plain(y.astype(object), name)
+    if y.dtype.kind in "cV":
+        raise TypeError(f"{name} must hold labels that are {_KINDS}, got dtype {y.dtype}")
+    if y.dtype.kind in "mM" and np.isnat(y).any():
+        raise ValueError(f"Input {name} contains NaN or another missing value, NaT")
     column: Array = y
     return column
+
+
+_KINDS = "texts, whole numbers, truth values or times"
+
+
+def _array_of(labels: Any) -> Any:
+    """A list as an array, in which NumPy must not write numbers or missing ones as texts."""
+    array = np.asarray(labels)
+    texts = array.dtype.kind in "US" and array.ndim == 1
+    return np.array(labels, object) if texts and len(set(map(type, labels))) > 1 else array
+
+
+def _plain(y: Array, name: str) -> Array:
+    """An array of objects with plain ones; numbers get a numeric type."""
+    values = [label.item() if isinstance(label, np.generic) else label for label in y]
+    kinds = set(map(type, values))
+    if kinds & {type(None), float} or any(kind.__name__ in ("NAType", "NaTType") for kind in kinds):
+        missing = [v for v in values if v is None or type(v).__name__[-4:] == "Type" or v != v]
+        if missing:
+            raise ValueError(f"Input {name} contains NaN or another missing value, {missing[0]!r}")
+    if kinds and kinds <= {bool, int, float}:
+        return np.array(values)
+    if len(kinds) > 1 and not all(issubclass(kind, str) for kind in kinds):
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise TypeError(f"{name} must hold labels of one kind, got {names}")
+    if kinds and not all(issubclass(kind, str | bytes) for kind in kinds):
+        raise TypeError(f"{name} must hold labels that are {_KINDS}, got {kinds.pop().__name__}")
+    plain = np.empty(len(values), object)
+    plain[:] = [str(v) if isinstance(v, str) else v for v in values]
+    return plain
 
 
 def unique_labels(y: Array, name: str) -> tuple[Array, Array]:
@@ -218,7 +314,7 @@ def unique_labels(y: Array, name: str) -> tuple[Array, Array]:
 
 def codes_of(y: Any, labels: Array, name: str) -> Array:
     """Codes of labels that must all have been seen in training."""
-    y = as_column(y)
+    y = as_column(y, name)
     seen = set(labels.tolist())
     unseen = [label for label in unique_labels(y, name)[0].tolist() if label not in seen]
     if unseen:
@@ -267,8 +363,84 @@ def is_plain_cross_entropy(loss: Loss) -> bool:
     return weights is not None and bool((weights == 1.0).all())
 
 
-def class_weight_by_code(loss: Loss, labels: Array) -> Loss:
-    """The loss with a ``class_weight`` dict of labels as a list, in the order of the codes."""
+# -- which class is the positive one ----------------------------------------------------
+
+
+def says_the_positive(labels: Array) -> bool:
+    """Whether two labels say themselves which is the positive class: 0 and 1, or -1 and 1."""
+    return labels.tolist() in ([0, 1], [-1, 1])  # equal to False and True, and to floats
+
+
+def check_positive_known(labels: Array, given: Mapping[str, Any], instead: str = "") -> None:
+    """Raise for parameters of the positive class where labels do not say which one that is.
+
+    Parameters
+    ----------
+    labels : array of shape (K,)
+        Sorted.
+    given : dict
+        Parameters by name that mean the positive one of two classes.
+    instead : str, optional
+        What to do.
+    """
+    if not given or len(labels) != 2 or says_the_positive(labels):
+        return
+    first, last = labels.tolist()
+    name, value = next(iter(given.items()))
+    by_label = f"class_weight={{{first!r}: ..., {last!r}: ...}}"
+    instead = instead or f"give the loss a dict by label, {by_label}"
+    raise ValueError(
+        f"{name} is for the positive class, and labels must be 0 and 1, False and True or -1 and 1 "
+        f"to say which one that is, got {name}={value!r} with labels {labels.tolist()}: {instead}"
+    )
+
+
+def positive_factor(scale_pos_weight: Any, labels: Array) -> Array | None:
+    """Class weights by an engine's own ``scale_pos_weight``; None where it says nothing."""
+    if scale_pos_weight is None:
+        return None
+    scale = check_number("scale_pos_weight", scale_pos_weight, SMALLEST)
+    if scale == 1.0:
+        return None
+    if len(labels) > 2:
+        raise ValueError(
+            f"scale_pos_weight is for two classes, got {scale_pos_weight!r} with {len(labels)}: "
+            "give the loss a class_weight, one number for each class"
+        )
+    check_positive_known(labels, {"scale_pos_weight": scale_pos_weight})
+    return np.array([1.0, scale])
+
+
+def by_code(loss: Loss, labels: Array, positive: int | None = None) -> Loss:
+    """The loss for codes 0..K-1: its ``class_weight`` dict of labels becomes a list.
+
+    Parameters
+    ----------
+    loss : Loss
+    labels : array of shape (K,)
+        Sorted.
+    positive : int, optional
+        Code of the positive class where it was named; otherwise the labels must say it, if the loss
+        has to know.
+
+    Raises
+    ------
+    ValueError
+        If a parameter of the loss means the positive class and nobody says which one that is.
+    """
+    of_the_positive = loss.of_the_positive() if len(labels) == 2 else {}
+    if positive is None:
+        shape = [name for name in of_the_positive if name not in ("class_weight", "alpha")]
+        recode = f"encode {labels.tolist()} as 0 and 1, 1 for the class to be found"
+        check_positive_known(labels, of_the_positive, recode if shape else "")
+    elif positive == 0 and of_the_positive:
+        if not set(of_the_positive) <= {"class_weight", "alpha"}:
+            raise ValueError(
+                f"positive must be the last of the sorted labels, {labels.tolist()[1]!r}, with "
+                f"{loss!r}, got {labels.tolist()[0]!r}: encode the labels as 0 and 1"
+            )
+        swapped: Loss = loss.with_class_weight(loss.class_weights(None, 2)[::-1])
+        return swapped
     class_weight = loss.class_weight
     if not isinstance(class_weight, Mapping):
         return loss

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import assert_all_finite
-from sklearn.utils.multiclass import check_classification_targets
 
-from boostloss.classifier import as_column, codes_of, unique_labels
+from boostloss.classifier import as_column, check_classes, codes_of, unique_labels
 from boostloss.losses import FittedLoss, validation
 from boostloss.losses.validation import Array, check_sample_weight
 from boostloss.optional import require
@@ -55,7 +54,7 @@ def class_counts(y: Any, sample_weight: Any = None, *, client: Any = None) -> tu
     parts = partitions("y", y)
     tasks = _for_each(part_counts, parts, partitions_like("sample_weight", sample_weight, parts))
     labels, counts = merged_counts(computed(tasks, client))
-    check_classification_targets(labels)
+    check_classes(labels)
     return labels, counts
 
 

@@ -33,11 +33,13 @@ class State(NamedTuple):
 
     def text(self) -> str:
         """The state as one line of JSON, with nothing that LightGBM or the seal would read."""
+        labels = plain_labels(self.labels)
         state = {
             "format": FORMAT,
             "probability": self.probability,
             "loss": self.loss.to_dict(),
-            "labels": _plain_labels(self.labels),
+            "labels": labels,
+            "positive": positive_of(labels["values"]),
         }
         text = json.dumps(state).replace("=", "\\u003d")
         return text.replace(SEAL, SEAL.replace("_", "\\u005f"))
@@ -55,7 +57,9 @@ def read_state(text: str, source: str) -> State:
         state = json.loads(text)
         if state["format"] not in READ_FORMATS:
             raise ValueError(f"format must be one of {READ_FORMATS}, got {state['format']!r}")
-        labels = _read_labels(state["labels"]["values"], state["labels"]["dtype"])
+        labels = read_labels(state["labels"])
+        if state.get("positive", labels.tolist()[-1]) not in (None, labels.tolist()[-1]):
+            raise ValueError(f"positive must be the last label, got {state['positive']!r}")
         loss = FittedLoss.from_dict(state["loss"], n_classes=len(labels))
         with np.errstate(all="ignore"):
             loss.posterior(np.zeros(1 if len(labels) == 2 else (1, len(labels))))
@@ -74,20 +78,26 @@ def check_objective(state: State, wanted: str, found: list[str], source: str) ->
         )
 
 
-def _plain_labels(labels: Array) -> dict[str, Any]:
-    values = labels.tolist()
-    kinds = {type(value) for value in values}
-    if len(kinds) != 1 or not kinds <= set(_DTYPES):
+def positive_of(labels: list[Any]) -> Any:
+    """The positive class of sorted labels, as a file says it: of two the last, else None."""
+    return labels[1] if len(labels) == 2 else None
+
+
+def plain_labels(labels: Array) -> dict[str, Any]:
+    """Sorted labels as a file holds them; :func:`read_labels` undoes it."""
+    plain = {"dtype": labels.dtype.str, "values": labels.tolist()}
+    if _kind_of(plain) is None:
         raise TypeError(
-            f"labels must all be strings, bools, ints or floats to save the model, got {values}"
+            "labels must all be strings, bools, ints or floats to save the model, got "
+            f"{_short(plain['values'])} of dtype {labels.dtype}"
         )
-    return {"dtype": labels.dtype.str, "values": values}
+    return plain
 
 
-def _read_labels(values: Any, dtype: Any) -> Array:
-    kinds = {type(value) for value in values} if isinstance(values, list) else set()
-    kind = kinds.pop() if len(kinds) == 1 else None
-    if kind not in _DTYPES or not re.fullmatch(f"[<>|=]?({_DTYPES[kind]})", str(dtype)):
+def read_labels(plain: Any) -> Array:
+    """Labels of a file, checked."""
+    values, dtype, kind = plain["values"], plain["dtype"], _kind_of(plain)
+    if kind is None:
         raise ValueError(f"labels must be of one plain kind, got {dtype!r} of {_short(values)}")
     if kind is str:  # as wide as the texts, whatever the file says
         labels = np.array(values, dtype=object if dtype[-1] == "O" else None)
@@ -96,6 +106,15 @@ def _read_labels(values: Any, dtype: Any) -> Array:
     if len(values) < 2 or np.unique(labels).tolist() != values:
         raise ValueError(f"labels must be sorted and at least two, got {_short(values)}")
     return labels
+
+
+def _kind_of(plain: Any) -> type | None:
+    """The one Python type of labels that a file can hold, where their dtype is one of it."""
+    values = plain["values"]
+    kinds = {type(value) for value in values} if isinstance(values, list) else set()
+    kind = kinds.pop() if len(kinds) == 1 else None
+    fits = kind in _DTYPES and re.fullmatch(f"[<>|=]?({_DTYPES[kind]})", str(plain["dtype"]))
+    return kind if fits else None
 
 
 def _short(value: Any) -> str:

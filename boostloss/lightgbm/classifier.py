@@ -21,6 +21,7 @@ from boostloss.classifier import (
     eval_codes,
     from_engine,
     is_plain_cross_entropy,
+    positive_factor,
 )
 from boostloss.lightgbm import (
     CLASS_ALIASES,
@@ -41,12 +42,13 @@ from boostloss.lightgbm.metrics import split_metrics
 from boostloss.lightgbm.model import (
     from_file,
     has_default_names,
+    labels_in,
     make_constant,
     make_native,
     to_file,
 )
 from boostloss.losses import Loss
-from boostloss.losses.validation import Array, check_number, check_sample_weight
+from boostloss.losses.validation import Array, check_sample_weight
 from boostloss.metrics import posterior_metric
 from boostloss.optional import require
 from boostloss.recorder import Recorder
@@ -156,7 +158,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             For labels, weights, features, metrics or parameters that are not allowed; for
             labels in an evaluation set that are not in ``y``.
         """
-        labels, codes = encode_labels(y)
+        labels, codes = encode_labels(y, labels_of(init_model))
         n_classes = len(labels)
         softmax = n_classes if n_classes > 2 else None
         params = self._training_params(n_classes)
@@ -213,6 +215,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             fitted = loss.fit(codes, raw, weight)
         else:
             fitted = loss.fit(codes, None, weight)
+        engine.booster_.boostloss_labels = labels  # for training that goes on from the booster
         self._fitted = Fitted(engine, labels, fitted)
         return self
 
@@ -306,6 +309,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         """
         booster, state = from_file(Path(filename).read_bytes(), f"{filename}")
         engine = self._engine_of(booster, len(state.labels))
+        booster.boostloss_labels = state.labels
         self.__dict__.update(
             _fitted=Fitted(engine, state.labels, state.loss), probability=state.probability
         )
@@ -406,6 +410,29 @@ def _train(
     return engine.set_params(objective=built_in_objective(n_classes if n_classes > 2 else None))
 
 
+def labels_of(model: Any) -> Array | None:
+    """Sorted labels of the model that training goes on from: its own, or else codes 0..K-1.
+
+    Parameters
+    ----------
+    model : None, a fitted estimator of LightGBM or boostloss, lightgbm.Booster, or path of a file
+    """
+    if model is None:
+        return None
+    if hasattr(model, "classes_"):
+        labels: Array = np.asarray(model.classes_)
+        return labels
+    if isinstance(model, lgb.LGBMModel):
+        model = model.booster_
+    if not isinstance(model, lgb.Booster):
+        found = labels_in(Path(model).read_bytes(), f"{model}")
+        if found is not None:
+            return found
+        model = lgb.Booster(model_file=model)
+    found = getattr(model, "boostloss_labels", None)
+    return np.arange(max(model.num_model_per_iteration(), 2)) if found is None else found
+
+
 def _for_prediction(params: dict[str, Any]) -> dict[str, Any]:
     """The parameters that LightGBM's own classifier may read when it predicts."""
     mine = (*LOSS_PARAMETERS, *OBJECTIVE_ALIASES, *CLASS_ALIASES, *METRIC_ALIASES)
@@ -437,9 +464,9 @@ def _class_factor(params: dict[str, Any], codes: Array, labels: Array) -> Array 
     class_weight = params.pop("class_weight", None)
     if class_weight is not None:
         factor *= compute_class_weight(class_weight, classes=labels, y=labels[codes])
-    scale = params.pop("scale_pos_weight", None)
-    if scale is not None and len(labels) == 2:
-        factor[1] *= check_number("scale_pos_weight", scale, np.nextafter(0, 1))
+    scale = positive_factor(params.pop("scale_pos_weight", None), labels)
+    if scale is not None:
+        factor *= scale
     unbalanced = [is_true(params.pop(name, False)) for name in _UNBALANCE_ALIASES]
     if any(unbalanced):
         counts = np.bincount(codes)

@@ -71,9 +71,8 @@ def from_file(data: bytes, source: str) -> tuple[Any, State]:
     if not data.startswith(b"tree\n"):
         raise ValueError(f"{source} is not a LightGBM model: load it with its own class")
     model = data.decode()
-    header = model.partition("\nTree=")[0].splitlines()
-    lines = [line.removeprefix(_STATE) for line in header if line.startswith(_STATE)]
-    state = read_state(lines[0] if lines else "", source)
+    header = _header(model)
+    state = read_state(_state_line(header), source)
     try:
         booster = lgb.Booster(model_str=model)
     except lgb.basic.LightGBMError as error:
@@ -84,10 +83,24 @@ def from_file(data: bytes, source: str) -> tuple[Any, State]:
     return booster, state
 
 
+def labels_in(data: bytes, source: str) -> Array | None:
+    """Labels that a file's state says; None where it has none."""
+    line = _state_line(_header(data.decode()))
+    return read_state(line, source).labels if line else None
+
+
 def has_default_names(booster: Any) -> bool:
     """Whether LightGBM made the feature names: the training data had none."""
     names = booster.feature_name()
     return bool(names == [f"Column_{i}" for i in range(len(names))])
+
+
+def _header(model: str) -> list[str]:
+    return model.partition("\nTree=")[0].splitlines()
+
+
+def _state_line(header: list[str]) -> str:
+    return next((line.removeprefix(_STATE) for line in header if line.startswith(_STATE)), "")
 
 
 def _link(n_classes: int | None) -> str:

@@ -137,3 +137,9 @@ class AsymmetricLoss(Loss):
     def tail_power(self, n_classes: int) -> Any:
         """Easy rows: ``w q ~ q**(1 + gamma)``, or 0."""
         return [1.0 + self.gamma_neg, 1.0 + self.gamma_pos]
+
+    def of_the_positive(self) -> dict[str, Any]:
+        """All parameters of the shape, unless they treat both classes alike."""
+        alike = self.gamma_neg == self.gamma_pos and self.margin == 0
+        names = () if alike else ("gamma_neg", "gamma_pos", "margin")
+        return {**super().of_the_positive(), **{name: getattr(self, name) for name in names}}

@@ -136,6 +136,15 @@ class Loss(BaseEstimator):
         """Weight of each class, from the (weighted) number of its rows where that is needed."""
         return weights_of_classes.resolve(self.class_weight, self.beta, n_classes, counts)
 
+    def of_the_positive(self) -> dict[str, Any]:
+        """Parameters, by name, that mean the positive one of two classes.
+
+        The classifiers refuse them for labels that do not say which class that is. A loss with such
+        parameters of its own adds them.
+        """
+        number = isinstance(self.class_weight, int | float | np.number)
+        return {"class_weight": self.class_weight} if number and self.class_weight != 1 else {}
+
     def with_class_weight(self, class_weight: Array) -> Self:
         """Equal loss with one given weight for each class."""
         return type(self)(**{**self.get_params(), "class_weight": class_weight.tolist()})

@@ -139,6 +139,11 @@ class FocalLoss(Loss):
             )
         return np.array([1.0 - self.alpha, self.alpha])
 
+    def of_the_positive(self) -> dict[str, Any]:
+        """Alpha too."""
+        alpha = {} if self.alpha in (None, 0.5) else {"alpha": self.alpha}
+        return {**super().of_the_positive(), **alpha}
+
     def with_class_weight(self, class_weight: Array) -> Self:
         """Equal loss with one given weight for each class, alpha among them."""
         numbers = {"alpha": None, "class_weight": class_weight.tolist()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,12 +18,22 @@ from boostloss.classifier import (
     eval_codes,
     from_engine,
     is_plain_cross_entropy,
+    positive_factor,
 )
 from boostloss.engine_call import stated_threads
 from boostloss.losses import FittedLoss, Loss
-from boostloss.losses.validation import Array, check_number, check_sample_weight, class_counts
+from boostloss.losses.validation import Array, check_sample_weight, class_counts
 from boostloss.metrics import posterior_metric
-from boostloss.model_file import SEAL, UNSEALED, check_objective, check_seal, read_state, sealed
+from boostloss.model_file import (
+    SEAL,
+    UNSEALED,
+    check_objective,
+    check_seal,
+    plain_labels,
+    read_labels,
+    read_state,
+    sealed,
+)
 from boostloss.objectives import training_objective
 from boostloss.optional import require
 from boostloss.recorder import Recorder
@@ -33,6 +44,9 @@ _Parent: Any = xgb.XGBClassifier
 _Engine: Any = object  # stands for the one of XGBoost's classifiers that comes after the mixin
 
 _ATTRIBUTE = "boostloss"
+_LABELS = "boostloss_labels"
+"""Attribute of a booster in memory, so that training that goes on from it knows its labels."""
+
 _OBJECTIVES = (None, "binary:logistic", "multi:softprob", "multi:softmax")
 
 
@@ -90,11 +104,15 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             ``eval_set`` that are not in ``y``.
         """
         self._check_objective(_OBJECTIVES, "binary:logistic")
-        labels, codes, weight, counts = self._read_target(y, sample_weight)
+        known = labels_of(xgb_model)
+        labels, codes, weight, counts = self._read_target(y, sample_weight, known)
         n_classes = len(labels)
         # one row for each class, weighted with its count: a loss asks no more of the labels
         loss = self._resolved_loss(
-            np.arange(n_classes), counts, labels, self._positive_factor(n_classes)
+            np.arange(n_classes),
+            counts,
+            labels,
+            positive_factor(self.scale_pos_weight, labels),
         )
         X = self._read_features(X, codes)
         params = self._training_params(loss, counts, xgb_model)
@@ -118,6 +136,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             fitted = loss.fit(np.arange(n_classes), None, counts)
         # without the callables that trained it: they need not pickle
         engine.objective, engine.eval_metric = _native_objective(n_classes), None
+        engine.get_booster().set_attr(**_attributes(labels))
         self._fitted = Fitted(engine, labels, fitted)
         return self
 
@@ -183,7 +202,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             For a loss that is not one of boostloss, or labels that are neither text nor number.
         """
         booster = self.get_booster().copy()  # others may be saving this one at the same time
-        attributes = {_ATTRIBUTE: self._state().text(), SEAL: UNSEALED}
+        attributes = {_ATTRIBUTE: self._state().text(), SEAL: UNSEALED, _LABELS: None}
         booster.set_attr(**attributes, scikit_learn=json.dumps({"_estimator_type": "classifier"}))
         booster.save_model(fname)
         path = Path(fname).expanduser()
@@ -215,7 +234,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         state = read_state(text, source)
         wanted = f"{_native_objective(len(state.labels))} for {len(state.labels)}"
         check_objective(state, wanted, [f"{engine.objective} for {engine.n_classes_}"], source)
-        booster.set_attr(**{_ATTRIBUTE: None, SEAL: None})
+        booster.set_attr(**_attributes(state.labels))
         read = ("booster", "feature_types", "enable_categorical")  # as XGBoost's load_model does
         self.__dict__.update(
             _fitted=Fitted(engine, state.labels, state.loss),
@@ -225,21 +244,13 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
 
     # -- inside -------------------------------------------------------------------------
 
-    def _positive_factor(self, n_classes: int) -> Array | None:
-        """``scale_pos_weight``, which XGBoost applies in its own objectives only."""
-        if self.scale_pos_weight is None or n_classes > 2:
-            return None
-        least = np.nextafter(0, 1)
-        return np.array([1.0, check_number("scale_pos_weight", self.scale_pos_weight, least)])
-
     def _training_params(self, loss: Loss, counts: Array, xgb_model: Any) -> dict[str, Any]:
         """Parameters for the engine's own classifier, which does the training."""
         params = self._engine_params()
         n_classes = len(counts)
         if params.pop("num_class", None) not in (None, n_classes):
             raise ValueError(f"num_class must be left out: y holds {n_classes} classes")
-        if n_classes == 2:
-            params["scale_pos_weight"] = None  # it is in the loss
+        params["scale_pos_weight"] = None  # it is in the loss
         if params["base_score"] is None and xgb_model is None:
             softmax = n_classes if n_classes > 2 else None
             raw = loss.init_score(np.arange(n_classes), counts, n_classes=softmax)
@@ -292,9 +303,11 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     def _new_engine(self, params: dict[str, Any]) -> Any:
         return xgb.XGBClassifier(**params)
 
-    def _read_target(self, y: Any, sample_weight: Any) -> tuple[Array, Any, Any, Array]:
+    def _read_target(
+        self, y: Any, sample_weight: Any, known: Array | None
+    ) -> tuple[Array, Any, Any, Array]:
         """Labels, each row's code and weight, and the rows, or summed weights, of each class."""
-        labels, codes = encode_labels(y)
+        labels, codes = encode_labels(y, known)
         weight = check_sample_weight(sample_weight, len(codes))
         return labels, codes, weight, class_counts(codes, weight, len(labels))
 
@@ -366,6 +379,39 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = False
         return tags
+
+
+def labels_of(model: Any) -> Array | None:
+    """Sorted labels of the model that training goes on from: its own, or else codes 0..K-1.
+
+    Parameters
+    ----------
+    model : None, a fitted classifier of XGBoost or boostloss, xgboost.Booster, or path of a file
+    """
+    if model is None:
+        return None
+    if hasattr(model, "classes_"):
+        labels: Array = np.asarray(model.classes_)
+        return labels
+    if isinstance(model, xgb.XGBModel):
+        model = model.get_booster()
+    booster = model if isinstance(model, xgb.Booster) else xgb.Booster(model_file=model)
+    if booster.attr(_ATTRIBUTE):
+        return read_state(booster.attr(_ATTRIBUTE), "xgb_model").labels
+    if booster.attr(_LABELS):
+        return read_labels(json.loads(booster.attr(_LABELS)))
+    config = json.loads(booster.save_config())
+    n_classes = int(config["learner"]["learner_model_param"]["num_class"])
+    return np.arange(max(n_classes, 2))
+
+
+def _attributes(labels: Array) -> dict[str, str | None]:
+    """Attributes of a booster in memory: its labels, where they are not the codes 0..K-1."""
+    plain = None
+    if labels.tolist() != list(range(len(labels))):
+        with suppress(TypeError):  # times cannot be written
+            plain = json.dumps(plain_labels(labels))
+    return {_ATTRIBUTE: None, SEAL: None, _LABELS: plain}
 
 
 def _native_objective(n_classes: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.classifier import decide, probabilities
+from boostloss.classifier import check_labels_of_model, decide, probabilities
 from boostloss.dask import (
     check_labels_seen,
     class_counts,
@@ -135,11 +135,15 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
         engine.client = self.client
         return engine
 
-    def _read_target(self, y: Any, sample_weight: Any) -> tuple[Array, Any, Any, Array]:
+    def _read_target(
+        self, y: Any, sample_weight: Any, known: Array | None
+    ) -> tuple[Array, Any, Any, Array]:
         client = self.client
         if client.asynchronous:
             raise ValueError("client must not be asynchronous here, got an asynchronous one")
         labels, counts = class_counts(y, sample_weight, client=client)
+        check_labels_of_model(labels, known)
+        labels = labels if known is None else known
         return labels, client.persist(encoded(y, labels, "y")), sample_weight, counts
 
     def _read_features(self, X: Any, codes: Any = None) -> Any:
