@@ -206,6 +206,17 @@ def encode_labels(y: Any, known: Array | None = None) -> tuple[Array, Array]:
     return labels if known is None else known, codes
 
 
+def keep_labels(booster: Any, labels: Array) -> None:
+    """Note a booster's labels on it: training that goes on from the booster alone knows them."""
+    booster.boostloss_labels = labels
+
+
+def kept_labels(booster: Any) -> Array | None:
+    """What :func:`keep_labels` noted, on this object or the one that was pickled."""
+    labels: Array | None = getattr(booster, "boostloss_labels", None)
+    return labels
+
+
 def check_labels_of_model(labels: Array, known: Array | None) -> None:
     """Raise unless sorted labels are those of the model that training goes on from."""
     if known is None or labels.tolist() == known.tolist():
@@ -393,6 +404,20 @@ def check_positive_known(labels: Array, given: Mapping[str, Any], instead: str =
         f"{name} is for the positive class, and labels must be 0 and 1, False and True or -1 and 1 "
         f"to say which one that is, got {name}={value!r} with labels {labels.tolist()}: {instead}"
     )
+
+
+OF_THE_POSITIVE = (
+    "scale_pos_weight",
+    *("pos_bagging_fraction", "pos_sub_row", "pos_subsample", "pos_bagging"),
+    *("neg_bagging_fraction", "neg_sub_row", "neg_subsample", "neg_bagging"),
+)
+"""The engines' own parameters of the positive class, or of the negative one, and their aliases."""
+
+
+def of_the_positive(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of an engine's parameters that mean one of two classes; 1 treats them alike."""
+    given = {name: params[name] for name in OF_THE_POSITIVE if params.get(name) is not None}
+    return {name: value for name, value in given.items() if value != 1}
 
 
 def positive_factor(scale_pos_weight: Any, labels: Array) -> Array | None:

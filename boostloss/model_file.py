@@ -33,7 +33,7 @@ class State(NamedTuple):
 
     def text(self) -> str:
         """The state as one line of JSON, with nothing that LightGBM or the seal would read."""
-        labels = plain_labels(self.labels)
+        labels = _plain_labels(self.labels)
         state = {
             "format": FORMAT,
             "probability": self.probability,
@@ -57,9 +57,11 @@ def read_state(text: str, source: str) -> State:
         state = json.loads(text)
         if state["format"] not in READ_FORMATS:
             raise ValueError(f"format must be one of {READ_FORMATS}, got {state['format']!r}")
-        labels = read_labels(state["labels"])
-        if state.get("positive", labels.tolist()[-1]) not in (None, labels.tolist()[-1]):
-            raise ValueError(f"positive must be the last label, got {state['positive']!r}")
+        labels = _read_labels(state["labels"])
+        if state["format"] > 1 and state["positive"] != positive_of(labels.tolist()):
+            raise ValueError(
+                f"positive must be {positive_of(labels.tolist())!r}, got {state['positive']!r}"
+            )
         loss = FittedLoss.from_dict(state["loss"], n_classes=len(labels))
         with np.errstate(all="ignore"):
             loss.posterior(np.zeros(1 if len(labels) == 2 else (1, len(labels))))
@@ -83,8 +85,8 @@ def positive_of(labels: list[Any]) -> Any:
     return labels[1] if len(labels) == 2 else None
 
 
-def plain_labels(labels: Array) -> dict[str, Any]:
-    """Sorted labels as a file holds them; :func:`read_labels` undoes it."""
+def _plain_labels(labels: Array) -> dict[str, Any]:
+    """Sorted labels as a file holds them; :func:`_read_labels` undoes it."""
     plain = {"dtype": labels.dtype.str, "values": labels.tolist()}
     if _kind_of(plain) is None:
         raise TypeError(
@@ -94,7 +96,7 @@ def plain_labels(labels: Array) -> dict[str, Any]:
     return plain
 
 
-def read_labels(plain: Any) -> Array:
+def _read_labels(plain: Any) -> Array:
     """Labels of a file, checked."""
     values, dtype, kind = plain["values"], plain["dtype"], _kind_of(plain)
     if kind is None:

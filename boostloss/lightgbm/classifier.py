@@ -17,10 +17,14 @@ from boostloss.classifier import (
     Fitted,
     LossClassifierMixin,
     check_features,
+    check_positive_known,
     encode_labels,
     eval_codes,
     from_engine,
     is_plain_cross_entropy,
+    keep_labels,
+    kept_labels,
+    of_the_positive,
     positive_factor,
 )
 from boostloss.lightgbm import (
@@ -215,7 +219,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             fitted = loss.fit(codes, raw, weight)
         else:
             fitted = loss.fit(codes, None, weight)
-        engine.booster_.boostloss_labels = labels  # for training that goes on from the booster
+        keep_labels(engine.booster_, labels)
         self._fitted = Fitted(engine, labels, fitted)
         return self
 
@@ -309,7 +313,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         """
         booster, state = from_file(Path(filename).read_bytes(), f"{filename}")
         engine = self._engine_of(booster, len(state.labels))
-        booster.boostloss_labels = state.labels
+        keep_labels(booster, state.labels)
         self.__dict__.update(
             _fitted=Fitted(engine, state.labels, state.loss), probability=state.probability
         )
@@ -429,8 +433,9 @@ def labels_of(model: Any) -> Array | None:
         if found is not None:
             return found
         model = lgb.Booster(model_file=model)
-    found = getattr(model, "boostloss_labels", None)
-    return np.arange(max(model.num_model_per_iteration(), 2)) if found is None else found
+    if kept_labels(model) is not None:
+        return kept_labels(model)
+    return np.arange(max(model.num_model_per_iteration(), 2))
 
 
 def _for_prediction(params: dict[str, Any]) -> dict[str, Any]:
@@ -464,6 +469,7 @@ def _class_factor(params: dict[str, Any], codes: Array, labels: Array) -> Array 
     class_weight = params.pop("class_weight", None)
     if class_weight is not None:
         factor *= compute_class_weight(class_weight, classes=labels, y=labels[codes])
+    check_positive_known(labels, of_the_positive(params))
     scale = positive_factor(params.pop("scale_pos_weight", None), labels)
     if scale is not None:
         factor *= scale

@@ -15,7 +15,13 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from boostloss.classifier import check_features, class_weight_by_code, encode_labels
+from boostloss.classifier import (
+    by_code,
+    check_features,
+    check_positive_known,
+    encode_labels,
+    of_the_positive,
+)
 from boostloss.losses import CrossEntropy, FocalLoss, Loss, named
 from boostloss.losses.validation import Array, check_integer, check_sample_weight
 from boostloss.optional import require
@@ -91,7 +97,10 @@ def compare(
     sample_weight : array of shape (n,), optional
         For training; the metrics are not weighted.
     positive : label, optional
-        Of two classes the one to be found; default: the rarer.
+        Of two classes the one to be found, which metrics are about; default: the rarer. A loss's
+        parameters of the positive class (a number as ``class_weight``, ``alpha``) are its too. The
+        model that is written follows the one rule of the package instead: its raw scores and its
+        posterior are those of the last of the sorted labels, which its state calls "positive".
     seed : int, default=0
     progress : bool, default=True
         Show a progress bar.
@@ -135,11 +144,19 @@ def cross_validate(
     check_integer("folds", folds, 2)
     if not isinstance(time_order, bool | np.bool_):
         raise TypeError(f"time_order must be True or False, got {time_order!r}")
-    labels, codes = _positive_last(*encode_labels(y), positive)
+    labels, codes = encode_labels(y)
     _check_column_names(X)
     X = check_features(X, y=codes)
-    rows = Rows(X, codes, check_sample_weight(sample_weight, len(codes)), len(labels))
-    chosen = _losses_by_name(losses, labels)
+    named_positive = _code_of_positive(labels, positive)
+    rows = Rows(
+        X,
+        codes,
+        check_sample_weight(sample_weight, len(codes)),
+        len(labels),
+        _rarer(codes) if named_positive is None else named_positive,
+    )
+    chosen = _losses_by_name(losses, labels, named_positive)
+    check_positive_known(labels, of_the_positive(settings.params))
     splits = _splits(rows, folds, groups, time_order, settings.seed)
     ratio = np.mean([len(test) / (len(learn) + len(stop)) for learn, stop, test in splits])
     comparison = Comparison(
@@ -178,13 +195,13 @@ def _train_and_test(comparison: Comparison, name: str, split: Split) -> None:
     def probability(X: Any) -> Array:
         return training.posterior(loss, learn, raw_learn, model.raw(X, rounds))
 
-    p = probability(test.X)
-    decision = Threshold(stop.y, probability(stop.X)).decide(p)
-    results = {metric: score(test.y, p) for metric, score in METRICS.items()}
-    results["f1"] = f1(test.y, decision, test.n_classes)
+    y, p = test.judged(probability(test.X))
+    decision = Threshold(*stop.judged(probability(stop.X))).decide(p)
+    results = {metric: score(y, p) for metric, score in METRICS.items()}
+    results["f1"] = f1(y, decision, test.n_classes)
     results |= {"seconds": seconds, "rounds": float(rounds)}
     comparison.folds.setdefault(name, []).append(results)
-    comparison.held_out.setdefault(name, []).append((test.y, p))
+    comparison.held_out.setdefault(name, []).append((y, p))
 
 
 def _compile(loss: Loss | None, engine: str, n_classes: int) -> None:
@@ -197,20 +214,23 @@ def _compile(loss: Loss | None, engine: str, n_classes: int) -> None:
     loss.gradient_hessian(y.astype(np.float32), raw if engine == "lightgbm" else raw.copy("C"))
 
 
-def _positive_last(labels: Array, codes: Array, positive: Any) -> tuple[Array, Array]:
-    """Of two classes the positive one, by default the rarer, with code 1."""
-    if len(labels) > 2:
-        if positive is not None:
-            raise ValueError(f"positive must be None with {len(labels)} classes, got {positive!r}")
-        return labels, codes
+def _code_of_positive(labels: Array, positive: Any) -> int | None:
+    """Code of the class that ``positive`` names, if it names one."""
     if positive is None:
-        swap = 2 * codes.sum() > len(codes)
-    else:
-        known = [str(label) for label in labels.tolist()]  # a command line gives text
-        if str(positive) not in known:
-            raise ValueError(f"positive must be one of {', '.join(known)}, got {positive!r}")
-        swap = known.index(str(positive)) == 0
-    return (labels[::-1], 1 - codes) if swap else (labels, codes)
+        return None
+    if len(labels) > 2:
+        raise ValueError(f"positive must be None with {len(labels)} classes, got {positive!r}")
+    if positive in labels.tolist():  # 1 is also 1.0
+        return labels.tolist().index(positive)
+    known = [str(label) for label in labels.tolist()]  # a command line gives text
+    if str(positive) not in known:
+        raise ValueError(f"positive must be one of {', '.join(known)}, got {positive!r}")
+    return known.index(str(positive))
+
+
+def _rarer(codes: Array) -> int:
+    """Of two classes the one with fewer rows; the last where they have equally many."""
+    return int(2 * codes.sum() <= len(codes))
 
 
 def _check_column_names(X: Any) -> None:
@@ -227,7 +247,7 @@ def _check_column_names(X: Any) -> None:
         )
 
 
-def _losses_by_name(losses: Any, labels: Array) -> dict[str, Loss | None]:
+def _losses_by_name(losses: Any, labels: Array, positive: int | None) -> dict[str, Loss | None]:
     if losses is None:
         return dict(LOSSES)
     if isinstance(losses, Loss | str):
@@ -240,7 +260,7 @@ def _losses_by_name(losses: Any, labels: Array) -> dict[str, Loss | None]:
             continue
         if name == BUILT_IN:
             raise ValueError(f"losses must not give another loss the name {BUILT_IN!r}")
-        chosen[str(name)] = class_weight_by_code(clone(named(loss)), labels)
+        chosen[str(name)] = by_code(clone(named(loss)), labels, positive)
     return chosen
 
 

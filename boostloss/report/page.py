@@ -15,6 +15,7 @@ import numpy as np
 
 from boostloss import plot
 from boostloss.losses.validation import Array
+from boostloss.model_file import positive_of
 from boostloss.optional import require
 from boostloss.report import training
 from boostloss.report.scores import BUILT_IN, TITLES, Comparison
@@ -65,7 +66,8 @@ def _write_model(comparison: Comparison, folder: Path) -> str:
     model = training.train(settings.engine, loss, settings.engine_params, rows, rounds)
     suffix = "json" if settings.engine == "xgboost" else "txt"
     model.booster.save_model(folder / f"model.{suffix}")
-    state: dict[str, Any] = {"labels": comparison.labels.tolist(), "loss": None}
+    labels = comparison.labels.tolist()
+    state: dict[str, Any] = {"labels": labels, "positive": positive_of(labels), "loss": None}
     if loss is not None:
         state["loss"] = training.fitted(loss, rows, model.raw(rows.X, rounds)).to_dict()
     (folder / "model_loss.json").write_text(json.dumps(state, default=str), encoding="utf-8")
@@ -85,14 +87,17 @@ def _snippet(comparison: Comparison, suffix: str, has_loss: bool) -> str:
         load = ["import lightgbm as lgb", "", read]
         link, raw = "booster.predict(X)", "booster.predict(X, raw_score=True)"
     categories = [name for name in X.columns if str(X[name].dtype) == "category"]
-    what = f"of {labels[1]}" if len(labels) == 2 else f"of {labels.tolist()}"
+    what = f"of {labels.tolist() if comparison.positive is None else comparison.positive}"
+    of_other = comparison.positive is not None and comparison.rows.positive == 0
+    other = f"1 - probability  # the model's own is that of {labels[1]}" if of_other else ""
     head = "\n".join([
         f'"""Probabilities {what}; X: a frame with the columns of the training file."""', "",
         f"X = X[{list(X.columns)!r}]",
         f"X = X.astype(dict.fromkeys({categories!r}, 'category'))" if categories else "",
     ])  # fmt: skip
     if not has_loss:
-        return "\n".join([head, *load, f"probability = {link}"]) + "\n"
+        last = [f"probability = {other}"] if other else []
+        return "\n".join([head, *load, f"probability = {link}", *last]) + "\n"
     undo = [
         "",
         "# calibrated probabilities undo the loss's weights",
@@ -101,8 +106,10 @@ def _snippet(comparison: Comparison, suffix: str, has_loss: bool) -> str:
         "",
         'fitted = FittedLoss.from_dict(json.load(open("model_loss.json"))["loss"])',
         f"probability = fitted.posterior({raw})",
+        *([f"probability = {other}"] if other else []),
     ]
-    return "\n".join([head, *load, f"ranking = {link}", *undo]) + "\n"
+    sign = "-" if other else ""
+    return "\n".join([head, *load, f"ranking = {sign}{link}", *undo]) + "\n"
 
 
 def _page(comparison: Comparison, title: str, snippet: str) -> str:

@@ -144,7 +144,7 @@ class Comparison:
     labels: Array
     losses: dict[str, Loss | None]
     rows: Rows
-    """All rows; their codes are places in ``labels``, and of two classes 1 is the positive one."""
+    """All rows; their codes are places in ``labels``, which are sorted."""
 
     test_over_train: float
     """Test rows over training rows, the mean of the folds."""
@@ -157,6 +157,17 @@ class Comparison:
 
     held_out: dict[str, list[tuple[Array, Array]]] = field(default_factory=dict)
     """Codes and probabilities of each fold's test rows."""
+
+    @property
+    def positive(self) -> Any:
+        """Label of the class that metrics of two classes are about; None of several."""
+        return self.labels[self.rows.positive] if len(self.labels) == 2 else None
+
+    @property
+    def _other_in_file(self) -> str:
+        if self.rows.positive == 1:
+            return ""
+        return f" (the model's raw scores are for {self.labels[1]}, the last of the sorted labels)"
 
     @property
     def n_folds(self) -> int:
@@ -258,7 +269,7 @@ class Comparison:
         """What the results say, in words."""
         said = [self.interrupted] if self.interrupted else []
         if len(self.labels) == 2:
-            said.append(f"Positive class: {self.labels[1]}.")
+            said.append(f"Positive class: {self.positive}{self._other_in_file}.")
         if BUILT_IN not in self.finished or len(self.finished) < 2:
             return [*said, "Nothing was compared with the built-in loss."]
         said += [self._sentence(name) for name in self.challengers]

@@ -52,18 +52,27 @@ class Settings:
 
 
 class Rows(NamedTuple):
-    """Features (a frame, an array or a sparse matrix), codes 0..K-1, weights or None, and K."""
+    """Features (a frame, an array or a sparse matrix), codes 0..K-1, weights or None, and K.
+
+    ``positive`` is the code of the class that metrics of two classes are about.
+    """
 
     X: Any
     y: Array
     weight: Array | None
     n_classes: int
+    positive: int = 1
+
+    def judged(self, probability: Array) -> tuple[Array, Array]:
+        """Codes and probabilities as metrics take them: of two classes, 1 is the positive one."""
+        swap = self.n_classes == 2 and self.positive == 0
+        return (1 - self.y, 1.0 - probability) if swap else (self.y, probability)
 
     def part(self, index: Array) -> Rows:
         """Some of the rows."""
         X = self.X.iloc[index] if hasattr(self.X, "iloc") else self.X[index]
         weight = None if self.weight is None else self.weight[index]
-        return Rows(X, self.y[index], weight, self.n_classes)
+        return self._replace(X=X, y=self.y[index], weight=weight)
 
 
 class EarlyStopping:
@@ -88,8 +97,9 @@ class EarlyStopping:
 
     def should_stop(self, probability: Array) -> bool:
         """Note the metrics of these probabilities; whether to stop."""
+        y, judged = self.rows.judged(probability)
         for name, curve in self.curves.items():
-            curve.append(sign(name) * METRICS[name](self.rows.y, probability))
+            curve.append(sign(name) * METRICS[name](y, judged))
         since_best = [len(curve) - 1 - int(np.argmax(curve)) for curve in self.curves.values()]
         return min(since_best) >= self.patience
 
@@ -161,7 +171,7 @@ def _xgboost(
     matrix = xgb.QuantileDMatrix(rows.X, rows.y, weight=rows.weight, **options)
     keywords: dict[str, Any] = {"verbose_eval": False}
     if stopping is not None:
-        X, y, weight, _ = stopping.rows
+        X, y, weight, *_ = stopping.rows
         valid = xgb.DMatrix(X, y, weight=weight, **options)
         callback = _xgboost_callback(loss, valid, stopping)
         keywords |= {"evals": [(valid, "valid")], "callbacks": [callback]}
@@ -209,7 +219,7 @@ def _lightgbm(
     data = lgb.Dataset(rows.X, rows.y, weight=rows.weight, params=of_data)
     keywords: dict[str, Any] = {}
     if stopping is not None:
-        X, y, weight, _ = stopping.rows
+        X, y, weight, *_ = stopping.rows
         valid = lgb.Dataset(X, y, weight=weight, reference=data, params=of_data)
         keywords = {"valid_sets": [valid], "callbacks": [_lightgbm_callback(loss, stopping)]}
     if loss is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,6 +17,8 @@ from boostloss.classifier import (
     eval_codes,
     from_engine,
     is_plain_cross_entropy,
+    keep_labels,
+    kept_labels,
     positive_factor,
 )
 from boostloss.engine_call import stated_threads
@@ -29,8 +30,6 @@ from boostloss.model_file import (
     UNSEALED,
     check_objective,
     check_seal,
-    plain_labels,
-    read_labels,
     read_state,
     sealed,
 )
@@ -44,9 +43,6 @@ _Parent: Any = xgb.XGBClassifier
 _Engine: Any = object  # stands for the one of XGBoost's classifiers that comes after the mixin
 
 _ATTRIBUTE = "boostloss"
-_LABELS = "boostloss_labels"
-"""Attribute of a booster in memory, so that training that goes on from it knows its labels."""
-
 _OBJECTIVES = (None, "binary:logistic", "multi:softprob", "multi:softmax")
 
 
@@ -136,7 +132,8 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             fitted = loss.fit(np.arange(n_classes), None, counts)
         # without the callables that trained it: they need not pickle
         engine.objective, engine.eval_metric = _native_objective(n_classes), None
-        engine.get_booster().set_attr(**_attributes(labels))
+        engine.get_booster().set_attr(**{_ATTRIBUTE: None, SEAL: None})  # of a file gone on from
+        keep_labels(engine.get_booster(), labels)
         self._fitted = Fitted(engine, labels, fitted)
         return self
 
@@ -202,7 +199,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             For a loss that is not one of boostloss, or labels that are neither text nor number.
         """
         booster = self.get_booster().copy()  # others may be saving this one at the same time
-        attributes = {_ATTRIBUTE: self._state().text(), SEAL: UNSEALED, _LABELS: None}
+        attributes = {_ATTRIBUTE: self._state().text(), SEAL: UNSEALED}
         booster.set_attr(**attributes, scikit_learn=json.dumps({"_estimator_type": "classifier"}))
         booster.save_model(fname)
         path = Path(fname).expanduser()
@@ -234,7 +231,8 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         state = read_state(text, source)
         wanted = f"{_native_objective(len(state.labels))} for {len(state.labels)}"
         check_objective(state, wanted, [f"{engine.objective} for {engine.n_classes_}"], source)
-        booster.set_attr(**_attributes(state.labels))
+        booster.set_attr(**{_ATTRIBUTE: None, SEAL: None})
+        keep_labels(booster, state.labels)
         read = ("booster", "feature_types", "enable_categorical")  # as XGBoost's load_model does
         self.__dict__.update(
             _fitted=Fitted(engine, state.labels, state.loss),
@@ -398,20 +396,11 @@ def labels_of(model: Any) -> Array | None:
     booster = model if isinstance(model, xgb.Booster) else xgb.Booster(model_file=model)
     if booster.attr(_ATTRIBUTE):
         return read_state(booster.attr(_ATTRIBUTE), "xgb_model").labels
-    if booster.attr(_LABELS):
-        return read_labels(json.loads(booster.attr(_LABELS)))
+    if kept_labels(booster) is not None:
+        return kept_labels(booster)
     config = json.loads(booster.save_config())
     n_classes = int(config["learner"]["learner_model_param"]["num_class"])
     return np.arange(max(n_classes, 2))
-
-
-def _attributes(labels: Array) -> dict[str, str | None]:
-    """Attributes of a booster in memory: its labels, where they are not the codes 0..K-1."""
-    plain = None
-    if labels.tolist() != list(range(len(labels))):
-        with suppress(TypeError):  # times cannot be written
-            plain = json.dumps(plain_labels(labels))
-    return {_ATTRIBUTE: None, SEAL: None, _LABELS: plain}
 
 
 def _native_objective(n_classes: int) -> str:

@@ -87,7 +87,9 @@ def test_the_rarer_class_is_the_positive_one(claims):
     X = claims[list("abcdef")]
     swapped = claims["target"].map({"fraud": "a", "fine": "b"})  # now it sorts first
     one, two = (compare(X, y, losses=["focal"], **SHORT) for y in (claims["target"], swapped))
-    assert two.attrs["sentences"][0] == "Positive class: a."
+    assert one.attrs["sentences"][0] == "Positive class: fraud."
+    in_file = "(the model's raw scores are for b, the last of the sorted labels)"
+    assert two.attrs["sentences"][0] == f"Positive class: a {in_file}."
     metrics = ["average_precision", "log_loss", "f1"]
     pd.testing.assert_frame_equal(one[metrics], two[metrics], check_names=False)
     other = compare(X, claims["target"], losses=["focal"], positive="fine", **SHORT)
