@@ -221,7 +221,7 @@ def _code_of_positive(labels: Array, positive: Any) -> int | None:
     if len(labels) > 2:
         raise ValueError(f"positive must be None with {len(labels)} classes, got {positive!r}")
     if positive in labels.tolist():  # 1 is also 1.0
-        return labels.tolist().index(positive)
+        return int(labels.tolist().index(positive))
     known = [str(label) for label in labels.tolist()]  # a command line gives text
     if str(positive) not in known:
         raise ValueError(f"positive must be one of {', '.join(known)}, got {positive!r}")

@@ -351,6 +351,15 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
 
     Notes
     -----
+    Of two classes the positive one is the last of the sorted labels, as in scikit-learn: raw scores
+    and ``predict_proba(X)[:, 1]`` are for it. What means the positive class (a number as
+    ``class_weight``, ``alpha``, ``scale_pos_weight``) is for labels that say which one that is: 0
+    and 1, False and True, or -1 and 1. With other labels it raises a ValueError; give
+    ``class_weight`` as a dict by label.
+
+    Training that goes on from a model keeps the codes of its labels; ``y`` must hold just them. A
+    booster or file that does not hold its labels knows codes 0..K-1 only.
+
     :meth:`predict` follows the loss's own decision: raw score above 0, or the largest. A loss
     that weighs a rare class up therefore decides in its favour, and ``predict`` need not be
     the class with the largest ``predict_proba``. For a threshold on the probability wrap the
