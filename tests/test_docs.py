@@ -43,22 +43,6 @@ def run(page, namespace):
         exec(compile(code, str(page), "exec"), namespace)
 
 
-def readme_names():
-    """What README's example takes for given."""
-    import lightgbm as lgb
-    import xgboost as xgb
-    from sklearn.datasets import make_classification
-
-    X, y = make_classification(400, 5, weights=[0.9], random_state=0)
-    return {
-        "X": X,
-        "y": y,
-        "X_new": X[:5],
-        "dtrain": xgb.DMatrix(X, y),
-        "train_set": lgb.Dataset(X, y),
-    }
-
-
 @pytest.fixture
 def quiet(monkeypatch, tmp_path):
     """A folder of its own, no windows, no figures left, LightGBM silent and on one core."""
@@ -86,12 +70,24 @@ def test_blocks_run(page, monkeypatch):
     module = types.ModuleType("docs")
     monkeypatch.setitem(sys.modules, "docs", module)
     namespace = vars(module)
-    if page.name == "README.md":
-        assert blocks(page)
-        namespace.update(readme_names())
     try:
         run(page, namespace)
     finally:
         for name in ("client", "cluster"):  # Dask's processes, where a block failed
             if name in namespace:
                 namespace[name].close()
+
+
+def test_readme_is_short_and_its_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert blocks(ROOT / "README.md")
+    assert len(text.splitlines()) <= 110
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (ROOT / link).exists(), link
+
+
+def test_no_table_stands_twice():
+    seen = {}
+    for page in [*PAGES, ROOT / "benchmarks" / "README.md", ROOT / "benchmarks/quality/README.md"]:
+        for table in re.findall(r"(?:^\|.*\n){3,}", page.read_text(encoding="utf-8"), re.MULTILINE):
+            assert seen.setdefault(table, page) == page
