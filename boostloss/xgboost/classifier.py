@@ -62,7 +62,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     def __init__(
         self,
         *,
-        loss: Loss | str = "ghm",
+        loss: Loss | str = "cross_entropy",
         probability: str = "posterior",
         objective: Any = "binary:logistic",
         **kwargs: Any,
@@ -328,7 +328,7 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
 
     Parameters
     ----------
-    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="ghm"
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="cross_entropy"
         A loss such as :class:`boostloss.FocalLoss`, whose parameters can be searched as
         ``loss__gamma`` and the like, or the name of one with its defaults.
         A ``class_weight`` that is a dict has the labels of ``y`` for keys. XGBoost's own ``gamma``

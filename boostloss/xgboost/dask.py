@@ -98,7 +98,7 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
 
     Parameters
     ----------
-    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="ghm"
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="cross_entropy"
     probability : {"posterior", "link"}, default="posterior"
     objective : str, default="binary:logistic"
         Left as it is: ``loss`` takes its place.

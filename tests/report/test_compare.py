@@ -1,11 +1,14 @@
 """The comparison of losses: folds, results of known losses, every bad argument."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import make_classification
+from sklearn.metrics import log_loss
 
 from boostloss import CrossEntropy, FocalLoss, compare
 from boostloss.report import compare as module
+from boostloss.report import training
 from boostloss.report.training import Rows, Settings
 
 SHORT = {"rounds": 40, "folds": 3, "progress": False, "learning_rate": 0.1}
@@ -23,6 +26,22 @@ def test_cross_entropy_through_us_is_the_built_in(engine, claims):
     assert found["log_loss"].max() < 0.3
     assert found.attrs["sentences"][0] == "Positive class: fraud."
     assert len(found.attrs["sentences"]) == 4
+
+
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize("loss", [None, CrossEntropy(), CrossEntropy(class_weight=3.0), FocalLoss()])
+def test_training_is_stopped_by_the_posterior_of_the_rows_that_stop_it(engine, loss, claims):
+    X, y = claims[list("abcdef")], (claims["target"] == "fraud").astype(int).to_numpy()
+    rows = Rows(X, y, None, 2)
+    learn, stop = rows.part(np.arange(600)), rows.part(np.arange(600, 900))
+    settings = Settings(engine, "log_loss", 20, 0.1, {}, 0)
+    loss = training.resolved(loss, learn)
+    stopping = training.EarlyStopping(stop, ("log_loss",), 10)
+    model = training.train(engine, loss, settings.engine_params, learn, 20, stopping)
+    for check, value in enumerate(stopping.curves["log_loss"], 1):
+        raw = model.raw(stop.X, check * training.CHECK_EVERY)
+        p = training.posterior(loss, stop, raw, raw)
+        assert -value == pytest.approx(log_loss(y[600:], p), abs=2e-6)
 
 
 def test_the_same_call_twice_gives_the_same(claims):
