@@ -17,7 +17,7 @@ from boostloss.lightgbm import ImbalancedLGBMClassifier
 def test_metrics_that_need_the_link(problem):
     several = problem.n_classes > 2
     name = "multi_logloss" if several else "binary_logloss"
-    model = ImbalancedLGBMClassifier(metric=["auc_mu" if several else "auc", "error"],
+    model = ImbalancedLGBMClassifier(loss="ghm", metric=["auc_mu" if several else "auc", "error"],
                                      n_estimators=10, verbose=-1)  # fmt: skip
     fit_with_stopping(model, *sets(problem), rounds=100, eval_metric="logloss")
     last, log = best_round(model), model.evals_result_["valid_0"]
@@ -33,7 +33,7 @@ def test_metrics_that_need_the_link(problem):
 
 def test_bad_input(binary):
     X, y = binary.X, binary.y
-    model = ImbalancedLGBMClassifier(verbose=-1)
+    model = ImbalancedLGBMClassifier(loss="ghm", verbose=-1)
     for call, name in [
         (lambda: clone(model).set_params(linear_tree=True).fit(X, y), "linear_tree"),
         (lambda: clone(model).set_params(boosting_type="rf").fit(X, y), "boosting"),
@@ -70,7 +70,7 @@ def test_parameters_by_their_other_names(binary):
         ImbalancedLGBMClassifier(application="binary", **quiet).fit(X, y)
     model = ImbalancedLGBMClassifier(loss="focal", is_unbalance="false", **quiet)
     assert model.fit(X, y).loss_.loss == FocalLoss(class_weight=[1.0, 1.0])
-    model = ImbalancedLGBMClassifier(metrics="auc", **quiet)
+    model = ImbalancedLGBMClassifier(loss="ghm", metrics="auc", **quiet)
     fit_with_stopping(model, X, y, binary.X_valid, binary.y_valid)
     assert list(model.evals_result_["valid_0"]) == ["auc"]
     refitted = lgb.Booster(model_str=model.booster_.model_to_string()).refit(X, y)
@@ -79,7 +79,7 @@ def test_parameters_by_their_other_names(binary):
 
 def test_constant_without_an_average(binary):
     X = np.ones((len(binary.y), 2))
-    model = ImbalancedLGBMClassifier(boost_from_average=False, verbose=-1, n_iter_no_change=3)
+    model = ImbalancedLGBMClassifier(loss="ghm", boost_from_average=False, verbose=-1, n_iter_no_change=3)
     model.fit(X, binary.y, eval_X=X, eval_y=binary.y)
     np.testing.assert_array_equal(model.decision_function(X), 0.0)
 

@@ -40,7 +40,7 @@ def test_base_score_says_what_xgboost_takes():
 def test_the_fitted_engine_keeps_no_callable(binary):
     """A metric of the user need not pickle once it is no parameter any more."""
     metric = [lambda y, p: float(np.mean(p))]
-    model = ImbalancedXGBClassifier(n_estimators=3, eval_metric=metric)
+    model = ImbalancedXGBClassifier(loss="ghm", n_estimators=3, eval_metric=metric)
     model.fit(binary.X, binary.y, eval_set=[(binary.X, binary.y)], verbose=False)
     model.set_params(eval_metric=None)
     copy = pickle.loads(pickle.dumps(model))
