@@ -63,6 +63,11 @@ class Metric:
     name : str, optional
         Name in the engine's log.
 
+    See Also
+    --------
+    metric : Makes one of any loss.
+    posterior_log_loss : Makes one that can be compared between losses.
+
     Notes
     -----
     Class weights and GHM's density are those of the data set that is evaluated, unless the loss is
@@ -99,7 +104,13 @@ class Metric:
         return self.__name__, value
 
     def on_probabilities(self) -> Metric:
-        """The same metric for a built-in objective, under which engines hand out probabilities."""
+        """Make the same metric for a built-in objective, under which engines pass probabilities.
+
+        Returns
+        -------
+        Metric
+            A copy with ``scores="probability"``.
+        """
         made = copy.copy(self)
         made.scores = "probability"
         return made
@@ -152,12 +163,48 @@ def raw_of_probability(probability: Array) -> Array:
 
 
 def metric(loss: Loss | FittedLoss, *, scores: str = "raw") -> Metric:
-    """Mean of any loss; see :class:`Metric`."""
+    """Make the metric that is the mean of a loss.
+
+    Parameters
+    ----------
+    loss : Loss or FittedLoss
+        The loss.
+    scores : {"raw", "probability"}, default="raw"
+        What the engine passes: raw scores under a custom objective, probabilities under a
+        built-in one.
+
+    Returns
+    -------
+    Metric
+        A callable for ``custom_metric=``, ``feval=`` and ``eval_metric=``.
+
+    See Also
+    --------
+    posterior_log_loss : A metric that can be compared between losses.
+    """
     return Metric(loss, scores=scores)
 
 
 def posterior_log_loss(loss: Loss | FittedLoss, *, scores: str = "raw") -> Metric:
-    """Log loss of the calibrated posterior: comparable between losses; see :class:`Metric`."""
+    """Make the metric that is the log loss of the posterior, comparable between losses.
+
+    Parameters
+    ----------
+    loss : Loss or FittedLoss
+        The loss; a fitted one has the posterior of its training rows.
+    scores : {"raw", "probability"}, default="raw"
+        What the engine passes: raw scores under a custom objective, probabilities under a
+        built-in one.
+
+    Returns
+    -------
+    Metric
+        A callable for ``custom_metric=``, ``feval=`` and ``eval_metric=``.
+
+    See Also
+    --------
+    metric : The loss's own mean.
+    """
     return Metric(loss, posterior=True, scores=scores)
 
 
@@ -173,19 +220,83 @@ def posterior_metric(loss: Loss, *, scores: str = "raw") -> Metric:
 def balanced_ce_metric(
     class_weight: Any = "balanced", *, scores: str = "raw", **parameters: Any
 ) -> Metric:
-    """Mean balanced cross-entropy; parameters of :class:`~boostloss.CrossEntropy`."""
+    """Make the metric that is the mean balanced cross-entropy.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced", "effective", float, dict or sequence, default="balanced"
+        Weight of each class.
+    scores : {"raw", "probability"}, default="raw"
+        What the engine passes: raw scores under a custom objective, probabilities under a
+        built-in one.
+    **parameters : dict
+        Further parameters of :class:`~boostloss.CrossEntropy`.
+
+    Returns
+    -------
+    Metric
+        A callable for ``custom_metric=``, ``feval=`` and ``eval_metric=``.
+
+    See Also
+    --------
+    balanced_ce_obj : The objective.
+    """
     return Metric(CrossEntropy(class_weight=class_weight, **parameters), scores=scores)
 
 
 def focal_metric(
     gamma: Any = 2.0, alpha: float | None = None, *, scores: str = "raw", **parameters: Any
 ) -> Metric:
-    """Mean focal loss; parameters of :class:`~boostloss.FocalLoss`."""
+    """Make the metric that is the mean focal loss.
+
+    Parameters
+    ----------
+    gamma : float or sequence, default=2.0
+        Focusing parameter, at least 0; one, or one for each class.
+    alpha : float in (0, 1), optional
+        Weight of the positives; the negatives have 1 - alpha. Two classes only.
+    scores : {"raw", "probability"}, default="raw"
+        What the engine passes: raw scores under a custom objective, probabilities under a
+        built-in one.
+    **parameters : dict
+        Further parameters of :class:`~boostloss.FocalLoss`.
+
+    Returns
+    -------
+    Metric
+        A callable for ``custom_metric=``, ``feval=`` and ``eval_metric=``.
+
+    See Also
+    --------
+    focal_obj : The objective.
+    """
     return Metric(FocalLoss(gamma, alpha, **parameters), scores=scores)
 
 
 def ghm_metric(
     bins: int = 10, density: str = "class", *, scores: str = "raw", **parameters: Any
 ) -> Metric:
-    """Mean GHM loss; parameters of :class:`~boostloss.GHMLoss`."""
+    """Make the metric that is the mean loss of the gradient harmonizing mechanism (GHM).
+
+    Parameters
+    ----------
+    bins : int, default=10
+        Number of regions of the gradient norm, at least 1.
+    density : {"class", "bins", "window"}, default="class"
+        How the density of the gradient norm is estimated.
+    scores : {"raw", "probability"}, default="raw"
+        What the engine passes: raw scores under a custom objective, probabilities under a
+        built-in one.
+    **parameters : dict
+        Further parameters of :class:`~boostloss.GHMLoss`.
+
+    Returns
+    -------
+    Metric
+        A callable for ``custom_metric=``, ``feval=`` and ``eval_metric=``.
+
+    See Also
+    --------
+    ghm_obj : The objective.
+    """
     return Metric(GHMLoss(bins, density, **parameters), scores=scores)

@@ -105,6 +105,11 @@ class Objective:
     recorder : Recorder, optional
         Sees every round; copies made for training share it, a pickle leaves it behind.
 
+    See Also
+    --------
+    objective : Makes one of any loss.
+    Metric : The mean of a loss, or the log loss of its posterior.
+
     Notes
     -----
     An engine's constant start and link are its own: give ``xgb.train`` the parameter
@@ -326,14 +331,52 @@ def _check_some_weight(sample_weight: Any, n_rows: int, workers: Workers) -> Non
 
 
 def objective(loss: Loss, *, recorder: Recorder | None = None) -> Objective:
-    """Objective of any loss; see :class:`Objective`."""
+    """Make the objective of any loss.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss.
+    recorder : Recorder, optional
+        Records gradient norms and weights of each round.
+
+    Returns
+    -------
+    Objective
+        A callable for ``obj=`` of XGBoost, the parameter ``objective`` of LightGBM and of both
+        engines' scikit-learn classes.
+
+    See Also
+    --------
+    metric : The metric of a loss.
+    """
     return Objective(loss, recorder=recorder)
 
 
 def balanced_ce_obj(
     class_weight: Any = "balanced", *, recorder: Recorder | None = None, **parameters: Any
 ) -> Objective:
-    """Objective of ``CrossEntropy(class_weight="balanced")``; takes its parameters."""
+    """Make the objective of balanced cross-entropy.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced", "effective", float, dict or sequence, default="balanced"
+        Weight of each class.
+    recorder : Recorder, optional
+        Records gradient norms and weights of each round.
+    **parameters : dict
+        Further parameters of :class:`~boostloss.CrossEntropy`.
+
+    Returns
+    -------
+    Objective
+        A callable for ``obj=`` of XGBoost, the parameter ``objective`` of LightGBM and of both
+        engines' scikit-learn classes.
+
+    See Also
+    --------
+    balanced_ce_metric : The metric.
+    """
     loss = CrossEntropy(class_weight=class_weight, **parameters)
     return Objective(loss, recorder=recorder)
 
@@ -345,7 +388,28 @@ def focal_obj(
     recorder: Recorder | None = None,
     **parameters: Any,
 ) -> Objective:
-    """Objective of :class:`~boostloss.FocalLoss`; takes its parameters.
+    """Make the objective of focal loss.
+
+    Parameters
+    ----------
+    gamma : float or sequence, default=2.0
+        Focusing parameter, at least 0; one, or one for each class.
+    alpha : float in (0, 1), optional
+        Weight of the positives; the negatives have 1 - alpha. Two classes only.
+    recorder : Recorder, optional
+        Records gradient norms and weights of each round.
+    **parameters : dict
+        Further parameters of :class:`~boostloss.FocalLoss`.
+
+    Returns
+    -------
+    Objective
+        A callable for ``obj=`` of XGBoost, the parameter ``objective`` of LightGBM and of both
+        engines' scikit-learn classes.
+
+    See Also
+    --------
+    focal_metric : The metric.
 
     Examples
     --------
@@ -363,5 +427,27 @@ def ghm_obj(
     recorder: Recorder | None = None,
     **parameters: Any,
 ) -> Objective:
-    """Objective of :class:`~boostloss.GHMLoss`; takes its parameters."""
+    """Make the objective of the gradient harmonizing mechanism (GHM).
+
+    Parameters
+    ----------
+    bins : int, default=10
+        Number of regions of the gradient norm, at least 1.
+    density : {"class", "bins", "window"}, default="class"
+        How the density of the gradient norm is estimated.
+    recorder : Recorder, optional
+        Records gradient norms and weights of each round.
+    **parameters : dict
+        Further parameters of :class:`~boostloss.GHMLoss`.
+
+    Returns
+    -------
+    Objective
+        A callable for ``obj=`` of XGBoost, the parameter ``objective`` of LightGBM and of both
+        engines' scikit-learn classes.
+
+    See Also
+    --------
+    ghm_metric : The metric.
+    """
     return Objective(GHMLoss(bins, density, **parameters), recorder=recorder)

@@ -198,6 +198,10 @@ class Recorder:
         One for each training, in the order of their first rounds; a ``cv`` has one a fold. They
         stay until you clear the list. Pickling an objective leaves its recorder behind.
 
+    See Also
+    --------
+    boostloss.plot.norms_over_rounds, boostloss.plot.flips : Plots of a run.
+
     References
     ----------
     .. [1] Li, Liu, Wang, "Gradient Harmonized Single-stage Detector", AAAI 2019, section 3.
@@ -236,7 +240,24 @@ class Recorder:
     def record(
         self, recording: Recording | None, training: TrainingRun, raw: Array, gradient: Array
     ) -> Recording:
-        """Record one round of a training; the recording that its next round is to give back."""
+        """Record one round of a training.
+
+        Parameters
+        ----------
+        recording : Recording or None
+            What the last round returned; None in the first.
+        training : TrainingRun
+            Labels and sample weights.
+        raw : array of shape (n,) or (n, K)
+            Raw scores at the start of the round.
+        gradient : array of raw's shape
+            Gradient of this round.
+
+        Returns
+        -------
+        Recording
+            What the next round passes.
+        """
         y = training.y
         assert y is not None
         if recording is None or recording.norms.shape != y.shape:

@@ -46,6 +46,10 @@ def check_loss(loss: Loss, *, engines: Sequence[str] | None = None) -> None:
     AssertionError
         It names the check, what was expected and what came out.
 
+    See Also
+    --------
+    boostloss.losses.Loss : The class of a loss.
+
     Examples
     --------
     >>> from boostloss import FocalLoss

@@ -19,23 +19,32 @@ ScalarFunction = Callable[..., Any]
 
 
 class Row(NamedTuple):
-    """A row as a loss sees it: the probability of its true class, each field exact in the tails."""
+    """A row as a loss sees it: the probability of its true class, each field exact in the tails.
+
+    Parameters
+    ----------
+    p : float
+        Probability given to the true class.
+    q : float
+        ``1 - p``, the norm of cross-entropy's gradient.
+    neg_log_p : float
+        ``-log p``, cross-entropy in nats.
+    neg_log_q : float
+        ``-log q``, in nats.
+    neg_log_q_high, neg_log_q_low : float
+        ``-log q`` in two parts, whose sum is more exact than one float32.
+
+    See Also
+    --------
+    scalar : Marks the functions that take a row.
+    """
 
     p: Any
-    """Probability given to the true class."""
-
     q: Any
-    """``1 - p``, the norm of cross-entropy's gradient."""
-
     neg_log_p: Any
-    """``-log p``, cross-entropy in nats."""
-
     neg_log_q: Any
-    """``-log q``."""
-
     neg_log_q_high: Any
     neg_log_q_low: Any
-    """``-log q`` in two parts: their sum is more exact than one float32."""
 
 
 class RowFunctions(NamedTuple):
@@ -72,6 +81,21 @@ def scalar(function: ScalarFunction) -> MarkedFunction:
     Use it for the functions of a :class:`~boostloss.losses.Loss` (``value``, ``slope``,
     ``curvature``, ``log_weight``) and for helpers that those call. The function stays callable
     from Python.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a :class:`Row`, then shape parameters by name, and returns a number.
+
+    Returns
+    -------
+    callable
+        The same function.
+
+    See Also
+    --------
+    boostloss.losses.Loss : The class whose functions are marked.
+    Row : What the functions take.
 
     Examples
     --------

@@ -52,8 +52,14 @@ class AsymmetricLoss(Loss):
         Focus on hard positives, smaller where positives are rare.
     margin : float in [0, 1), default=0.05
         Probability of the positive class up to which a negative is left out.
-    class_weight, beta
-        As in :class:`~boostloss.CrossEntropy`.
+    class_weight : None, "balanced", "effective", float, dict or sequence, default=None
+        Weight w_y of each class, as in :class:`~boostloss.CrossEntropy`.
+    beta : float in [0, 1), default=0.9999
+        Overlap of samples, used by "effective" only.
+
+    See Also
+    --------
+    FocalLoss : One exponent for all rows, for several classes too.
 
     Notes
     -----

@@ -71,6 +71,20 @@ class Loss(BaseEstimator):
     among them, a ``name``, and functions of one :class:`~boostloss.kernels.Row` marked with
     :func:`scalar`, ``value`` and ``slope``. They take the row, then what :meth:`shape_params`
     names. ``curvature`` and ``log_weight`` have defaults.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced", "effective", float, dict or sequence, default=None
+        Weight of each class, as in :class:`~boostloss.CrossEntropy`.
+    beta : float in [0, 1), default=0.9999
+        Overlap of samples, used by "effective" only.
+
+    See Also
+    --------
+    FittedLoss : What :meth:`fit` returns: the numbers taken from training rows.
+    scalar : Marks a loss's functions for compilation.
+    register : Gives a loss's class its name.
+    boostloss.testing.check_loss : Checks a loss.
     """
 
     name: ClassVar[str]
@@ -109,11 +123,28 @@ class Loss(BaseEstimator):
             delattr(cls, name)
 
     def row_functions(self) -> RowFunctions:
-        """The scalar functions in use; override it where they depend on a parameter."""
+        """Scalar functions in use; override it where they depend on a parameter.
+
+        Returns
+        -------
+        RowFunctions
+            Functions ``value``, ``slope``, ``curvature`` and ``log_weight``.
+        """
         return self.functions
 
     def shape_params(self, n_classes: int) -> dict[str, Any]:
-        """Shape parameters by name, each one number or an array with one for each class."""
+        """Shape parameters by name, each one number or an array with one for each class.
+
+        Parameters
+        ----------
+        n_classes : int
+            Number of classes K, at least 2.
+
+        Returns
+        -------
+        dict
+            Parameters that the scalar functions take after the row.
+        """
         return {}
 
     def check_params(self) -> None:
@@ -125,15 +156,51 @@ class Loss(BaseEstimator):
         """Power of q with which the slope falls on easy rows; one number or one for each class.
 
         Scores are held where the slope would underflow: beyond a margin of 80 over this power.
+
+        Parameters
+        ----------
+        n_classes : int
+            Number of classes K, at least 2.
+
+        Returns
+        -------
+        float or array of shape (K,)
+            The power.
         """
         return 1.0
 
     def needs_float64(self, softmax: bool, of_value: bool = False) -> bool:
-        """Whether scores in float32 must be computed in float64 (``of_value``: for the value)."""
+        """Whether scores in float32 must be computed in float64.
+
+        Parameters
+        ----------
+        softmax : bool
+            Whether the scores are those of a softmax, of shape (n, K).
+        of_value : bool, default=False
+            Whether the value is asked for, not gradient and Hessian.
+
+        Returns
+        -------
+        bool
+            True by default, which is always exact.
+        """
         return True
 
     def class_weights(self, counts: Array | None, n_classes: int) -> Array:
-        """Weight of each class, from the (weighted) number of its rows where that is needed."""
+        """Weight of each class, from the (weighted) number of its rows where that is needed.
+
+        Parameters
+        ----------
+        counts : array of shape (K,) or None
+            Number of rows of each class, or the sum of their weights.
+        n_classes : int
+            Number of classes K, at least 2.
+
+        Returns
+        -------
+        array of shape (K,)
+            Positive weights.
+        """
         return weights_of_classes.resolve(self.class_weight, self.beta, n_classes, counts)
 
     def of_the_positive(self) -> dict[str, Any]:
@@ -141,12 +208,28 @@ class Loss(BaseEstimator):
 
         The classifiers refuse them for labels that do not say which class that is. A loss with such
         parameters of its own adds them.
+
+        Returns
+        -------
+        dict
+            Parameters and their values.
         """
         number = isinstance(self.class_weight, int | float | np.number)
         return {"class_weight": self.class_weight} if number and self.class_weight != 1 else {}
 
     def with_class_weight(self, class_weight: Array) -> Self:
-        """Equal loss with one given weight for each class."""
+        """Equal loss with one given weight for each class.
+
+        Parameters
+        ----------
+        class_weight : array of shape (K,)
+            Positive weights.
+
+        Returns
+        -------
+        Loss
+            A new object of the same class.
+        """
         return type(self)(**{**self.get_params(), "class_weight": class_weight.tolist()})
 
     # -- what a user calls --------------------------------------------------------------
@@ -159,7 +242,7 @@ class Loss(BaseEstimator):
         *,
         workers: Workers = ALONE,
     ) -> Array:
-        """Loss of each row, in nats.
+        """Compute the loss of each row, in nats.
 
         Parameters
         ----------
@@ -175,7 +258,8 @@ class Loss(BaseEstimator):
 
         Returns
         -------
-        array of shape (n,), of raw's float type
+        array of shape (n,)
+            Losses in the float type of ``raw``.
 
         Raises
         ------
@@ -197,12 +281,16 @@ class Loss(BaseEstimator):
         gradient_out: Array | None = None,
         hessian_out: Array | None = None,
     ) -> tuple[Array, Array]:
-        """First and second derivative with respect to the raw score.
+        """Compute the first and second derivative with respect to the raw score.
 
         Parameters
         ----------
-        y, raw, sample_weight
-            As in :meth:`value`.
+        y : array of shape (n,)
+            Labels, 0 or 1 for binary, 0..K-1 for multiclass.
+        raw : array of shape (n,) or (n, K)
+            Raw scores (log-odds), finite. (n, K) means softmax over K classes.
+        sample_weight : array of shape (n,), optional
+            Not negative, not all zero; multiplies each row's gradient and Hessian.
         factor : float, default=1.0
             The engine's constant c in the softmax Hessian ``c w p_k (1 - p_k)``: 2 in
             XGBoost, K/(K-1) in LightGBM. 1 is the derivative itself. Unused for binary.
@@ -214,7 +302,15 @@ class Loss(BaseEstimator):
 
         Returns
         -------
-        gradient, hessian : float32 arrays of raw's shape
+        gradient : float32 array of raw's shape
+            First derivative.
+        hessian : float32 array of raw's shape
+            Second derivative, or its diagonal. It is never negative.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For labels, scores, weights, shapes or parameters that are not allowed.
         """
         run = TrainingRun() if run is None else run
         factor = check_number("factor", factor, 0.0)
@@ -237,14 +333,16 @@ class Loss(BaseEstimator):
         *,
         n_classes: int | None = None,
     ) -> float | Array:
-        """Constant raw score, within -512 and 512, at which the loss over the rows is smallest.
+        """Find the constant raw score, within -512 and 512, that minimises the loss of the rows.
 
         It is the score whose posterior equals the class shares.
 
         Parameters
         ----------
         y : array of shape (n,)
+            Labels 0..K-1. Each class must have a row.
         sample_weight : array of shape (n,), optional
+            Not negative, not all zero.
         n_classes : int, optional
             Found from y if left out: two labels give a float (the sigmoid's raw score), more
             an array of shape (K,) (softmax: log-probabilities). ``n_classes=2`` asks for the array.
@@ -252,6 +350,12 @@ class Loss(BaseEstimator):
         Returns
         -------
         float or array of shape (K,)
+            The raw score.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For labels, weights or parameters that are not allowed.
         """
         counts = self._counts(y, sample_weight, n_classes)
         check_present(counts)
@@ -269,23 +373,33 @@ class Loss(BaseEstimator):
         n_classes: int | None = None,
         workers: Workers = ALONE,
     ) -> FittedLoss:
-        """The numbers that this loss takes from training rows; they give the posterior.
+        """Take from training rows the numbers that give the posterior.
 
         Class weights are counted on ``y``; GHM's density is taken at the scores.
 
         Parameters
         ----------
-        y, sample_weight, workers
-            As in :meth:`value`. One row for each class with their counts as weights will do where
-            no scores are needed.
+        y : array of shape (n,)
+            Labels 0..K-1. One row for each class with their counts as weights will do where no
+            scores are needed.
         raw : array of shape (n,) or (n, K), optional
             Scores of these rows, in training the last ones. Default: the intercept's.
+        sample_weight : array of shape (n,), optional
+            Not negative, not all zero.
         n_classes : int, optional
             Found from ``raw`` or ``y`` if left out.
+        workers : Workers, optional
+            The processes among which the rows are spread, as in :meth:`value`.
 
         Returns
         -------
         FittedLoss
+            It holds numbers only, has the posterior, and goes to and from a dict.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For labels, scores, weights or parameters that are not allowed.
 
         Examples
         --------
@@ -417,7 +531,18 @@ class Loss(BaseEstimator):
         return class_counts(labels, check_sample_weight(sample_weight, len(labels)), found)
 
     def shape_arrays(self, n_classes: int) -> tuple[Array, ...]:
-        """Shape parameters of each class, in the order in which the scalar functions take them."""
+        """Shape parameters of each class, in the order in which the scalar functions take them.
+
+        Parameters
+        ----------
+        n_classes : int
+            Number of classes K, at least 2.
+
+        Returns
+        -------
+        tuple of arrays of shape (K,)
+            One array for each parameter.
+        """
         params = self.shape_params(n_classes)
         arrays = []
         for name in _shape_names(self.functions.slope):

@@ -34,6 +34,10 @@ class CrossEntropy(Loss):
     beta : float in [0, 1), default=0.9999
         Overlap of samples, used by "effective" only.
 
+    See Also
+    --------
+    balanced_ce_obj, balanced_ce_metric : Its balanced form as an objective and as a metric.
+
     References
     ----------
     .. [1] Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019.

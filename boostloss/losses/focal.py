@@ -42,11 +42,18 @@ class FocalLoss(Loss):
     alpha : float in (0, 1), optional
         Lin et al.'s balance for binary problems: weight alpha for positives, 1 - alpha for
         negatives. Not together with ``class_weight``.
-    class_weight, beta
-        As in :class:`~boostloss.CrossEntropy`.
+    class_weight : None, "balanced", "effective", float, dict or sequence, default=None
+        Weight w_y of each class, as in :class:`~boostloss.CrossEntropy`.
+    beta : float in [0, 1), default=0.9999
+        Overlap of samples, used by "effective" only.
     hessian : {"reweighted", "exact"}, default="reweighted"
         "exact" is the true curvature, floored at 1e-16 (times the row's weight). For softmax
         it is exact in the true class's score; the others keep ``w p_k (1 - p_k)``.
+
+    See Also
+    --------
+    focal_obj, focal_metric : The loss as an objective and as a metric.
+    AsymmetricLoss : An exponent for each class, and a margin.
 
     References
     ----------

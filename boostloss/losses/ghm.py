@@ -166,8 +166,14 @@ class GHMLoss(Loss):
     normalize : bool, default=True
         Scale the weights to mean 1 in each round ("class": and each class), so that
         regularisation parameters keep their meaning; False is the literal N/GD.
-    class_weight, beta
-        As in :class:`~boostloss.CrossEntropy`.
+    class_weight : None, "balanced", "effective", float, dict or sequence, default=None
+        Weight w_y of each class, as in :class:`~boostloss.CrossEntropy`.
+    beta : float in [0, 1), default=0.9999
+        Overlap of samples, used by "effective" only.
+
+    See Also
+    --------
+    ghm_obj, ghm_metric : The loss as an objective and as a metric.
 
     Notes
     -----

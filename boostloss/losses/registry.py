@@ -21,6 +21,25 @@ def register(kind: T) -> T:
     A decorator. The class's ``name`` must not belong to another class; defining one again, as in a
     notebook, replaces it. A process that loads a model with the loss must have imported it.
 
+    Parameters
+    ----------
+    kind : type
+        A subclass of :class:`~boostloss.losses.Loss` with a ``name``.
+
+    Returns
+    -------
+    type
+        The same class.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the name is not a string, or belongs to another class.
+
+    See Also
+    --------
+    named : Finds a loss by its name.
+
     Examples
     --------
     >>> from boostloss.losses import Loss, register, scalar
@@ -56,12 +75,26 @@ def names() -> tuple[str, ...]:
 
 
 def named(loss: Any) -> Any:
-    """A loss, given itself or by its name; "balanced" is cross-entropy with balanced classes.
+    """Find a loss by its name; "balanced" is cross-entropy with balanced classes.
+
+    Parameters
+    ----------
+    loss : Loss or str
+        The name of a registered loss. A loss is returned as it is.
+
+    Returns
+    -------
+    Loss
+        With default parameters, if a name was given.
 
     Raises
     ------
     TypeError, ValueError
         For what is neither.
+
+    See Also
+    --------
+    register : Gives a loss its name.
     """
     if hasattr(loss, "gradient_hessian"):
         return loss

@@ -49,7 +49,7 @@ class TrainingRun:
     training. Parameters of the loss, labels and sample weights are read in the first round: one
     that is changed afterwards is not seen, unless another array is handed in.
 
-    Attributes
+    Parameters
     ----------
     workers : Workers
         The processes that train together, each with rows of its own.
@@ -67,6 +67,10 @@ class TrainingRun:
         What the kernels know of each class.
     density_mass : array or None
         GHM's moving average of the rows in each cell.
+
+    See Also
+    --------
+    Loss.gradient_hessian : Takes one in each round.
     """
 
     workers: Workers = ALONE
