@@ -14,8 +14,6 @@ from boostloss.calling_booster import calling_booster
 from boostloss.losses import ALONE, CrossEntropy, FittedLoss, FocalLoss, GHMLoss, Loss, Workers
 from boostloss.losses.validation import Array, check_choice
 
-_CROSS_ENTROPY = CrossEntropy()
-
 MOST_NATS = -float(np.log(np.finfo(np.float64).tiny))
 """Log loss of a row whose label has no probability at all."""
 
@@ -135,12 +133,7 @@ class Metric:
         fitted = self.fitted
         if fitted is None:
             fitted = self.loss.fit(call.y, raw, call.sample_weight, workers=workers)
-        log_odds = fitted.log_posterior(raw)
-        if log_odds.ndim == 2:
-            log_odds -= log_odds.max(axis=1, keepdims=True)
-        # the compiled loop of cross-entropy's value is the log loss of these log-odds
-        log_loss: Array = _CROSS_ENTROPY.value(call.y, np.clip(log_odds, -MOST_NATS, MOST_NATS))
-        return log_loss
+        return fitted.log_loss(call.y, raw, MOST_NATS)
 
     def __repr__(self) -> str:
         return f"{'posterior_log_loss' if self.posterior else 'metric'}({self.loss!r})"

@@ -4,11 +4,12 @@ A loss hands in scalar functions of a :class:`Row`. :mod:`~boostloss.kernels.bin
 :mod:`~boostloss.kernels.softmax` put them into loops over all rows,
 :mod:`~boostloss.kernels.simd_math` gives those loops exponentials and logarithms, and
 :mod:`~boostloss.kernels.jit` compiles them. :mod:`~boostloss.kernels.histogram` counts gradient
-norms. This file itself needs no compiler.
+norms, :mod:`~boostloss.kernels.posterior` makes probabilities. This file itself needs no compiler.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, overload
 
@@ -60,7 +61,7 @@ class RowFunctions(NamedTuple):
     """Second derivative; None is ``slope * p``, cross-entropy's with the same weight."""
 
     log_weight: ScalarFunction | None = None
-    """``log w`` of arrays of rows, in NumPy; None derives it from ``slope``."""
+    """``log w`` of rows, one or arrays of them, in NumPy; None derives it from ``slope``."""
 
 
 class MarkedFunction(Protocol):
@@ -108,6 +109,14 @@ def scalar(function: ScalarFunction) -> MarkedFunction:
     return function  # type: ignore[return-value]
 
 
+def in_use() -> bool:
+    """Whether kernels have been loaded in this process, as training does.
+
+    Where none has, a posterior is computed in NumPy: the compiler need not be loaded for it.
+    """
+    return f"{__name__}.jit" in sys.modules
+
+
 # Functions that scalar functions may call. Their compiled versions, in simd_math, become SIMD code
 # in a loop, which np.exp and np.log do not.
 
@@ -122,9 +131,19 @@ def log(x: Any) -> Any:
     return np.log(x)
 
 
+def log1p(x: Any) -> Any:
+    """``log(1 + x)`` for x >= 0."""
+    return np.log1p(x)
+
+
 def neg_log_rest(r: Any, rest: Any) -> Any:
     """``-log(rest)`` for rest = 1 - r, exact where r is small."""
     return np.log1p(r / rest) if r < rest else -np.log(rest)
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """``a`` where the condition holds, else ``b``."""
+    return np.where(condition, a, b)
 
 
 def q_power(row: Row, gamma: Any) -> Any:

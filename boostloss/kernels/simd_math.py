@@ -17,7 +17,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
-from boostloss.kernels import exp, log, neg_log_rest, q_power
+from boostloss.kernels import exp, log, log1p, neg_log_rest, q_power, where
 from boostloss.kernels.jit import OPTIONS
 
 _F = np.float32
@@ -212,12 +212,32 @@ def _log(x: Any) -> Any:
     return compiled
 
 
+@overload(log1p, jit_options=OPTIONS)
+def _log1p(x: Any) -> Any:
+    def compiled(x: Any) -> Any:
+        one = x - x + np.float32(1)
+        total = one + x
+        large, small = log_parts(total)
+        # what 1 + x lost by rounding: the logarithm keeps the digits of a small x
+        return large + (small + (x - (total - one)) / total)
+
+    return compiled
+
+
 @overload(neg_log_rest, jit_options=OPTIONS)
 def _neg_log_rest(r: Any, rest: Any) -> Any:
     def compiled(r: Any, rest: Any) -> Any:
         large, small = log_parts(rest)
         ratio = r / rest
         return log1p_unit(min(ratio, ratio - ratio + np.float32(1))) if r < rest else -large - small
+
+    return compiled
+
+
+@overload(where, jit_options=OPTIONS)
+def _where(condition: Any, a: Any, b: Any) -> Any:
+    def compiled(condition: Any, a: Any, b: Any) -> Any:
+        return a if condition else b
 
     return compiled
 

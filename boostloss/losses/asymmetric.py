@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.kernels import Row, exp, log, neg_log_rest, scalar
+from boostloss.kernels import Row, exp, log, log1p, neg_log_rest, scalar, where
 from boostloss.losses.base import FARTHEST, Loss
 from boostloss.losses.registry import register
 from boostloss.losses.validation import check_number
@@ -120,14 +120,14 @@ class AsymmetricLoss(Loss):
     def log_weight(row: Row, gamma: Any, margin: Any) -> Any:
         if margin == 0:  # the focal loss
             ratio = (row.neg_log_p + TINY) / (row.q + TINY)
-            return -gamma * row.neg_log_q + np.log1p(gamma * row.p * ratio)
+            return -gamma * row.neg_log_q + log1p(gamma * row.p * ratio)
         least = HELD * (1.0 - margin)
         held = row.q - margin < least
-        r = np.where(held, least, row.q - margin)
-        p = np.where(held, 1.0 - margin - least, row.p)
-        neg_log_p = np.where(held, -np.log(1.0 - margin - least), row.neg_log_p)
-        bracket = gamma * -np.log1p(-r) / r + 1.0 / (p + margin)
-        return gamma * np.log(r) - np.minimum(neg_log_p, FARTHEST) + np.log(bracket)
+        r = where(held, least, row.q - margin)
+        p = where(held, 1.0 - margin - least, row.p)
+        neg_log_p = where(held, -np.log(1.0 - margin - least), row.neg_log_p)
+        bracket = gamma * -log(p + margin) / r + 1.0 / (p + margin)
+        return gamma * log(r) - where(neg_log_p < FARTHEST, neg_log_p, FARTHEST) + log(bracket)
 
     def check_params(self) -> None:
         """Raise if a parameter is out of its range."""

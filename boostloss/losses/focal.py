@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from boostloss.kernels import Row, RowFunctions, q_power, scalar
+from boostloss.kernels import Row, RowFunctions, log1p, q_power, scalar
 from boostloss.losses.base import Loss
 from boostloss.losses.registry import register
 from boostloss.losses.validation import SMALLEST, Array, check_choice, check_number
@@ -102,7 +102,7 @@ class FocalLoss(Loss):
     def log_weight(row: Row, gamma: Any) -> Any:
         # w = q**gamma (1 + gamma p u / q), where u / q -> 1 as q -> 0
         ratio = (row.neg_log_p + TINY) / (row.q + TINY)
-        return -gamma * row.neg_log_q + np.log1p(gamma * row.p * ratio)
+        return -gamma * row.neg_log_q + log1p(gamma * row.p * ratio)
 
     def row_functions(self) -> RowFunctions:
         """The exact curvature only where it is asked for."""
