@@ -8,7 +8,7 @@ import boostloss
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))  # page_reader
-import page_reader
+import page_reader  # noqa: E402
 
 project = "boostloss"
 author = "The boostloss developers"

@@ -1,4 +1,4 @@
-"""Read a page of the documentation as a notebook, so that the build runs it and shows its output."""
+"""Read a page as a notebook, so that the build runs it and shows what it prints."""
 
 import re
 
