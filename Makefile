@@ -73,7 +73,7 @@ $(VENV)/ready-test: pyproject.toml | $(VENV)/bin/python
 	$(INSTALL_$(VERSIONS))
 	touch $@
 
-TESTED := --editable ".[report,dask]"
+TESTED := --editable ".[report,dask,onnx]"
 INSTALL_newest = $(BIN)/python -m pip install --quiet --group test $(TESTED)
 INSTALL_next = $(BIN)/python -m pip install --quiet --pre --group test $(TESTED)
 # pip cannot ask for the lowest versions; the test tools are the newest that fit them

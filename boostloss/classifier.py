@@ -8,6 +8,7 @@ which one that is: 0 and 1, False and True, -1 and 1. Otherwise ``class_weight``
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -67,6 +68,24 @@ class LossClassifierMixin:
     def loss_(self) -> FittedLoss:
         """The loss as training left it; its ``posterior(raw)`` is ``predict_proba``."""
         return self._fitted_or_raise().loss
+
+    def engine_model(self) -> Any:
+        """The engine's own fitted classifier, for tools that look at a model's exact type.
+
+        Its labels are the codes 0..K-1, in the order of ``classes_``, and its ``predict_proba`` is
+        sigma or softmax of the raw score: it knows neither the loss nor its posterior. It shares
+        the booster with this classifier.
+
+        Returns
+        -------
+        XGBClassifier or LGBMClassifier
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit`` or ``load_model``.
+        """
+        return copy.copy(self._fitted_or_raise().engine)
 
     def set_params(self, **params: Any) -> Any:
         """Set parameters; ``loss__gamma`` and its like reach into the loss."""

@@ -143,6 +143,11 @@ def test_what_a_callable_disables_works(data):
         np.testing.assert_allclose(
             model.fit(X, y).booster_.predict(X), theirs.predict(X), rtol=1e-12
         )
+        p = model.predict_proba(X)
+        np.testing.assert_allclose(p if p.shape[1] > 2 else p[:, 1], theirs.predict(X), rtol=1e-9)
+        p = model.predict_proba(X, num_iteration=2)
+        own_p = theirs.predict(X, num_iteration=2)
+        np.testing.assert_allclose(p if p.shape[1] > 2 else p[:, 1], own_p, rtol=1e-9)
     with pytest.raises(ValueError, match="linear_tree"):
         boostloss.lightgbm.train({**LGB, "linear_tree": True}, rows, 2, loss=boostloss.FocalLoss())
 

@@ -46,9 +46,11 @@ from boostloss.lightgbm.metrics import split_metrics
 from boostloss.lightgbm.model import (
     from_file,
     has_default_names,
+    is_forest,
     labels_in,
     make_constant,
     make_native,
+    rounds_used,
     to_file,
 )
 from boostloss.losses import Loss
@@ -377,7 +379,13 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         """Raw scores, or the leaves or SHAP values that the options ask for."""
         engine = self._fitted_or_raise().engine
         engine.n_jobs = self.n_jobs  # may have been assigned since
-        return engine.predict(_features(X), True, *options, **keywords)
+        output = engine.predict(_features(X), True, *options, **keywords)
+        leaves_or_shap = any(options[2:4])
+        if leaves_or_shap or not is_forest(engine.booster_):
+            return output
+        # LightGBM's raw score of a random forest is the trees' sum, its prediction their mean
+        named = (keywords.get("start_iteration", 0), keywords.get("num_iteration"))
+        return output / rounds_used(engine.booster_, *(options[:2] or named))
 
     def _engine_of(self, booster: Any, n_classes: int) -> Any:
         """LightGBM's own classifier around a booster, for which it has no function."""

@@ -95,6 +95,20 @@ def has_default_names(booster: Any) -> bool:
     return bool(names == [f"Column_{i}" for i in range(len(names))])
 
 
+def is_forest(booster: Any) -> bool:
+    """Whether it is a random forest, whose prediction is the mean of its trees."""
+    names = (booster.params.get(name) for name in ("boosting", "boosting_type", "boost"))
+    return any(name in ("rf", "random_forest") for name in names)
+
+
+def rounds_used(booster: Any, start: int = 0, count: int | None = None) -> int:
+    """Rounds with which LightGBM's ``predict`` answers, given its two parameters."""
+    if count is None:
+        count = booster.best_iteration
+    there = int(booster.current_iteration()) - max(start, 0)
+    return min(count, there) if count > 0 else there
+
+
 def _header(model: str) -> list[str]:
     return model.partition("\nTree=")[0].splitlines()
 

@@ -1,0 +1,163 @@
+"""ONNX: a model with its posterior, labels and decision, for runtimes that know no boosting."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from boostloss.classifier import LossClassifierMixin
+from boostloss.losses.validation import Array, check_choice
+from boostloss.model_file import State
+from boostloss.onnx.graph import Graph, Value, onnx
+from boostloss.onnx.posterior import probabilities
+from boostloss.onnx.trees import raw_scores
+from boostloss.trees import Trees
+
+__all__ = ["to_onnx"]
+
+OPSETS = {"": 17, "ai.onnx.ml": 5}
+IR_VERSION = 10
+
+
+def to_onnx(model: Any, *, dtype: str | None = None) -> Any:
+    """Convert a fitted model, its posterior and its decision to ONNX.
+
+    The graph has one input, ``"X"`` of shape (n, d), and three outputs:
+
+    - ``"label"`` (n,), what the classifier's ``predict`` returns;
+    - ``"probabilities"`` (n, K), what its ``predict_proba`` returns, in float32;
+    - ``"raw"``, what its ``decision_function`` returns, in float32: (n, 1) for two classes,
+      otherwise (n, K).
+
+    After early stopping it contains the trees up to the best round. NaN means missing, and so
+    does what the model was told: ``missing`` of XGBoost's classifier, ``zero_as_missing`` of
+    LightGBM. A categorical feature is passed as the number of its category in the training data's
+    order; an unseen number is treated as the engine treats it, and NaN as missing.
+
+    Parameters
+    ----------
+    model : ImbalancedXGBClassifier, ImbalancedLGBMClassifier or Booster
+        Fitted; a booster of :func:`boostloss.xgboost.train` or :func:`boostloss.lightgbm.train`.
+    dtype : {"float32", "float64"}, optional
+        Type of the input. Default: the type in which the engine itself compares features, float32
+        for XGBoost and float64 for LightGBM. LightGBM's model fed with float32 answers as LightGBM
+        does for features that were rounded to float32.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Opset 17, and 5 of ``ai.onnx.ml`` (ONNX Runtime 1.20 or later). The metadata contain the
+        loss, and the names of the features where the training data had some.
+
+    Raises
+    ------
+    TypeError
+        For a model of another kind, and for labels that ONNX has no type for.
+    ValueError
+        For trees that ONNX cannot express: linear models (``booster="gblinear"``,
+        ``linear_tree=True``) and XGBoost's ``multi_strategy="multi_output_tree"``. For a custom
+        loss whose weight is 0 somewhere.
+
+    References
+    ----------
+    .. [1] ONNX, operator ``TreeEnsemble``,
+       https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html
+
+    Examples
+    --------
+    >>> from boostloss import ImbalancedXGBClassifier
+    >>> from boostloss.onnx import to_onnx
+    >>> from sklearn.datasets import make_classification
+    >>> X, y = make_classification(500, weights=[0.9], random_state=0)
+    >>> model = ImbalancedXGBClassifier(loss="focal", n_estimators=20).fit(X, y)
+    >>> [output.name for output in to_onnx(model).graph.output]
+    ['label', 'probabilities', 'raw']
+    """
+    trees, state = _read(model)
+    dtype = trees.dtype if dtype is None else check_choice("dtype", dtype, ("float32", "float64"))
+    labels = _as_onnx_has_them(state.labels)
+    graph = Graph()
+    raw = raw_scores(graph.input("X"), trees)
+    raw.cast("float32", name="raw")
+    probabilities(raw, state.loss, state.probability).cast("float32", name="probabilities")
+    graph.node("Gather", graph.constant(labels, None), _code(raw, state), name="label", axis=0)
+    types = {"X": dtype, "label": labels.dtype, "probabilities": "float32", "raw": "float32"}
+    return _model(graph, trees, state, types)
+
+
+def _read(model: Any) -> tuple[Trees, State]:
+    """Trees and state of a classifier."""
+    if not isinstance(model, LossClassifierMixin):
+        raise TypeError(
+            f"model must be a fitted classifier of boostloss, got {type(model).__name__}"
+        )
+    engine: Any = model.engine_model()
+    if hasattr(engine, "get_booster"):
+        from boostloss.xgboost import trees as of_xgboost
+
+        trees = of_xgboost.read_trees(engine.get_booster(), engine.missing)
+    else:
+        from boostloss.lightgbm import trees as of_lightgbm
+
+        trees = of_lightgbm.read_trees(engine.booster_)
+    return trees, State(model.classes_, model.loss_, model.probability)
+
+
+def _code(raw: Value, state: State) -> Value:
+    """Number (n,) of the label that the loss decides for."""
+    if len(state.labels) > 2:
+        return raw.node("ArgMax", axis=1, keepdims=0)
+    positive: Value = raw > 0.0
+    return positive.node("Squeeze", raw.graph.constant([1], np.int64)).cast("int64")
+
+
+def _as_onnx_has_them(labels: Array) -> Array:
+    kinds = {type(label) for label in labels.tolist()}
+    if kinds == {str}:
+        return labels.astype(object)
+    if len(kinds) > 1 or not kinds <= {bool, int, float}:
+        raise TypeError(
+            f"labels must all be strings, bools, ints or floats to be converted, "
+            f"got {labels.tolist()}"
+        )
+    return labels.astype({bool: bool, int: np.int64, float: np.float64}[kinds.pop()])
+
+
+def _model(graph: Graph, trees: Trees, state: State, types: dict[str, Any]) -> Any:
+    n_classes = len(state.labels)
+    shapes: dict[str, list[int | str]] = {
+        "X": ["rows", trees.n_features],
+        "label": ["rows"],
+        "probabilities": ["rows", n_classes],
+        "raw": ["rows", 1 if n_classes == 2 else n_classes],
+    }
+    infos = [
+        onnx.helper.make_tensor_value_info(
+            name,
+            onnx.TensorProto.STRING if dtype == object else _tensor_type(dtype),
+            shapes[name],
+        )
+        for name, dtype in types.items()
+    ]
+    inside = onnx.helper.make_graph(
+        graph.nodes, "boostloss", infos[:1], infos[1:], graph.constants
+    )
+    made = onnx.helper.make_model(
+        inside,
+        opset_imports=[onnx.helper.make_opsetid(*one) for one in OPSETS.items()],
+        ir_version=IR_VERSION,
+        producer_name="boostloss",
+    )
+    metadata = {"boostloss": state.text()}
+    if trees.feature_names:
+        metadata["feature_names"] = json.dumps(trees.feature_names)
+    onnx.helper.set_model_props(made, metadata)
+    onnx.checker.check_model(made)
+    return made
+
+
+def _tensor_type(dtype: Any) -> int:
+    number: int = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return number

@@ -1,0 +1,97 @@
+"""A fitted loss's posterior as nodes behind the raw scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import log_expit
+
+from boostloss.kernels import Row
+from boostloss.losses import FittedLoss
+from boostloss.losses.fitted import row_of
+from boostloss.losses.validation import Array
+from boostloss.onnx.graph import NotInGraph, Value
+
+FARTHEST = 80.0
+"""Margin beyond which a tabulated weight stays as it is."""
+
+TOLERANCE = 5e-8
+"""Largest error of a tabulated log weight half way between two of its nodes."""
+
+MOST_NODES = 20_000
+
+
+def probabilities(raw: Value, loss: FittedLoss, probability: str) -> Value:
+    """Probabilities (n, K) of raw scores, (n, 1) for two classes or (n, K)."""
+    odds = _log_odds(raw, loss) if probability == "posterior" else raw
+    if loss.n_classes > 2:
+        return odds.node("Softmax", axis=1)
+    return raw.graph.node("Concat", -odds, odds, axis=1).node("Sigmoid")
+
+
+def _log_odds(raw: Value, loss: FittedLoss) -> Value:
+    """Log-odds (n, 1), or log-probabilities (n, K) without their common constant."""
+    log_class_weight = np.log(loss.class_weight)
+    if loss.n_classes == 2:
+        log_p, log_q = log_expit(raw), log_expit(-raw)
+        weight_1 = _log_weight(loss, 1, log_p, log_q) + log_class_weight[1]
+        weight_0 = _log_weight(loss, 0, log_q, log_p) + log_class_weight[0]
+        return raw - weight_1 + weight_0
+    log_p = raw.node("LogSoftmax", axis=1)
+    # the sum of the others: 1 - p would lose the digits of a p near 1
+    others = np.exp(log_p).node("MatMul", 1.0 - np.eye(loss.n_classes))
+    log_q = np.log(np.maximum(others, np.finfo(np.float64).tiny))
+    weights = [
+        _log_weight(loss, k, log_p.columns([k]), log_q.columns([k])) for k in range(loss.n_classes)
+    ]
+    if any(isinstance(weight, Value) for weight in weights):
+        zero = raw.columns([0]) * 0.0
+        log_p = log_p - raw.graph.node("Concat", *(zero + one for one in weights), axis=1)
+    return log_p - log_class_weight[None, :]
+
+
+def _log_weight(loss: FittedLoss, label: int, log_p: Value, log_q: Value) -> Any:
+    """``log w`` of rows (n, 1) of one class, the class weight left out.
+
+    The loss's own formula in NumPy is run on the graph's values. Where it cannot be, as a formula
+    for one row with conditions, its result is tabulated.
+    """
+    row = Row(np.exp(log_p), np.exp(log_q), -log_p, -log_q, -log_q, 0.0)
+    try:
+        return loss.log_weight(label, row)
+    except NotInGraph:
+        nodes, values = _tabulated(loss, label)
+        return np.interp(log_p - log_q, nodes, values)
+
+
+def _tabulated(loss: FittedLoss, label: int) -> tuple[Array, Array]:
+    """``log w`` at margins that lie as close as it is curved."""
+
+    def log_weight(margin: Array) -> Array:
+        with np.errstate(all="ignore"):
+            values = loss.log_weight(label, row_of(log_expit(margin), log_expit(-margin)))
+        return np.asarray(values, dtype=np.float64)
+
+    nodes = np.linspace(-FARTHEST, FARTHEST, 641)
+    values = log_weight(nodes)
+    while True:
+        middle = (nodes[1:] + nodes[:-1]) / 2.0
+        at_middle = log_weight(middle)
+        if not (np.isfinite(values).all() and np.isfinite(at_middle).all()):
+            raise ValueError(
+                f"loss must have a weight above 0 for each row, to be converted; "
+                f"{loss.loss!r} gives class {label} rows without any"
+            )
+        missed = np.abs(at_middle - (values[1:] + values[:-1]) / 2.0) > TOLERANCE
+        missed &= np.diff(nodes) > 1e-9
+        if not missed.any():
+            return nodes, values
+        nodes = np.concatenate([nodes, middle[missed]])
+        order = np.argsort(nodes)
+        nodes, values = nodes[order], np.concatenate([values, at_middle[missed]])[order]
+        if len(nodes) > MOST_NODES:
+            raise ValueError(
+                f"loss must have a log_weight that is made of NumPy's functions, or a smoother "
+                f"one, to be converted, got {loss.loss!r}"
+            )
