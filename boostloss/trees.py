@@ -17,7 +17,7 @@ class Child(NamedTuple):
     """Where a branch leads: to another node, or to a leaf."""
 
     is_leaf: bool
-    index: int
+    place: int
 
 
 class Split(NamedTuple):
@@ -67,17 +67,17 @@ class Trees:
             self.children.append((first, first))
             self.roots.append(len(self.splits) - 1)
             return
-        self.roots.append(first.index)
-        waiting = [(first.index, root)]
+        self.roots.append(first.place)
+        waiting = [(first.place, root)]
         while waiting:
             index, node = waiting.pop()
             _, yes, no = read(node)
             places = self._place(target, yes, read), self._place(target, no, read)
             self.children[index] = places
             waiting += [
-                (place.index, child)
-                for place, child in zip(places, (yes, no), strict=True)
-                if not place.is_leaf
+                (child_place.place, child)
+                for child_place, child in zip(places, (yes, no), strict=True)
+                if not child_place.is_leaf
             ]
 
     def add_constant(self, target: int, value: float) -> None:

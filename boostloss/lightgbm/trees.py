@@ -36,7 +36,11 @@ def read_trees(booster: Any) -> Trees:
             categorical.add(feature)
             members = [int(member) for member in node["threshold"].split("||")]
             # a missing category is no member of any
-            return Split(feature, "in", 0.0, members, False), node["left_child"], node["right_child"]
+            return (
+                Split(feature, "in", 0.0, members, False),
+                node["left_child"],
+                node["right_child"],
+            )
         threshold, missing_left = float(node["threshold"]), node["default_left"]
         if missing_type == "Zero":
             zero_is_missing.add(feature)

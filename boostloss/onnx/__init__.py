@@ -136,14 +136,12 @@ def _model(graph: Graph, trees: Trees, state: State, types: dict[str, Any]) -> A
     infos = [
         onnx.helper.make_tensor_value_info(
             name,
-            onnx.TensorProto.STRING if dtype == object else _tensor_type(dtype),
+            _tensor_type(dtype),
             shapes[name],
         )
         for name, dtype in types.items()
     ]
-    inside = onnx.helper.make_graph(
-        graph.nodes, "boostloss", infos[:1], infos[1:], graph.constants
-    )
+    inside = onnx.helper.make_graph(graph.nodes, "boostloss", infos[:1], infos[1:], graph.constants)
     made = onnx.helper.make_model(
         inside,
         opset_imports=[onnx.helper.make_opsetid(*one) for one in OPSETS.items()],
@@ -159,5 +157,7 @@ def _model(graph: Graph, trees: Trees, state: State, types: dict[str, Any]) -> A
 
 
 def _tensor_type(dtype: Any) -> int:
+    if np.dtype(dtype).hasobject:
+        return int(onnx.TensorProto.STRING)
     number: int = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     return number

@@ -160,8 +160,9 @@ def _clip(graph: Graph, x: Any, low: Any, high: Any) -> Value:
 def _interp(graph: Graph, x: Value, nodes: Array, values: Array) -> Value:
     """Linear between the nodes: a sum of kinks; x is (n, 1)."""
     slopes = np.concatenate([[0.0], np.diff(values) / np.diff(nodes), [0.0]])
-    beyond = np.maximum(x - np.asarray(nodes)[None, :], 0.0)
-    return beyond.node("MatMul", np.diff(slopes)[:, None]) + values[0]
+    beyond: Any = np.maximum(x - np.asarray(nodes)[None, :], 0.0)
+    between: Value = beyond.node("MatMul", np.diff(slopes)[:, None]) + values[0]
+    return between
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {

@@ -11,6 +11,7 @@ from boostloss.kernels import Row
 from boostloss.losses import FittedLoss
 from boostloss.losses.fitted import row_of
 from boostloss.losses.validation import Array
+from boostloss.onnx import graph
 from boostloss.onnx.graph import NotInGraph, Value
 
 FARTHEST = 80.0
@@ -22,7 +23,7 @@ TOLERANCE = 5e-8
 MOST_NODES = 20_000
 
 
-def probabilities(raw: Value, loss: FittedLoss, probability: str) -> Value:
+def probabilities(raw: Value, loss: FittedLoss, probability: str) -> Any:
     """Probabilities (n, K) of raw scores, (n, 1) for two classes or (n, K)."""
     odds = _log_odds(raw, loss) if probability == "posterior" else raw
     if loss.n_classes > 2:
@@ -30,11 +31,11 @@ def probabilities(raw: Value, loss: FittedLoss, probability: str) -> Value:
     return raw.graph.node("Concat", -odds, odds, axis=1).node("Sigmoid")
 
 
-def _log_odds(raw: Value, loss: FittedLoss) -> Value:
+def _log_odds(raw: Any, loss: FittedLoss) -> Any:
     """Log-odds (n, 1), or log-probabilities (n, K) without their common constant."""
     log_class_weight = np.log(loss.class_weight)
     if loss.n_classes == 2:
-        log_p, log_q = log_expit(raw), log_expit(-raw)
+        log_p, log_q = graph.log_expit(raw), graph.log_expit(-raw)
         weight_1 = _log_weight(loss, 1, log_p, log_q) + log_class_weight[1]
         weight_0 = _log_weight(loss, 0, log_q, log_p) + log_class_weight[0]
         return raw - weight_1 + weight_0
@@ -51,7 +52,7 @@ def _log_odds(raw: Value, loss: FittedLoss) -> Value:
     return log_p - log_class_weight[None, :]
 
 
-def _log_weight(loss: FittedLoss, label: int, log_p: Value, log_q: Value) -> Any:
+def _log_weight(loss: FittedLoss, label: int, log_p: Any, log_q: Any) -> Any:
     """``log w`` of rows (n, 1) of one class, the class weight left out.
 
     The loss's own formula in NumPy is run on the graph's values. Where it cannot be, as a formula

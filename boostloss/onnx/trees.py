@@ -23,18 +23,18 @@ def raw_scores(features: Value, trees: Trees) -> Value:
     return scores.cast("float64")
 
 
-def _as_engine_reads(features: Value, trees: Trees) -> Value:
+def _as_engine_reads(features: Value, trees: Trees) -> Any:
     """Features as the engine sees them, with NaN for what is missing."""
-    x = features.cast(trees.dtype)
+    x: Any = features.cast(trees.dtype)
 
-    def number(value: float) -> Value:
+    def number(value: float) -> Any:
         return x.graph.constant(value, trees.dtype)
 
     if not np.isnan(trees.missing):
         x = np.where(x == number(trees.missing), number(np.nan), x)
     if trees.zero_is_missing:
         columns = np.isin(np.arange(trees.n_features), trees.zero_is_missing)
-        is_zero: Value = np.abs(x) <= number(ZERO)
+        is_zero: Any = np.abs(x) <= number(ZERO)
         x = np.where(is_zero.node("And", x.graph.constant(columns, bool)), number(np.nan), x)
     if trees.categories:  # the engines cut what is behind the point
         columns = np.isin(np.arange(trees.n_features), list(trees.categories))
@@ -57,9 +57,9 @@ def _attributes(trees: Trees) -> dict[str, Any]:
         "nodes_modes": _tensor([_MODES[split.mode] for split in splits], np.uint8),
         "nodes_splits": _tensor([split.threshold for split in splits], trees.dtype),
         "nodes_missing_value_tracks_true": [int(split.missing_is_true) for split in splits],
-        "nodes_truenodeids": [yes.index for yes, _ in trees.children],
+        "nodes_truenodeids": [yes.place for yes, _ in trees.children],
         "nodes_trueleafs": [int(yes.is_leaf) for yes, _ in trees.children],
-        "nodes_falsenodeids": [no.index for _, no in trees.children],
+        "nodes_falsenodeids": [no.place for _, no in trees.children],
         "nodes_falseleafs": [int(no.is_leaf) for _, no in trees.children],
         "leaf_targetids": list(targets),
         "leaf_weights": _tensor(weights, trees.dtype),
