@@ -48,6 +48,7 @@ def test_missing_engine_is_named(engine, short):
         "xgboost",
         "xgboost.classifier",
         "lightgbm.classifier",
+        "onnx",
     ],
 )
 def test_docstring_examples(module):

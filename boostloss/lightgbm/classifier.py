@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import compute_class_weight
 
 from boostloss.classifier import (
@@ -393,6 +394,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         engine.set_params(objective=built_in_objective(n_classes if n_classes > 2 else None))
         engine._Booster, engine.fitted_ = booster, True
         engine._classes, engine._n_classes = np.arange(n_classes), n_classes
+        engine._le = LabelEncoder().fit(engine._classes)  # its predict asks for it
         engine._n_features = engine._n_features_in = booster.num_feature()
         engine._fitted_with_feature_names = not has_default_names(booster)
         return engine
