@@ -15,6 +15,9 @@ from boostloss.objectives import balanced_ce_obj, focal_obj, ghm_obj, objective
 from boostloss.recorder import Recorder
 
 if TYPE_CHECKING:
+    from boostloss.hist import (
+        ImbalancedHistGradientBoostingClassifier as ImbalancedHistGradientBoostingClassifier,
+    )
     from boostloss.lightgbm import ImbalancedLGBMClassifier as ImbalancedLGBMClassifier
     from boostloss.report.compare import compare as compare
     from boostloss.xgboost import DaskImbalancedXGBClassifier as DaskImbalancedXGBClassifier
@@ -42,6 +45,7 @@ __all__ = [
 # an engine is imported when its classifier is first asked for, and what reports need likewise
 _LAZY = {
     "DaskImbalancedXGBClassifier": "xgboost",
+    "ImbalancedHistGradientBoostingClassifier": "hist",
     "ImbalancedLGBMClassifier": "lightgbm",
     "ImbalancedXGBClassifier": "xgboost",
     "compare": "report.compare",

@@ -16,8 +16,9 @@ ENGINES_AND_TOOLS = {
 BELOW = {
     "kernels": ("kernels",),
     "losses": ("losses", "kernels"),
-    "xgboost": ("lightgbm", "report"),
-    "lightgbm": ("xgboost", "report"),
+    "xgboost": ("lightgbm", "hist", "report"),
+    "lightgbm": ("xgboost", "hist", "report"),
+    "hist": ("xgboost", "lightgbm", "report"),
 }
 """What a room may import from (kernels, losses), and what it may not (the engines)."""
 
@@ -109,4 +110,4 @@ def test_losses_and_kernels_know_no_engine():
 
 
 def test_the_house_stays_small():
-    assert len(FILES) <= 51
+    assert len(FILES) <= 60

@@ -1,9 +1,12 @@
 """scikit-learn's own checks, with default parameters, for every loss."""
 
+from functools import partial
+
 import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from boostloss.hist import ImbalancedHistGradientBoostingClassifier
 from boostloss.lightgbm import ImbalancedLGBMClassifier
 from boostloss.xgboost import ImbalancedXGBClassifier
 
@@ -12,6 +15,11 @@ WEIGHTS = ("check_sample_weight_equivalence_on_dense_data",
 REASON = (
     "XGBoost takes gradients in float32: w*g is rounded once, where w equal rows add g exactly. "
     "Probabilities differ by 1e-7 relative, the check's own tolerance."
+)
+KINDS = (
+    ImbalancedXGBClassifier,
+    ImbalancedLGBMClassifier,
+    partial(ImbalancedHistGradientBoostingClassifier, max_iter=20),
 )
 NAMES = ["cross_entropy", "balanced", "focal", "ghm"]
 
@@ -23,7 +31,7 @@ def expected_failures(estimator):
 
 
 @parametrize_with_checks(
-    [kind(loss=name) for name in NAMES for kind in (ImbalancedXGBClassifier, ImbalancedLGBMClassifier)],
+    [kind(loss=name) for name in NAMES for kind in KINDS],
     expected_failed_checks=expected_failures,
 )  # fmt: skip
 def test_scikit_learn(estimator, check):

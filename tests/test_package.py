@@ -1,5 +1,6 @@
 import doctest
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -34,6 +35,32 @@ def test_missing_engine_is_named(engine, short):
     subprocess.run([sys.executable, "-c", BLOCK % uses], check=True)
 
 
+ALONE = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in %r:
+            raise ImportError(name)
+sys.meta_path.insert(0, Block())
+import boostloss
+from sklearn.datasets import make_classification
+X, y = make_classification(500, weights=[0.9], random_state=0)
+for loss in ("cross_entropy", "balanced", "focal", "ghm"):
+    model = boostloss.ImbalancedHistGradientBoostingClassifier(loss=loss, max_iter=5)
+    assert model.fit(X, y).predict_proba(X).shape == (500, 2)
+"""
+
+
+def test_works_with_nothing_but_its_own_dependencies():
+    """On scikit-learn's trees; threadpoolctl is one of scikit-learn's own dependencies."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    optional = {re.match(r"[\w-]+", name)[0] for names in extras.values() for name in names}
+    blocked = sorted(optional - {"boostloss"})
+    assert {"xgboost", "lightgbm", "pandas"} <= set(blocked)
+    subprocess.run([sys.executable, "-c", ALONE % blocked], check=True)
+
+
 @pytest.mark.parametrize(
     "module",
     [
@@ -45,6 +72,8 @@ def test_missing_engine_is_named(engine, short):
         "recorder",
         "plot",
         "report.compare",
+        "hist",
+        "hist.classifier",
         "xgboost",
         "xgboost.classifier",
         "lightgbm.classifier",

@@ -1,0 +1,309 @@
+"""scikit-learn's histogram-based classifier with a loss."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import Any, NoReturn, Self
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.utils import compute_class_weight
+
+from boostloss.classifier import (
+    Fitted,
+    LossClassifierMixin,
+    check_features,
+    codes_of,
+    encode_labels,
+    from_engine,
+    is_plain_cross_entropy,
+)
+from boostloss.hist.sklearn_loss import EngineState, HistLoss
+from boostloss.losses import CrossEntropy, FittedLoss, Loss, constant_weights
+from boostloss.losses.validation import Array, check_sample_weight
+from boostloss.recorder import Recorder, check_recorder
+
+_Parent: Any = HistGradientBoostingClassifier
+_FIT_TAKES_VALIDATION = "X_val" in inspect.signature(_Parent.fit).parameters
+
+
+class ImbalancedHistGradientBoostingClassifier(LossClassifierMixin, EngineState, _Parent):
+    """``HistGradientBoostingClassifier`` with a loss: exact intercept, calibrated probabilities.
+
+    It needs no other package than scikit-learn. All parameters, attributes and methods of
+    ``sklearn.ensemble.HistGradientBoostingClassifier`` are there.
+
+    Parameters
+    ----------
+    loss : Loss or {"cross_entropy", "balanced", "focal", "asymmetric", "ghm"}, \
+default="cross_entropy"
+        A loss such as :class:`boostloss.FocalLoss`, whose parameters can be searched as
+        ``loss__gamma`` and the like, or the name of one with its defaults.
+        A ``class_weight`` of the loss that is a dict has the labels of ``y`` for keys.
+    probability : {"posterior", "link"}, default="posterior"
+        What :meth:`predict_proba` returns: the loss's calibrated posterior, or sigma (softmax) of
+        the raw score, which for a weighted loss is not a probability of the class.
+    **kwargs
+        Parameters of ``HistGradientBoostingClassifier``. Its ``class_weight`` multiplies the
+        loss's class weights, which the posterior undoes.
+
+    Attributes
+    ----------
+    classes_ : array of shape (K,)
+        Labels, sorted.
+    loss_ : FittedLoss
+        The loss as training left it; its ``posterior(raw)`` is ``predict_proba``.
+
+    See Also
+    --------
+    boostloss.hist.hist_loss : A loss for scikit-learn's own class.
+
+    Notes
+    -----
+    :meth:`predict` follows the loss's own decision: raw score above 0, or the largest. A loss
+    that weighs a rare class up therefore decides in its favour, and ``predict`` need not be
+    the class with the largest ``predict_proba``. For a threshold on the probability wrap the
+    classifier in ``sklearn.model_selection.FixedThresholdClassifier`` (a given one) or
+    ``TunedThresholdClassifierCV`` (found by cross-validation), with
+    ``response_method="predict_proba"``.
+
+    Early stopping with ``scoring="loss"`` follows the log loss of the posterior, and
+    ``train_score_`` and ``validation_score_`` hold its negative. Other scorers see
+    ``predict_proba``.
+
+    Cross-entropy with constant class weights is scikit-learn's own log loss with these weights on
+    the rows, as its parameter ``class_weight`` puts them there.
+
+    scikit-learn's trees have no minimum Hessian in a leaf (XGBoost's ``min_child_weight``).
+    ``min_samples_leaf`` and ``l2_regularization`` bound the leaf values on small data.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from boostloss import FocalLoss, ImbalancedHistGradientBoostingClassifier
+    >>> X, y = make_classification(500, weights=[0.9], random_state=0)
+    >>> model = ImbalancedHistGradientBoostingClassifier(loss=FocalLoss(gamma=2), max_iter=20)
+    >>> model.fit(X, y).predict_proba(X).shape
+    (500, 2)
+    """
+
+    n_features_in_ = from_engine("n_features_in_")
+    feature_names_in_ = from_engine("feature_names_in_")
+    n_trees_per_iteration_ = from_engine("n_trees_per_iteration_")
+    is_categorical_ = from_engine("is_categorical_")
+    do_early_stopping_ = from_engine("do_early_stopping_")
+    train_score_ = from_engine("train_score_")
+    validation_score_ = from_engine("validation_score_")
+
+    def __init__(
+        self, *, loss: Loss | str = "cross_entropy", probability: str = "posterior", **kwargs: Any
+    ) -> None:
+        self.probability = probability
+        super().__init__(loss, **kwargs)
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        recorder: Recorder | None = None,
+    ) -> Self:
+        """Fit to features X (n, d) and labels y (n,).
+
+        Training starts from the loss's exact intercept. With ``warm_start=True`` it goes on from
+        the trees that are there, for the same labels; a GHM loss's moving average starts anew.
+
+        Parameters
+        ----------
+        X : frame or array of shape (n, d)
+            Missing values are allowed.
+        y : array of shape (n,)
+            Labels of any kind.
+        sample_weight : array of shape (n,), optional
+            Not negative, not all zero.
+        X_val, y_val, sample_weight_val : optional
+            Rows that stop the training, unless ``early_stopping=False``; from scikit-learn 1.7 on.
+        recorder : Recorder, optional
+            Keeps what was hard in each round.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For labels, weights, features or parameters that are not allowed; for labels in
+            ``y_val`` that are not in ``y``.
+        """
+        labels, codes = encode_labels(y)
+        weight = check_sample_weight(sample_weight, len(codes))
+        X = check_features(X, y=codes)
+        check_recorder(recorder)
+        loss = self._resolved_loss(codes, weight, labels, self._class_factor(labels[codes], labels))
+        validation = _validation(X_val, y_val, sample_weight_val, labels)
+        engine = self._engine_to_fit(labels)
+        if validation and self.early_stopping == "auto":
+            engine.set_params(early_stopping=True)  # as scikit-learn says it does
+        constant = constant_weights(loss)
+        in_rows = None if constant is None or (constant == 1.0).all() else constant
+        if in_rows is not None:
+            weight = in_rows[codes] * (1.0 if weight is None else weight)
+            _weigh_by_class(validation, labels, in_rows)
+        if _is_built_in(loss, in_rows, recorder, self.early_stopping):
+            engine.set_params(loss="log_loss")
+        else:
+            fitted = FittedLoss(loss) if in_rows is not None else loss.fit(codes, None, weight)
+            engine.set_params(
+                loss=HistLoss.of_training(
+                    CrossEntropy() if in_rows is not None else loss, fitted,
+                    probability=self.probability, recorder=recorder, class_weight_in_rows=in_rows,
+                )
+            )  # fmt: skip
+        # with the labels themselves: scorers that follow the training see them
+        engine.fit(X, labels[codes], sample_weight=weight, **validation)
+        fitted = self._fitted_loss(loss, engine, X, codes, weight, in_rows)
+        if isinstance(engine.loss, HistLoss):
+            engine.loss.finish(fitted)
+        self._fitted = Fitted(engine, labels, fitted)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Labels by the loss's own decision: raw score above 0, or the largest."""
+        return self._decide(self.decision_function(X))
+
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities (n, K) of the classes, as the parameter ``probability`` says."""
+        return self._probability(self.decision_function(X))
+
+    def decision_function(self, X: Any) -> Any:
+        """Raw scores (log-odds), intercept included: (n,), or (n, K) for K > 2 classes."""
+        return self._fitted_or_raise().engine.decision_function(check_features(X))
+
+    def staged_decision_function(self, X: Any) -> Any:
+        """Raw scores after each round, as :meth:`decision_function` returns them."""
+        return self._fitted_or_raise().engine.staged_decision_function(check_features(X))
+
+    def staged_predict(self, X: Any) -> Any:
+        """Labels after each round."""
+        return map(self._decide, self.staged_decision_function(X))
+
+    def staged_predict_proba(self, X: Any) -> Any:
+        """Probabilities after each round.
+
+        They are those of the posterior that training ended with.
+        """
+        return map(self._probability, self.staged_decision_function(X))
+
+    def save_model(self, *_: Any) -> NoReturn:
+        """Not available: scikit-learn has no model file of its own.
+
+        Raises
+        ------
+        NotImplementedError
+            It names what to use instead.
+        """
+        raise NotImplementedError(f"save_model: {_NO_FILE} (skops.io.dump, pickle or joblib.dump)")
+
+    def load_model(self, *_: Any) -> NoReturn:
+        """Not available: scikit-learn has no model file of its own.
+
+        Raises
+        ------
+        NotImplementedError
+            It names what to use instead.
+        """
+        raise NotImplementedError(f"load_model: {_NO_FILE} (skops.io.load, pickle or joblib.load)")
+
+    # -- inside -------------------------------------------------------------------------
+
+    def _class_factor(self, y: Array, labels: Array) -> Array | None:
+        """scikit-learn's own class weights."""
+        if self.class_weight is None:
+            return None
+        factor: Array = compute_class_weight(self.class_weight, classes=labels, y=y)
+        return factor
+
+    def _engine_to_fit(self, labels: Array) -> Any:
+        """scikit-learn's own classifier, with the trees that are there if training goes on."""
+        params = {**self._engine_params(), "class_weight": None}
+        if not (self.warm_start and self._fitted is not None):
+            return _Parent(**params)
+        before = self._fitted.labels
+        if before.tolist() != labels.tolist():
+            raise ValueError(
+                f"y must hold the labels of the training that goes on with warm_start=True, "
+                f"{before.tolist()}, got {labels.tolist()}"
+            )
+        # a copy: an interrupted training leaves the old model
+        return copy.deepcopy(self._fitted.engine).set_params(**params)
+
+    def _fitted_loss(
+        self, loss: Loss, engine: Any, X: Any, codes: Array, weight: Any, in_rows: Array | None
+    ) -> FittedLoss:
+        if in_rows is not None:
+            weight = weight / in_rows[codes]
+        raw = engine.decision_function(X) if loss.depends_on_all_scores else None
+        return loss.fit(codes, raw, weight)
+
+
+_NO_FILE = (
+    "scikit-learn has no model file; save the classifier with skops, pickle or joblib, or convert "
+    "it to ONNX"
+)
+
+
+def _signature() -> inspect.Signature:
+    """Of the constructor: scikit-learn reads the parameters' names there."""
+    ours = inspect.signature(ImbalancedHistGradientBoostingClassifier.__init__).parameters
+    theirs = inspect.signature(_Parent.__init__).parameters
+    named = {**theirs, **{name: ours[name] for name in ours if name != "kwargs"}}
+    return inspect.Signature(
+        [p if name == "self" else p.replace(kind=p.KEYWORD_ONLY) for name, p in named.items()]
+    )
+
+
+ImbalancedHistGradientBoostingClassifier.__init__.__signature__ = _signature()  # type: ignore[attr-defined]
+
+
+def _is_built_in(
+    loss: Loss, in_rows: Array | None, recorder: Recorder | None, early_stopping: Any
+) -> bool:
+    """Whether scikit-learn's own log loss does what is asked for.
+
+    With class weights early stopping would follow the weighted loss.
+    """
+    if recorder is not None:
+        return False
+    return is_plain_cross_entropy(loss) or (in_rows is not None and early_stopping is False)
+
+
+def _validation(X: Any, y: Any, sample_weight: Any, labels: Array) -> dict[str, Any]:
+    """Arguments of scikit-learn's ``fit`` for rows that stop the training."""
+    given = {"X_val": X, "y_val": y, "sample_weight_val": sample_weight}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        return {}
+    if not _FIT_TAKES_VALIDATION:
+        raise ValueError(
+            f"{', '.join(given)} must be left out before scikit-learn 1.7: use validation_fraction"
+        )
+    if X is None or y is None:
+        raise ValueError(f"X_val and y_val must be given together, got {', '.join(given)}")
+    codes = codes_of(y, labels, "y_val")
+    weight = check_sample_weight(sample_weight, len(codes))
+    X = check_features(X, y=codes)
+    return {"X_val": X, "y_val": labels[codes], "sample_weight_val": weight}
+
+
+def _weigh_by_class(validation: dict[str, Any], labels: Array, class_weight: Array) -> None:
+    """Multiply the weights of the validation rows as those of the training rows are."""
+    if validation:
+        row_weight = class_weight[np.searchsorted(labels, validation["y_val"])]
+        own = validation["sample_weight_val"]
+        validation["sample_weight_val"] = row_weight if own is None else row_weight * own

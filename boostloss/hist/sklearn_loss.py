@@ -1,0 +1,339 @@
+"""A loss in the form of scikit-learn's own: the only file that uses what is private there.
+
+``HistGradientBoostingClassifier`` accepts an object of ``sklearn._loss.BaseLoss`` for its parameter
+``loss``. It calls, in one ``fit``: ``fit_intercept_only``, then in each round ``gradient_hessian``
+and, with early stopping, the object itself; afterwards ``predict_proba``.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from sklearn._loss.link import Interval, LogitLink, MultinomialLogit
+from sklearn._loss.loss import BaseLoss, HalfBinomialLoss, HalfMultinomialLoss
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from boostloss.classifier import from_engine, probabilities
+from boostloss.losses import FittedLoss, Loss, TrainingRun, named
+from boostloss.losses.validation import Array
+from boostloss.metrics import posterior_metric
+from boostloss.recorder import Recorder, Recording
+
+
+class HistLoss(BaseLoss):  # type: ignore[misc]
+    """A boostloss loss for scikit-learn's histogram trees; see :func:`boostloss.hist.hist_loss`.
+
+    It keeps what the loss took from the training rows of one model. Pickles and deep copies keep
+    that too; ``sklearn.base.clone`` starts anew.
+
+    Parameters
+    ----------
+    loss : Loss or str
+
+    Attributes
+    ----------
+    fitted_loss : FittedLoss or None
+        The numbers that the loss took from the training rows.
+    """
+
+    def __init__(self, loss: Loss | str) -> None:
+        self.given: Loss = named(loss)
+        self.fitted_loss: FittedLoss | None = None
+        self.probability = "posterior"
+        self.recorder: Recorder | None = None
+        self.class_weight_in_rows: Array | None = None
+        self._forget_training()
+        self._set_classes(2)
+
+    # -- what a training starts with ----------------------------------------------------
+
+    @classmethod
+    def of_training(
+        cls,
+        loss: Loss,
+        fitted_loss: FittedLoss,
+        *,
+        probability: str = "posterior",
+        recorder: Recorder | None = None,
+        class_weight_in_rows: Array | None = None,
+    ) -> Self:
+        """A loss for one training whose labels and class weights are known.
+
+        Parameters
+        ----------
+        loss : Loss
+            What is minimised.
+        fitted_loss : FittedLoss
+            What gives the posterior before training has changed it.
+        probability : {"posterior", "link"}
+        recorder : Recorder, optional
+        class_weight_in_rows : array of shape (K,), optional
+            Class weights by which the rows' weights have been multiplied: ``loss`` has none then,
+            and metrics divide by them.
+        """
+        made = cls(loss)
+        made._set_classes(fitted_loss.n_classes)
+        made.fitted_loss = fitted_loss
+        made.probability, made.recorder = probability, recorder
+        made.class_weight_in_rows = class_weight_in_rows
+        made._is_set = True
+        return made
+
+    def finish(self, fitted_loss: FittedLoss) -> None:
+        """Take what was fitted to the scores at the end, and forget the training rows."""
+        self.fitted_loss = fitted_loss
+        self._forget_training()
+        self.recorder = None
+
+    # -- what scikit-learn calls --------------------------------------------------------
+
+    def fit_intercept_only(self, y_true: Array, sample_weight: Array | None = None) -> Array:
+        """Raw score, or scores of shape (K,), at which training starts."""
+        if not self._is_set:
+            n_classes = max(2, int(y_true.max()) + 1)
+            fitted = self.given.fit(y_true, None, sample_weight, n_classes=n_classes)
+            self._take_over(fitted)
+        run = self._run = TrainingRun()
+        run.class_weight = None
+        n_classes = self.n_classes if self.is_multiclass else None
+        raw = self._minimised.init_score(y_true, sample_weight, n_classes=n_classes)
+        raw = np.asarray(raw, dtype=np.float64)
+        return raw - raw.mean() if self.is_multiclass else raw
+
+    def gradient_hessian(
+        self,
+        y_true: Array,
+        raw_prediction: Array,
+        sample_weight: Array | None = None,
+        gradient_out: Array | None = None,
+        hessian_out: Array | None = None,
+        n_threads: int = 1,
+    ) -> tuple[Array, Array]:
+        """First and second derivative in float32, written to the arrays given."""
+        if self._run is None:  # training goes on, in another process perhaps
+            self._run = TrainingRun()
+        run, raw, loss = self._run, self._scores(raw_prediction), self._minimised
+        run.n_threads = n_threads
+        if loss.depends_on_all_scores:
+            # the engine adds each tree to this very array
+            self._rows = (y_true, raw, sample_weight)
+        gradient, hessian = loss.gradient_hessian(
+            y_true, raw, sample_weight,
+            run=run,
+            gradient_out=_flat(gradient_out), hessian_out=_flat(hessian_out),
+        )  # fmt: skip
+        if self.recorder is not None:
+            self._recording = self.recorder.record(self._recording, run, raw, gradient)
+        return gradient, hessian
+
+    def gradient(
+        self,
+        y_true: Array,
+        raw_prediction: Array,
+        sample_weight: Array | None = None,
+        gradient_out: Array | None = None,
+        n_threads: int = 1,
+    ) -> Array:
+        """First derivative alone."""
+        return self.gradient_hessian(
+            y_true, raw_prediction, sample_weight, gradient_out, n_threads=n_threads
+        )[0]
+
+    def loss(
+        self,
+        y_true: Array,
+        raw_prediction: Array,
+        sample_weight: Array | None = None,
+        loss_out: Array | None = None,
+        n_threads: int = 1,
+    ) -> Array:
+        """Loss of each row, in nats."""
+        value = self._minimised.value(y_true, self._scores(raw_prediction), sample_weight)
+        if loss_out is None:
+            return value
+        loss_out[:] = value
+        return loss_out
+
+    def __call__(
+        self,
+        y_true: Array,
+        raw_prediction: Array,
+        sample_weight: Array | None = None,
+        n_threads: int = 1,
+    ) -> float:
+        """Mean log loss of the posterior, in nats: what early stopping follows."""
+        if self.class_weight_in_rows is not None and sample_weight is not None:
+            sample_weight = sample_weight / self.class_weight_in_rows[y_true.astype(np.intp)]
+        metric = posterior_metric(self._fitted.loss)
+        return float(metric(y_true, self._scores(raw_prediction), sample_weight))
+
+    def predict_proba(self, raw_prediction: Array) -> Array:
+        """Probabilities (n, K): the loss's posterior, or the link of the raw scores."""
+        self._settle()
+        return probabilities(self._scores(raw_prediction), self._fitted, self.probability)
+
+    # -- as a parameter of an estimator -------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters of the loss."""
+        return self.given.get_params(deep)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of the loss."""
+        self.given.set_params(**params)
+        return self
+
+    def __sklearn_clone__(self) -> HistLoss:
+        return HistLoss(clone(self.given))
+
+    def __repr__(self) -> str:
+        return f"hist_loss({self.given!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._settle()
+        return {
+            **self.__dict__,
+            **dict.fromkeys(("_run", "_rows", "_recording", "_owner", "recorder")),
+        }
+
+    # -- inside -------------------------------------------------------------------------
+
+    def _forget_training(self) -> None:
+        self._run: TrainingRun | None = None
+        self._rows: tuple[Array, Array, Array | None] | None = None
+        self._recording: Recording | None = None
+        self._owner: weakref.ref[Any] | None = None
+        self._is_set = False
+
+    def _set_classes(self, n_classes: int) -> None:
+        several = n_classes > 2
+        link = MultinomialLogit() if several else LogitLink()
+        super().__init__(closs=None, link=link, n_classes=n_classes)
+        self.is_multiclass = several
+        self.interval_y_true = Interval(0, n_classes - 1, True, True)
+        self.interval_y_pred = Interval(0, 1, False, False)
+
+    def _take_over(self, fitted: FittedLoss) -> None:
+        """Begin another training, unless that changes the probabilities of another model."""
+        owner, estimator = self._owner and self._owner(), _calling_estimator()
+        shared = owner is not None and owner is not estimator
+        if shared and (fitted.loss.depends_on_all_scores or fitted != self.fitted_loss):
+            raise ValueError(
+                "loss must be another hist_loss object for each model: this one belongs to a model "
+                f"that is fitted, whose probabilities would change; got {self!r} again"
+            )
+        self._forget_training()
+        self._owner = None if estimator is None else weakref.ref(estimator)
+        self._set_classes(fitted.n_classes)
+        self.fitted_loss = fitted
+
+    @property
+    def _fitted(self) -> FittedLoss:
+        if self.fitted_loss is None:
+            raise ValueError(f"{self!r} is not fitted: it belongs to a model that is to be fitted")
+        return self.fitted_loss
+
+    @property
+    def _minimised(self) -> Loss:
+        """The loss with class weights as numbers."""
+        loss: Loss = self.given if self._is_set else self._fitted.loss
+        return loss
+
+    def _settle(self) -> None:
+        """Fit GHM's density to the scores that the training rows have by now."""
+        if self._rows is not None:
+            y, raw, weight = self._rows
+            self.fitted_loss, self._rows = self._minimised.fit(y, raw, weight), None
+
+    def _scores(self, raw_prediction: Array) -> Array:
+        """(n, K), or (n,) for two classes."""
+        raw = np.asarray(raw_prediction)
+        return raw if self.is_multiclass else raw.reshape(-1)
+
+
+def _flat(array: Array | None) -> Array | None:
+    return array.reshape(-1) if array is not None and array.shape[1:] == (1,) else array
+
+
+def _calling_estimator() -> Any:
+    """The estimator in whose ``fit`` this is: scikit-learn tells a loss nothing of it."""
+    frame = getattr(sys, "_getframe", lambda depth: None)(3)
+    estimator = None if frame is None else frame.f_locals.get("self")
+    return estimator if isinstance(estimator, HistGradientBoostingClassifier) else None
+
+
+# -- a training that is stopped from outside ---------------------------------------------------
+
+Watch = Callable[[Array], bool]
+"""Called with the validation rows' raw scores after each round; True stops the training."""
+
+
+class _Watched:
+    """In place of a mean loss: numbers by which scikit-learn stops when it is told to.
+
+    With ``n_iter_no_change=1`` and ``tol=0`` it goes on as long as the loss of the validation rows
+    falls.
+    """
+
+    watch: Watch
+    calls: int
+
+    def __call__(self, y_true: Array, raw_prediction: Array, *_: Any, **__: Any) -> float:
+        self.calls += 1
+        if self.calls % 2:  # the training rows, which come first
+            return 0.0
+        rounds = self.calls // 2 - 1
+        stop = rounds > 0 and self.watch(self._scores(raw_prediction))  # type: ignore[attr-defined]
+        return 0.0 if stop else -float(self.calls)
+
+
+class _WatchedLoss(_Watched, HistLoss):
+    pass
+
+
+class _WatchedBinomial(_Watched, HalfBinomialLoss):  # type: ignore[misc]
+    def _scores(self, raw_prediction: Array) -> Array:
+        return raw_prediction.reshape(-1)
+
+
+class _WatchedMultinomial(_Watched, HalfMultinomialLoss):  # type: ignore[misc]
+    def _scores(self, raw_prediction: Array) -> Array:
+        return raw_prediction
+
+
+STOPPED_FROM_OUTSIDE: dict[str, Any] = {
+    "early_stopping": True, "scoring": "loss", "n_iter_no_change": 1, "tol": 0.0,
+}  # fmt: skip
+"""Parameters of the classifier to go with :func:`watched`."""
+
+
+def watched(loss: Loss | None, n_classes: int, watch: Watch) -> Any:
+    """A loss, or for None scikit-learn's own, for a training that ``watch`` stops."""
+    if loss is not None:
+        made: Any = _WatchedLoss(loss)
+    elif n_classes > 2:
+        made = _WatchedMultinomial(n_classes=n_classes)
+    else:
+        made = _WatchedBinomial()
+    made.watch, made.calls = watch, 0
+    return made
+
+
+# -- what other libraries read of a fitted model -----------------------------------------------
+
+
+class EngineState:
+    """Private attributes of the engine's fitted classifier, which SHAP and converters read."""
+
+    _baseline_prediction = from_engine("_baseline_prediction")
+    _bin_mapper = from_engine("_bin_mapper")
+    _is_categorical_remapped = from_engine("_is_categorical_remapped")
+    _loss = from_engine("_loss")
+    _n_features = from_engine("_n_features")
+    _predictors = from_engine("_predictors")
+    _preprocessor = from_engine("_preprocessor")
