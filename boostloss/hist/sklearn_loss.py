@@ -41,6 +41,13 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         The numbers that the loss took from the training rows.
     """
 
+    n_classes: int
+    _run: TrainingRun | None
+    _rows: tuple[Array, Array, Array | None] | None
+    _recording: Recording | None
+    _owner: weakref.ref[Any] | None
+    _is_set: bool
+
     def __init__(self, loss: Loss | str) -> None:
         self.given: Loss = named(loss)
         self.fitted_loss: FittedLoss | None = None
@@ -98,10 +105,9 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
             n_classes = max(2, int(y_true.max()) + 1)
             fitted = self.given.fit(y_true, None, sample_weight, n_classes=n_classes)
             self._take_over(fitted)
-        run = self._run = TrainingRun()
-        run.class_weight = None
-        n_classes = self.n_classes if self.is_multiclass else None
-        raw = self._minimised.init_score(y_true, sample_weight, n_classes=n_classes)
+        self._run = TrainingRun()
+        softmax = self.n_classes if self.is_multiclass else None
+        raw = self._minimised.init_score(y_true, sample_weight, n_classes=softmax)
         raw = np.asarray(raw, dtype=np.float64)
         return raw - raw.mean() if self.is_multiclass else raw
 
@@ -204,10 +210,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
     # -- inside -------------------------------------------------------------------------
 
     def _forget_training(self) -> None:
-        self._run: TrainingRun | None = None
-        self._rows: tuple[Array, Array, Array | None] | None = None
-        self._recording: Recording | None = None
-        self._owner: weakref.ref[Any] | None = None
+        self._run = self._rows = self._recording = self._owner = None
         self._is_set = False
 
     def _set_classes(self, n_classes: int) -> None:
