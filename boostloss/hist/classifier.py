@@ -19,7 +19,7 @@ from boostloss.classifier import (
     from_engine,
     is_plain_cross_entropy,
 )
-from boostloss.hist.sklearn_loss import EngineState, HistLoss
+from boostloss.hist.sklearn_loss import EngineState, HistLoss, plain
 from boostloss.losses import CrossEntropy, FittedLoss, Loss, constant_weights
 from boostloss.losses.validation import Array, check_sample_weight
 from boostloss.recorder import Recorder, check_recorder
@@ -141,13 +141,14 @@ default="cross_entropy"
             For labels, weights, features or parameters that are not allowed; for labels in
             ``y_val`` that are not in ``y``.
         """
-        labels, codes = encode_labels(y)
+        going_on = self.warm_start and self._fitted is not None
+        labels, codes = encode_labels(y, self.classes_ if going_on else None)
         weight = check_sample_weight(sample_weight, len(codes))
         X = check_features(X, y=codes)
         check_recorder(recorder)
         loss = self._resolved_loss(codes, weight, labels, self._class_factor(labels[codes], labels))
         validation = _validation(X_val, y_val, sample_weight_val, labels)
-        engine = self._engine_to_fit(labels)
+        engine = self._engine_to_fit(going_on)
         if validation and self.early_stopping == "auto":
             engine.set_params(early_stopping=True)  # as scikit-learn says it does
         constant = constant_weights(loss)
@@ -200,6 +201,24 @@ default="cross_entropy"
         """
         return map(self._probability, self.staged_decision_function(X))
 
+    def engine_model(self) -> Any:
+        """scikit-learn's own fitted classifier, which needs scikit-learn alone.
+
+        Its labels are the codes 0..K-1, in the order of ``classes_``, and its ``predict_proba`` is
+        sigma or softmax of the raw score: it knows neither the loss nor its posterior. It shares
+        the trees with this classifier.
+
+        Returns
+        -------
+        HistGradientBoostingClassifier
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        return plain(self._fitted_or_raise().engine)
+
     def save_model(self, *_: Any) -> NoReturn:
         """Not available: scikit-learn has no model file of its own.
 
@@ -229,19 +248,13 @@ default="cross_entropy"
         factor: Array = compute_class_weight(self.class_weight, classes=labels, y=y)
         return factor
 
-    def _engine_to_fit(self, labels: Array) -> Any:
+    def _engine_to_fit(self, going_on: bool) -> Any:
         """scikit-learn's own classifier, with the trees that are there if training goes on."""
         params = {**self._engine_params(), "class_weight": None}
-        if not (self.warm_start and self._fitted is not None):
+        if not going_on:
             return _Parent(**params)
-        before = self._fitted.labels
-        if before.tolist() != labels.tolist():
-            raise ValueError(
-                f"y must hold the labels of the training that goes on with warm_start=True, "
-                f"{before.tolist()}, got {labels.tolist()}"
-            )
         # a copy: an interrupted training leaves the old model
-        return copy.deepcopy(self._fitted.engine).set_params(**params)
+        return copy.deepcopy(self._fitted_or_raise().engine).set_params(**params)
 
     def _fitted_loss(
         self, loss: Loss, engine: Any, X: Any, codes: Array, weight: Any, in_rows: Array | None

@@ -7,6 +7,7 @@ and, with early stopping, the object itself; afterwards ``predict_proba``.
 
 from __future__ import annotations
 
+import copy
 import sys
 import weakref
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from sklearn._loss.link import Interval, LogitLink, MultinomialLogit
 from sklearn._loss.loss import BaseLoss, HalfBinomialLoss, HalfMultinomialLoss
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.preprocessing import LabelEncoder
 
 from boostloss.classifier import from_engine, probabilities
 from boostloss.losses import FittedLoss, Loss, TrainingRun, named
@@ -328,6 +330,17 @@ def watched(loss: Loss | None, n_classes: int, watch: Watch) -> Any:
 
 
 # -- what other libraries read of a fitted model -----------------------------------------------
+
+
+def plain(engine: Any) -> Any:
+    """A fitted classifier with scikit-learn's own loss, and codes 0..K-1 for labels."""
+    made = copy.copy(engine)
+    n_classes = len(engine.classes_)
+    made.loss, made.classes_ = "log_loss", np.arange(n_classes)
+    made._label_encoder = LabelEncoder().fit(made.classes_)
+    several = n_classes > 2
+    made._loss = HalfMultinomialLoss(n_classes=n_classes) if several else HalfBinomialLoss()
+    return made
 
 
 class EngineState:

@@ -278,7 +278,7 @@ def test_warm_start(problem, loss):
     np.testing.assert_allclose(
         model.predict_proba(problem.X_valid), whole.predict_proba(problem.X_valid), rtol=1e-9
     )
-    with pytest.raises(ValueError, match="must hold the labels of the training that goes on"):
+    with pytest.raises(ValueError, match="must hold labels of the model that training goes on from"):
         model.fit(problem.X, problem.y + 1)
 
 
@@ -318,6 +318,23 @@ def test_pickle_and_skops(problem, loss):
             copied.predict_proba(problem.X), model.predict_proba(problem.X)
         )
         assert copied.loss_ == model.loss_
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "balanced", "ghm"])
+def test_the_engines_own_model(problem, loss):
+    model = make(loss).fit(problem.X, np.array(["a", "b", "c"])[problem.y])
+    engine = model.engine_model()
+    assert type(engine) is HistGradientBoostingClassifier
+    assert b"boostloss" not in pickle.dumps(engine)
+    np.testing.assert_array_equal(
+        engine.decision_function(problem.X), model.decision_function(problem.X)
+    )
+    link = model.set_params(probability="link").predict_proba(problem.X)
+    np.testing.assert_allclose(engine.predict_proba(problem.X), link, rtol=1e-12)
+    np.testing.assert_array_equal(
+        model.classes_[engine.predict(problem.X)], model.predict(problem.X)
+    )
+    assert engine.classes_.tolist() == list(range(problem.n_classes))
 
 
 @pytest.mark.parametrize("name", ["save_model", "load_model"])
