@@ -99,7 +99,15 @@ def check_use(wheel: Path, folder: Path) -> None:
     warnings = ["-W", "error", "-W", "ignore:Could not find the number of physical cores"]
     run(python, *warnings, "-c", SMOKE, cwd=folder / "work", env=environment)
     print("trains, saves, reads and searches on both engines with an empty PATH")
-    user = Path(shutil.copy(ROOT / "tests" / "typed" / "user.py", folder / "work"))
+    check_types(python, folder / "work")
+    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "boostloss")
+    assert subprocess.run([python, "-c", "import boostloss"], stderr=subprocess.DEVNULL).returncode
+    print("nothing is left to import after it was uninstalled")
+
+
+def check_types(python: Path, folder: Path) -> None:
+    """What type checkers find in a user's code."""
+    user = Path(shutil.copy(ROOT / "tests" / "typed" / "user.py", folder))
     run(sys.executable, "-m", "mypy", "--config-file=", "--strict", "--warn-unused-ignores",
         "--python-executable", python, user, cwd=user.parent)  # fmt: skip
     run(sys.executable, "-m", "pyright", "--pythonpath", python, user, cwd=user.parent)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numba
 from numba.extending import register_jitable
+from platformdirs import user_cache_dir
 
 from boostloss.kernels import ScalarFunction
 
@@ -96,7 +97,14 @@ def _kernel(function: F, scalars: tuple[ScalarFunction, ...]) -> F:
 
 
 def _compiled(function: F, cache: bool) -> F:
-    compiled: F = numba.njit(cache=cache, nogil=True, **OPTIONS)(function)
+    before = numba.config.CACHE_DIR
+    # not beside the package, numba's default: what pip does not know, an uninstallation leaves,
+    # and an empty package could still be imported
+    numba.config.CACHE_DIR = before or user_cache_dir("boostloss", appauthor=False)
+    try:
+        compiled: F = numba.njit(cache=cache, nogil=True, **OPTIONS)(function)
+    finally:
+        numba.config.CACHE_DIR = before
     return compiled
 
 
