@@ -73,6 +73,6 @@ def claims():
 @pytest.fixture
 def few_rows_are_many(monkeypatch):
     """Threads of the kernels share 1,000 rows already."""
-    for name in ("jit", "binary", "softmax"):
+    for name in ("jit", "binary", "softmax", "histogram"):
         monkeypatch.setattr(f"boostloss.kernels.{name}.WORTHWHILE", 1000)
     monkeypatch.setattr("boostloss.objectives.MANY_SCORES", 1000)

@@ -21,7 +21,7 @@ import boostloss as bl
 import boostloss.lightgbm
 import boostloss.xgboost
 from boostloss import FocalLoss, GHMLoss, objectives
-from boostloss.kernels import binary, jit, softmax
+from boostloss.kernels import binary, histogram, jit, softmax
 from boostloss.lightgbm import ImbalancedLGBMClassifier
 from boostloss.xgboost import ImbalancedXGBClassifier
 
@@ -109,7 +109,7 @@ t.four_processes(sys.argv[1])
 
 
 def share_rows_from(n_scores):
-    for module in (jit, binary, softmax):
+    for module in (jit, binary, softmax, histogram):
         module.WORTHWHILE = n_scores
     objectives.MANY_SCORES = n_scores
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from boostloss.kernels.jit import in_parts, inlined_early, kernel, part_of
+from boostloss.kernels.jit import WORTHWHILE, in_parts, inlined_early, kernel, part_of
 
 Array = NDArray[Any]
 
@@ -81,8 +81,7 @@ def histogram(
     cost : int
         What a row takes, in scores of cross-entropy: from how many rows on threads pay.
     """
-    few = grid.n_cells * n_classes <= FEW_CELLS
-    tables, fields = 4 if few else 1, 2 if slopes is None else 3
+    tables, fields = _tables(grid, n_classes), 2 if slopes is None else 3
     size = n_classes * grid.n_cells
     unit, flush = (_UNIT, FLUSH) if places else (np.float32(0), max(len(norms), 1))
 
@@ -99,6 +98,10 @@ def histogram(
     done = in_parts(work, len(norms), len(norms) * cost, n_threads)
     summed: Array = done[0] if len(done) == 1 else np.sum(done, axis=0)
     return summed
+
+
+def _tables(grid: Grid, n_classes: int) -> int:
+    return 4 if grid.n_cells * n_classes <= FEW_CELLS else 1
 
 
 @inlined_early
@@ -219,6 +222,50 @@ def window_beta(mass: Any, width: float, least: float) -> Any:
     return beta
 
 
+def node_mass(
+    norms: Array, y: Array, weight: Array | None, grid: Grid, n_classes: int, n_threads: int = 1
+) -> Array:
+    """Rows, or their summed weights, at each class's nodes (K, M), which are the cells' borders.
+
+    A row counts for the two nearest nodes, more for the nearer. The outermost cells have one node.
+    """
+    mass: Array
+    if len(norms) < WORTHWHILE:
+        tables = np.uint64(_tables(grid, n_classes))
+        mass = mass_of_rows(norms, y, weight, tuple(grid), tables, n_classes, grid.n_cells)
+    else:
+        mass = mass_of_cells(histogram(norms, y, weight, grid, n_classes, n_threads=n_threads)[None])
+    return mass
+
+
+@kernel
+def mass_of_rows(
+    norms: Any, y: Any, weight: Any, grid: Any, tables: Any, n_classes: int, n_cells: int
+) -> Any:
+    """The whole of :func:`node_mass` in compiled code: NumPy takes longer for so small tables."""
+    sums = np.zeros((int(tables), n_classes, n_cells, 2))
+    add_rows(norms, y, weight, None, grid, tables, _UNIT, FLUSH, sums.reshape(sums.size))
+    return mass_of_cells(sums)
+
+
+@kernel
+def mass_of_cells(sums: Any) -> Any:
+    """Mass at the nodes (K, M), from the sums in tables of cells (tables, K, M + 1, 2)."""
+    tables, n_classes, n_cells, _ = sums.shape
+    mass = np.empty((n_classes, n_cells - 1))
+    for k in range(n_classes):
+        for j in range(n_cells):
+            whole, right = sums[0, k, j, 0], sums[0, k, j, 1]
+            for t in range(1, tables):
+                whole += sums[t, k, j, 0]
+                right += sums[t, k, j, 1]
+            if j > 0:
+                mass[k, j - 1] += whole if j == n_cells - 1 else whole - right
+            if j < n_cells - 1:
+                mass[k, j] = whole if j == 0 else right
+    return mass
+
+
 @kernel
 def class_lines(mass: Any, strength: float, floor: float, normalize: bool) -> Any:
     """Weights from the rows at each class's nodes (K, M), as lines over the cells (K, M + 1).
@@ -245,6 +292,21 @@ def class_lines(mass: Any, strength: float, floor: float, normalize: bool) -> An
         for j in range(n_nodes + 1):
             left[k, j] = table[max(j - 1, 0)]
             step[k, j] = table[min(j, n_nodes - 1)] - left[k, j]
+    return left, step
+
+
+@kernel
+def scaled_lines(
+    mass: Any, strength: float, floor: float, normalize: bool, factor: Any
+) -> Any:
+    """:func:`class_lines` times a factor of each class, flat and float32 as the loops take them."""
+    lines, steps = class_lines(mass, strength, floor, normalize)
+    left, step = np.empty(lines.size, np.float32), np.empty(lines.size, np.float32)
+    for k in range(lines.shape[0]):
+        times, first = np.float64(np.float32(factor[k])), k * lines.shape[1]
+        for j in range(lines.shape[1]):
+            left[first + j] = np.float32(lines[k, j] * times)
+            step[first + j] = np.float32(steps[k, j] * times)
     return left, step
 
 

@@ -315,10 +315,9 @@ class Loss(BaseEstimator):
         run = TrainingRun() if run is None else run
         factor = check_number("factor", factor, 0.0)
         scores = as_raw(raw)
-        inputs = (y, sample_weight, scores.shape, scores.dtype)
-        if run.inputs is None or not all(map(_is_same, run.inputs, inputs)):
+        if not run.has_read(y, sample_weight, scores):
             self._read(run, y, scores, sample_weight)
-            run.inputs = inputs
+            run.inputs = (y, sample_weight, scores.shape, scores.dtype)
         gradient = _output("gradient_out", gradient_out, scores)
         hessian = _output("hessian_out", hessian_out, scores)
         bad = self._gradient_hessian(run, scores, factor, gradient, hessian)
@@ -694,10 +693,6 @@ def increasing_root(function: Any) -> float:
 
 def _shape_names(function: Any) -> tuple[str, ...]:
     return tuple(inspect.signature(function).parameters)[1:]
-
-
-def _is_same(a: Any, b: Any) -> bool:
-    return a is b or (isinstance(a, tuple | np.dtype) and bool(a == b))
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -304,6 +304,11 @@ class GHMLoss(Loss):
         return 0.25 if self.density == "class" else 1.0
 
     @property
+    def _of_lines(self) -> tuple[float, float, bool]:
+        """Strength, floor and whether to normalize, as the kernels take them."""
+        return float(self._strength), FLOOR, bool(self.normalize)
+
+    @property
     def _grid(self) -> Grid:
         return _grid_of(self.density, self.bins)
 
@@ -323,11 +328,17 @@ class GHMLoss(Loss):
         run = TrainingRun() if run is None else run
         if self.density == "window" and run.workers.alone and len(norms) <= EXACT_ROWS:
             return self._weights_of_window(np.abs(norms), weight)
+        return self._weights_of_mass(self._mass_of_run(norms, y, weight, n_classes, run))
+
+    def _mass_of_run(
+        self, norms: Array, y: Array, weight: Array | None, n_classes: int, run: TrainingRun
+    ) -> Array:
+        """The mass of all workers' rows, averaged over the rounds."""
         mass = run.workers.sum(self._mass(norms, y, weight, n_classes, run.n_threads))
-        if run.density_mass is not None:
+        if self.momentum and run.density_mass is not None:
             mass = self.momentum * run.density_mass + (1.0 - self.momentum) * mass
         run.density_mass = mass
-        return self._weights_of_mass(mass)
+        return mass
 
     def _mass(
         self, norms: Array, y: Array, weight: Array | None, n_classes: int, n_threads: int = 1
@@ -340,20 +351,13 @@ class GHMLoss(Loss):
             mass: Array = sums[0, :, 0]
             return mass
         norms = self._as_counted(norms)
-        sums = _counting().histogram(norms, y, weight, self._grid, n_classes, n_threads=n_threads)
-        # a row counts for the two nearest nodes, more for the nearer
-        whole, right = sums[..., 0], sums[..., 1]
-        from_left, from_right = right[:, :-1], (whole - right)[:, 1:]
-        from_left[:, 0], from_right[:, -1] = whole[:, 0], whole[:, -1]
-        mass = from_left + from_right
-        return mass
+        nodes: Array = _counting().node_mass(norms, y, weight, self._grid, n_classes, n_threads)
+        return nodes
 
     def _weights_of_mass(self, mass: Array) -> NormWeights:
         if self.density == "class":
             # linear between the nodes, so that the mean over the rows is that over the nodes' mass
-            normalize = bool(self.normalize)
-            strength = float(self._strength)
-            left, step = _counting().class_lines(mass, strength, FLOOR, normalize)
+            left, step = _counting().class_lines(mass, *self._of_lines)
             return NormWeights(left, step, self._grid)
         least = _least(mass)
         if self.density == "window":
@@ -401,6 +405,11 @@ class GHMLoss(Loss):
             norms, bad = gradient, self._run_kernel(run, raw, None, factor, gradient, hessian)
         if run.workers.any(bad or not_allowed(weight)):
             self._refuse(run, raw)
+        if raw.ndim == 1 and self.density == "class":
+            mass = self._mass_of_run(norms, y, weight, 2, run)
+            lines = _counting().scaled_lines(mass, *self._of_lines, run.class_weight)
+            self._apply(lines, y, run, gradient, hessian)
+            return False
         weights = self._weights(norms, y, weight, n_classes_of(raw), run)
         if raw.ndim == 2:
             self._look_up(weights, norms, y, weight)
@@ -419,19 +428,27 @@ class GHMLoss(Loss):
             gradient *= row_weight
             hessian *= row_weight
             return
-        counting = _counting()
         # where the classes are weighted alike, the kernel need not look at the labels
         alike = len(weights.left) == 1 and class_weight[0] == class_weight[1]
         class_weight, labels = (class_weight[:1], None) if alike else (class_weight, y)
         lines = weights.lines(class_weight[:, None].astype(np.float32))
+        self._apply(lines, labels, run, gradient, hessian)
+
+    def _apply(
+        self, lines: Any, y: Array | None, run: TrainingRun, gradient: Array, hessian: Array
+    ) -> None:
+        """Multiply by the weights on the lines; the gradient is the norm with a sign."""
+        counting, grid = _counting(), tuple(self._grid)
 
         def work(start: int, stop: int) -> None:
             rows = slice(start, stop)
-            parts = (counting.part_of(array, rows) for array in (gradient, labels, weight))
-            out = gradient[rows], hessian[rows]
-            counting.apply_weights(*parts, *lines, tuple(weights.grid), *out)
+            parts = (counting.part_of(array, rows) for array in (gradient, y, run.sample_weight))
+            counting.apply_weights(*parts, *lines, grid, gradient[rows], hessian[rows])
 
-        counting.in_parts(work, len(y), len(y), run.n_threads)
+        if len(gradient) < counting.WORTHWHILE:
+            counting.apply_weights(gradient, y, run.sample_weight, *lines, grid, gradient, hessian)
+        else:
+            counting.in_parts(work, len(gradient), len(gradient), run.n_threads)
 
     def _look_up(self, weights: Weights, norms: Array, y: Array, weight: Array | None) -> None:
         """Each row's weight, its sample weight included, in place of its norm."""

@@ -85,3 +85,11 @@ class TrainingRun:
 
     def __post_init__(self) -> None:
         self.n_threads = check_integer("n_threads", self.n_threads, 1)
+
+    def has_read(self, y: Any, sample_weight: Any, scores: Array) -> bool:
+        """Whether these labels and weights, for scores like these, are those of the last round."""
+        if self.inputs is None:
+            return False
+        own_y, own_weight, shape, dtype = self.inputs
+        same = own_y is y and own_weight is sample_weight
+        return same and bool(shape == scores.shape and dtype == scores.dtype)

@@ -19,6 +19,8 @@ def check_number(
     name: str, value: Any, low: float, high: float = np.inf, *, open_end: bool = False
 ) -> float:
     """A finite real number within [low, high], or [low, high) with ``open_end``."""
+    if type(value) is float and low <= value < high:
+        return value
     allowed = f"a number in [{low:g}, {high:g}{')' if open_end or high == np.inf else ']'}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         raise TypeError(f"{name} must be {allowed}, got {value!r}")
