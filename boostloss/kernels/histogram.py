@@ -234,7 +234,9 @@ def node_mass(
         tables = np.uint64(_tables(grid, n_classes))
         mass = mass_of_rows(norms, y, weight, tuple(grid), tables, n_classes, grid.n_cells)
     else:
-        mass = mass_of_cells(histogram(norms, y, weight, grid, n_classes, n_threads=n_threads)[None])
+        mass = mass_of_cells(
+            histogram(norms, y, weight, grid, n_classes, n_threads=n_threads)[None]
+        )
     return mass
 
 
@@ -296,9 +298,7 @@ def class_lines(mass: Any, strength: float, floor: float, normalize: bool) -> An
 
 
 @kernel
-def scaled_lines(
-    mass: Any, strength: float, floor: float, normalize: bool, factor: Any
-) -> Any:
+def scaled_lines(mass: Any, strength: float, floor: float, normalize: bool, factor: Any) -> Any:
     """:func:`class_lines` times a factor of each class, flat and float32 as the loops take them."""
     lines, steps = class_lines(mass, strength, floor, normalize)
     left, step = np.empty(lines.size, np.float32), np.empty(lines.size, np.float32)

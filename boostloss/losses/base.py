@@ -24,6 +24,7 @@ from scipy.special import log_expit, logsumexp
 
 from boostloss.kernels import Row, RowFunctions, scalar
 from boostloss.losses import class_weight as weights_of_classes
+from boostloss.losses import registry
 from boostloss.losses.fitted import FittedLoss, row_of
 from boostloss.losses.run import ALONE, TrainingRun, Workers
 from boostloss.losses.validation import (
@@ -595,11 +596,21 @@ class Loss(BaseEstimator):
         return done
 
     def _binary_init_score(self, counts: Array, class_weight: Array) -> float:
+        start = log_odds_of_shares(counts, class_weight)
+        if self._starts_as_cross_entropy:
+            return start
         if self.weight_may_be_zero:
             return self._root_of_gradients(counts * class_weight)
         fitted = FittedLoss(self.with_class_weight(class_weight))
         target = np.log(counts[1]) - np.log(counts[0])
-        return increasing_root(lambda z: float(fitted.log_posterior(np.array([z]))[0]) - target)
+        return increasing_root(
+            lambda z: float(fitted.log_posterior(np.array([z]))[0]) - target, start
+        )
+
+    @property
+    def _starts_as_cross_entropy(self) -> bool:
+        """Whether each class's total weight is cross-entropy's at any constant score."""
+        return registry.is_type_of("cross_entropy", self)
 
     def _root_of_gradients(self, weight: Array) -> float:
         """Where the classes' gradients cancel: no posterior tells where one of them is 0."""
@@ -622,18 +633,20 @@ class Loss(BaseEstimator):
         if self.binary_only:
             z = self._binary_init_score(counts, class_weight)
             return np.array([log_expit(-z), log_expit(z)])
+        log_target = log_shares(counts, class_weight)
+        if self._starts_as_cross_entropy:
+            return log_target
         fitted = FittedLoss(self.with_class_weight(class_weight))
-        log_target = np.log(counts) + np.log(class_weight)  # shares up to a constant
+        last = log_target - np.log1p(-np.exp(np.minimum(log_target, -1e-9)))
 
         def excess(a: float, k: int, c: float) -> float:
             log_p, log_q = np.array(log_expit(a)), np.array(log_expit(-a))
             return float(log_p - fitted.log_weight(k, row_of(log_p, log_q)) - log_target[k] - c)
 
         def logits(c: float) -> Array:
-            roots = [
-                increasing_root(lambda a, k=k: excess(a, k, c)) for k in range(len(log_target))
-            ]
-            return np.array(roots)
+            for k in range(len(log_target)):
+                last[k] = increasing_root(lambda a, k=k: excess(a, k, c), last[k])
+            return last
 
         c = increasing_root(lambda c: float(logsumexp(log_expit(logits(c)))))
         score: Array = log_expit(logits(c))
@@ -682,13 +695,31 @@ def _output(name: str, array: Array | None, raw: Array) -> Array:
     return array
 
 
-def increasing_root(function: Any) -> float:
+def increasing_root(function: Any, guess: float = 0.0) -> float:
     """Root of an increasing function; the nearer end of -512 to 512 where it has none there."""
-    if function(-FARTHEST) > 0:
-        return -FARTHEST
-    if function(FARTHEST) < 0:
-        return FARTHEST
-    return float(brentq(function, -FARTHEST, FARTHEST, xtol=1e-14, rtol=1e-15))
+    near, step = min(max(guess, -FARTHEST), FARTHEST), 0.5
+    side = 1.0 if function(near) < 0 else -1.0
+    while True:
+        far = min(max(near + side * step, -FARTHEST), FARTHEST)
+        if side * function(far) >= 0:
+            low, high = min(near, far), max(near, far)
+            return float(brentq(function, low, high, xtol=1e-14, rtol=1e-15))
+        if abs(far) == FARTHEST:
+            return far
+        near, step = far, 4.0 * step
+
+
+def log_odds_of_shares(counts: Array, class_weight: Array) -> float:
+    """Log-odds of the classes' weighted shares, within -512 and 512: cross-entropy's minimum."""
+    log_total = np.log(counts) + np.log(class_weight)
+    return float(np.clip(log_total[1] - log_total[0], -FARTHEST, FARTHEST))
+
+
+def log_shares(counts: Array, class_weight: Array) -> Array:
+    """Logarithms of the classes' weighted shares: softmax cross-entropy's minimum."""
+    log_total = np.log(counts) + np.log(class_weight)
+    shares: Array = log_total - logsumexp(log_total)
+    return shares
 
 
 def _shape_names(function: Any) -> tuple[str, ...]:

@@ -474,12 +474,22 @@ class GHMLoss(Loss):
         harmonized: Array = counts * class_weight * weights(norms, y)
         return harmonized
 
+    @property
+    def _starts_as_cross_entropy(self) -> bool:
+        return self.density == "class" and bool(self.normalize)
+
     def _binary_init_score(self, counts: Array, class_weight: Array) -> float:
+        if self._starts_as_cross_entropy:
+            return super()._binary_init_score(counts, class_weight)
+
         def gradient_sum(z: float) -> float:
             p = expit(np.array([-z, z]))
             weight = self._harmonized_counts(p, counts, class_weight)
             return float(weight[0] * p[1] - weight[1] * p[0])
 
+        for end in (-FARTHEST, FARTHEST):
+            if gradient_sum(end) * end <= 0:  # it rises: the root is not between the ends
+                return end
         zero = bisect(gradient_sum, -FARTHEST, FARTHEST, xtol=1e-12)
         # the sum may jump there: take the side on which it is nearer to zero, far enough from the
         # jump for float32 to tell
@@ -488,6 +498,8 @@ class GHMLoss(Loss):
 
     def _softmax_init_score(self, counts: Array, class_weight: Array) -> Array:
         """Damped iteration of ``p_k = w_k n_k / sum``; the step with the least imbalance."""
+        if self._starts_as_cross_entropy:
+            return super()._softmax_init_score(counts, class_weight)
         p = counts / counts.sum()
         best, least = p, np.inf
         for _ in range(400):

@@ -79,3 +79,24 @@ def test_labels_that_float32_cannot_number():
         CrossEntropy().init_score([0, 3])
     with pytest.raises(ValueError, match=r"of class 1, 2, 3, 4, 5, 6, 7, 8, 9$"):
         CrossEntropy().init_score([0, 10])
+
+
+@pytest.mark.parametrize("weights", [[1, 1], [999, 1], [3, 1e6], [1, 1e-200], [5, 3, 1], [1e5, 10, 1]], ids=str)
+@pytest.mark.parametrize("loss", [CrossEntropy(), GHMLoss(), GHMLoss(class_weight="balanced"),
+                                  GHMLoss(30, strength=1.0)], ids=repr)  # fmt: skip
+def test_where_classes_keep_their_weight_training_starts_at_their_shares(loss, weights):
+    """The closed form is where the search by the gradients of GHM's density ends."""
+
+    class Searched(type(loss)):
+        _starts_as_cross_entropy = False
+
+    y = np.arange(len(weights))
+    searched = Searched(**loss.get_params()).init_score(y, weights)
+    np.testing.assert_allclose(loss.init_score(y, weights), searched, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("density", ["class", "bins", "window"])
+def test_ghms_init_score_ends_somewhere(density):
+    loss = GHMLoss(density=density, normalize=False)
+    assert -512.0 <= loss.init_score([0, 1], [1, 1e-300]) < 0
+    assert 0 < loss.init_score([0, 1], [1e-300, 1]) <= 512.0
