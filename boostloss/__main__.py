@@ -51,6 +51,10 @@ def _parser() -> argparse.ArgumentParser:
         "--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out"
     )
     compare.add_argument(
+        "--weight", metavar="COLUMN", help="weights of the rows in training, numbers >= 0"
+    )
+    _add_reading(compare)
+    compare.add_argument(
         "--metric",
         default="log_loss",
         choices=("log_loss", "average_precision", "roc_auc", "brier"),
@@ -66,26 +70,63 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_reading(compare: argparse.ArgumentParser) -> None:
+    """Options for what a file does not say for certain."""
+    reading = compare.add_argument_group("how the file is read")
+    reading.add_argument(
+        "--separator", metavar="CHARACTER", help="between fields; tab, space; default: found out"
+    )
+    reading.add_argument(
+        "--decimal", choices=(".", ","), help="decimal mark; the other one groups thousands"
+    )
+    reading.add_argument("--encoding", help="default: UTF-8, or UTF-16 that says so itself")
+    reading.add_argument(
+        "--missing", nargs="+", metavar="TEXT",
+        help="texts that mean missing, also in the target; default: in features the usual ones "
+        "(NA, N/A, null, None, nan, ?, ., -)",
+    )  # fmt: skip
+    reading.add_argument(
+        "--categories", nargs="+", default=[], metavar="COLUMN",
+        help="columns to read as categories, such as codes and postcodes",
+    )  # fmt: skip
+    reading.add_argument(
+        "--numbers", nargs="+", default=[], metavar="COLUMN",
+        help="columns to read as numbers: other text is missing, dates are days since 1970",
+    )  # fmt: skip
+    reading.add_argument(
+        "--drop-unlabelled", action="store_true", help="leave out rows without a label"
+    )
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 def _compare(options: argparse.Namespace) -> int:
     """Read, compare, write the report and print what came out; the exit status."""
     for module, extra in ((options.engine,) * 2, ("matplotlib", "report"), ("tqdm", "report")):
         require(module, extra)
     from boostloss.report import page, table
+    from boostloss.report.columns import Reading
     from boostloss.report.compare import cross_validate
+    from boostloss.report.source import Format
     from boostloss.report.training import Settings
 
     file, metric = options.file, options.metric
     _check_writable(options.output)
     data = table.read(
-        file, options.target, groups=options.groups, time=options.time_order, drop=options.drop
-    )
+        file, options.target, groups=options.groups, time=options.time_order,
+        weight=options.weight, drop=options.drop, drop_unlabelled=options.drop_unlabelled,
+        form=Format(options.separator, options.decimal, options.encoding),
+        reading=Reading(options.missing, frozenset(options.categories), frozenset(options.numbers)),
+    )  # fmt: skip
     settings = Settings(
         options.engine, metric, options.rounds, options.learning_rate, {}, options.seed
     )
     comparison = cross_validate(
-        data.X, data.y, settings, losses=options.losses, folds=options.folds, groups=data.groups,
+        data, settings, losses=options.losses, folds=options.folds,
         time_order=options.time_order is not None, positive=options.positive,
-        keep_if_interrupted=True,
+        keep_if_interrupted=True, say=_say,
     )  # fmt: skip
     if not comparison.folds:
         return INTERRUPTED

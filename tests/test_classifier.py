@@ -612,7 +612,9 @@ def test_parameters_set_later_do_not_reach_into_a_fitted_model(make, binary):
     model.set_params(loss__gamma=0.0)
     named.loss_.loss.set_params(gamma=0.0)
     np.testing.assert_array_equal(model.predict_proba(binary.X), before)
-    np.testing.assert_array_equal(make("focal").fit(binary.X, binary.y).predict_proba(binary.X), before)
+    np.testing.assert_array_equal(
+        make("focal").fit(binary.X, binary.y).predict_proba(binary.X), before
+    )
 
 
 def test_eval_sets_in_a_tuple(make, binary):
@@ -637,5 +639,3 @@ def test_polars_categories(make):
     extra = {"enable_categorical": True} if make.kind is ImbalancedXGBClassifier else {}
     model = make(**extra).fit(frame, y)
     assert (model.predict(frame) == y).mean() > 0.98
-
-

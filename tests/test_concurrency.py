@@ -152,7 +152,9 @@ def fit_in_worker():
 def test_dask_worker():
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, dashboard_address=None
+        ) as cluster,
         distributed.Client(cluster) as client,
     ):
         got = client.gather([client.submit(fit_in_worker, pure=False) for _ in range(2)])
@@ -185,7 +187,9 @@ class InterruptAtLine:
     def enter(self, frame, event, argument):
         code = frame.f_code
         ours = code.co_filename.startswith(self.root)
-        return self.line if ours and (not self.functions or code.co_name in self.functions) else None
+        return (
+            self.line if ours and (not self.functions or code.co_name in self.functions) else None
+        )
 
     def line(self, frame, event, argument):
         if event == "line":

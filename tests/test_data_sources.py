@@ -84,7 +84,9 @@ def test_spark_frames_are_refused_with_the_way():
         lambda: boostloss.xgboost.train({}, frame, loss=FocalLoss()),
         lambda: boostloss.lightgbm.train({}, frame, loss=FocalLoss()),
     ):
-        with pytest.raises(TypeError, match=r"DataFrame; XGBoost on Spark accepts built-in objectives .*toPandas"):
+        with pytest.raises(
+            TypeError, match=r"DataFrame; XGBoost on Spark accepts built-in objectives .*toPandas"
+        ):
             fit()
 
 

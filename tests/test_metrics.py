@@ -80,7 +80,9 @@ def test_weights_of_the_data_set_count():
     weight = np.array([1.0, 2.0, 0.5, 3.0])
     want = np.average(FocalLoss(2).value(Y, RAW), weights=weight)
     metric = bl.focal_metric(gamma=2)
-    assert metric(RAW, xgb.DMatrix(np.zeros((4, 1)), Y, weight=weight))[1] == pytest.approx(want, rel=1e-6)
+    assert metric(RAW, xgb.DMatrix(np.zeros((4, 1)), Y, weight=weight))[1] == pytest.approx(
+        want, rel=1e-6
+    )
     data = lgb.Dataset(np.zeros((4, 1)), Y, weight=weight, params={"verbose": -1}).construct()
     assert metric(RAW, data)[1] == pytest.approx(want, rel=1e-6)
     assert metric(Y, RAW, weight) == pytest.approx(want, rel=1e-9)
@@ -133,4 +135,6 @@ def test_probabilities_of_0_and_1_are_held():
         metric = bl.metric(CrossEntropy(), scores="probability")
         value = metric([1, 0], np.array([0.0, 1.0], dtype))
         assert value == pytest.approx(-np.log(edge), rel=0.02)
-    assert bl.metric(CrossEntropy(), scores="probability")([1], expit([2.0])) == pytest.approx(-log_expit(2.0))
+    assert bl.metric(CrossEntropy(), scores="probability")([1], expit([2.0])) == pytest.approx(
+        -log_expit(2.0)
+    )

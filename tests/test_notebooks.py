@@ -56,7 +56,9 @@ def test_stored_outputs(path):
     notebook = _read(path)
     nbformat.validate(notebook)
     outputs = _outputs(notebook)
-    assert any("image/png" in output.get("data", {}) for output in outputs) or "minutes" in path.stem
+    assert (
+        any("image/png" in output.get("data", {}) for output in outputs) or "minutes" in path.stem
+    )
     assert any(output.output_type in ("execute_result", "stream") for output in outputs)
     assert [cell.execution_count for cell in _code(notebook)] == [
         i + 1 for i in range(len(_code(notebook)))

@@ -173,7 +173,9 @@ MATTERS = {
 @pytest.mark.parametrize("name", MATTERS)
 def test_a_call_by_nobody_warns_where_it_matters(name):
     objective, raw = MATTERS[name]
-    with pytest.warns(UserWarning, match=f"no training was found .* which matters for {name}: use") as seen:
+    with pytest.warns(
+        UserWarning, match=f"no training was found .* which matters for {name}: use"
+    ) as seen:
         objective(Y, raw)
     assert seen[0].filename == __file__
 
@@ -193,7 +195,9 @@ def test_a_call_by_nobody_among_several_workers_warns(monkeypatch):
 
 def test_all_that_matters_is_named():
     objective = bl.ghm_obj(momentum=0.5, recorder=Recorder())
-    with pytest.warns(UserWarning, match="matters for momentum, recorder, softmax on LightGBM: use"):
+    with pytest.warns(
+        UserWarning, match="matters for momentum, recorder, softmax on LightGBM: use"
+    ):
         objective(Y, np.asfortranarray(np.outer(RAW, [1, 2])))
 
 
@@ -274,7 +278,9 @@ def test_copies_remember_nothing_of_a_training(sets):
 def test_parameters_go_to_the_loss():
     assert bl.focal_obj(1.5, 0.25, hessian="exact").loss == FocalLoss(1.5, 0.25, hessian="exact")
     assert bl.balanced_ce_obj().loss == CrossEntropy(class_weight="balanced")
-    assert bl.balanced_ce_obj("effective", beta=0.9).loss == CrossEntropy(class_weight="effective", beta=0.9)
+    assert bl.balanced_ce_obj("effective", beta=0.9).loss == CrossEntropy(
+        class_weight="effective", beta=0.9
+    )
     assert bl.ghm_obj(7, "bins", strength=0.5).loss == GHMLoss(7, "bins", strength=0.5)
     assert bl.focal_obj() != bl.ghm_obj()
     assert bl.focal_obj() != FocalLoss()
@@ -283,7 +289,9 @@ def test_parameters_go_to_the_loss():
 
 def test_a_single_class_is_refused_unless_the_maker_has_looked():
     for y in (np.zeros(4), np.ones(4)):
-        with pytest.raises(ValueError, match=f"y must hold at least two classes, got only {y[0]:g}"):
+        with pytest.raises(
+            ValueError, match=f"y must hold at least two classes, got only {y[0]:g}"
+        ):
             bl.focal_obj()(y, RAW)
         training_objective(FocalLoss(), "xgboost")(y, RAW)
     with pytest.raises(ValueError, match="two classes"):

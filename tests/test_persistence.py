@@ -334,7 +334,10 @@ def with_state(engine, path, text):
         lines = path.read_text(encoding="utf-8").split("\n")
         at = next(i for i, line in enumerate(lines) if line.startswith("boostloss="))
         # LightGBM's own reader takes no second "=" in a line
-        lines[at : at + 2] = ["boostloss=" + text.replace("=", "\\u003d"), "=".join(*unsealed.items())]
+        lines[at : at + 2] = [
+            "boostloss=" + text.replace("=", "\\u003d"),
+            "=".join(*unsealed.items()),
+        ]
         data = "\n".join(lines).encode()
     path.write_bytes(model_file.sealed(data))
 

@@ -183,7 +183,11 @@ def test_a_round_is_recorded_as_counted_by_hand(order, dtype):
     recorder.record(None, TrainingRun(y=y.astype(np.float32)), raw, gradient)
     for array, copied in zip((raw, gradient), before, strict=True):
         np.testing.assert_array_equal(array, copied)
-    p = expit(np.where(y == 1, raw, -raw)) if order == "binary" else softmax(raw, axis=1)[np.arange(500), y]
+    p = (
+        expit(np.where(y == 1, raw, -raw))
+        if order == "binary"
+        else softmax(raw, axis=1)[np.arange(500), y]
+    )
     slopes = np.abs(gradient if order == "binary" else gradient[np.arange(500), y])
     norms = 1 - p.astype(float)
     assert norms.max() == 1

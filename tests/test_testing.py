@@ -223,7 +223,9 @@ def test_entry_points_of_different_results():
         return Loss.gradient_hessian(self, y, raw, sample_weight, run=run, **keywords)
 
     loss = broken("entry", gradient_hessian=gradient_hessian)
-    with pytest.raises(AssertionError, match=r"(?s)check_entry_points failed.*train and the engine"):
+    with pytest.raises(
+        AssertionError, match=r"(?s)check_entry_points failed.*train and the engine"
+    ):
         check_loss(loss, engines=["xgboost"])
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.model_selection import (
-    StratifiedGroupKFold,
-    StratifiedKFold,
-    TimeSeriesSplit,
-)
 
 from boostloss.classifier import (
     by_code,
@@ -25,7 +22,9 @@ from boostloss.classifier import (
 from boostloss.losses import CrossEntropy, FocalLoss, Loss, named
 from boostloss.losses.validation import Array, check_integer, check_sample_weight
 from boostloss.optional import require
-from boostloss.report import training
+from boostloss.report import leaks, table, training
+from boostloss.report.folds import Split, make_folds
+from boostloss.report.labels import check_enough
 from boostloss.report.scores import BUILT_IN, METRICS, Comparison, Threshold, f1
 from boostloss.report.training import EarlyStopping, Rows, Settings
 
@@ -37,14 +36,8 @@ LOSSES: dict[str, Loss | None] = {
     "GHM": named("ghm"),
 }
 
-STOPPING_PART = 5
-"""One in so many of a fold's training rows stops the training and is not learned from."""
-
 PATIENCE = 10
 """Checks without an improvement before a training is stopped."""
-
-SPECIAL_CHARACTERS = '[]{}<>,":'
-"""Not allowed in column names by one engine or the other."""
 
 
 def compare(
@@ -75,6 +68,8 @@ def compare(
     Parameters
     ----------
     X : frame, array or sparse matrix of shape (n, d)
+        Columns of text become categories, infinite numbers missing. Columns that can be read in
+        several ways, such as dates, raise.
     y : array of shape (n,)
         Labels of any kind, two or more classes.
     losses : dict of name to loss, or sequence, optional
@@ -83,7 +78,8 @@ def compare(
     engine : {"xgboost", "lightgbm"}, default="xgboost"
     folds : int >= 2, default=5
     groups : array of shape (n,), optional
-        Rows of one group (a patient, a customer) are never in both training and test.
+        Rows of one group (a patient, a customer) are never in both training and test. A row
+        without a group (None, NaN) is a group of its own.
     time_order : bool, default=False
         Rows are in order of time. Train on the past, test on what follows.
     metric : {"log_loss", "average_precision", "roc_auc", "brier"}, default="log_loss"
@@ -112,7 +108,8 @@ def compare(
         One row for each loss. For average_precision, roc_auc, log_loss, brier, f1 (of a threshold
         tuned on the stopping rows) and seconds: mean over the folds, ``_sd`` its standard
         deviation, ``_difference`` the paired difference to the built-in loss and ``_interval``
-        half of its 95% interval; ``rounds``. ``frame.attrs["sentences"]`` says it in words.
+        half of its 95% interval; ``rounds``. ``frame.attrs["sentences"]`` says it in words,
+        ``frame.attrs["data"]`` how the columns were read.
 
     Raises
     ------
@@ -129,40 +126,60 @@ def compare(
     ['built-in', 'focal']
     """
     settings = Settings(engine, metric, rounds, learning_rate, params or {}, seed)
-    return cross_validate(
-        X, y, settings, losses=losses, folds=folds, groups=groups, time_order=time_order,
-        sample_weight=sample_weight, positive=positive, progress=progress,
-    ).frame()  # fmt: skip
+    data = table.from_data(X, y, groups, sample_weight)
+    say = _to_stderr if progress else None
+    comparison = cross_validate(
+        data, settings, losses=losses, folds=folds, time_order=time_order, positive=positive,
+        progress=progress, say=say,
+    )  # fmt: skip
+    for note in data.notes:
+        warnings.warn(note, UserWarning, stacklevel=2)
+    return comparison.frame()
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def cross_validate(
-    X: Any, y: ArrayLike, settings: Settings, *, losses: Any = None, folds: int = 5,
-    groups: ArrayLike | None = None, time_order: bool = False,
-    sample_weight: ArrayLike | None = None, positive: Any = None, progress: bool = True,
-    keep_if_interrupted: bool = False,
+    data: table.Table, settings: Settings, *, losses: Any = None, folds: int = 5,
+    time_order: bool = False, positive: Any = None, progress: bool = True,
+    keep_if_interrupted: bool = False, say: Callable[[str], None] | None = None,
 ) -> Comparison:  # fmt: skip
-    """Compare as :func:`compare` does; return all results, after Ctrl-C too if asked to."""
+    """Compare as :func:`compare` does; return all results, after Ctrl-C too if asked to.
+
+    ``say`` is given the lines that describe the data, before any training. What is assumed of the
+    data is added to ``data.notes``.
+    """
     check_integer("folds", folds, 2)
     if not isinstance(time_order, bool | np.bool_):
         raise TypeError(f"time_order must be True or False, got {time_order!r}")
-    labels, codes = encode_labels(y)
-    _check_column_names(X)
-    X = check_features(X, y=codes)
+    labels, codes = encode_labels(data.y)
+    X = check_features(data.X, y=codes)
     named_positive = _code_of_positive(labels, positive)
     rows = Rows(
         X,
         codes,
-        check_sample_weight(sample_weight, len(codes)),
+        check_sample_weight(data.weight, len(codes)),
         len(labels),
         _rarer(codes) if named_positive is None else named_positive,
     )
     chosen = _losses_by_name(losses, labels, named_positive)
     check_positive_known(labels, of_the_positive(settings.params))
-    splits = _splits(rows, folds, groups, time_order, settings.seed)
+    if not time_order:
+        check_enough(labels, codes, folds, data.where)
+    found = make_folds(codes, len(labels), folds, data.groups, time_order, settings.seed)
+    data.notes += found.notes + _leaks(data, codes)
+    counts = dict(zip(map(str, labels.tolist()), np.bincount(codes).tolist(), strict=True))
+    description = table.describe(data, X.shape, counts)
+    for line in description if say else []:
+        say(line)  # type: ignore[misc]
+    splits = found.splits
     ratio = np.mean([len(test) / (len(learn) + len(stop)) for learn, stop, test in splits])
     comparison = Comparison(
-        settings, labels, chosen, rows, float(ratio), n_models=len(splits) * len(chosen)
-    )
+        settings, labels, chosen, rows, data, float(ratio),
+        n_models=len(splits) * len(chosen), description=description,
+    )  # fmt: skip
     for loss in chosen.values():
         _compile(loss, settings.engine, len(labels))
     tasks: Any = [(name, split) for split in splits for name in chosen]
@@ -177,6 +194,18 @@ def cross_validate(
         if not keep_if_interrupted:
             raise
     return comparison
+
+
+def _leaks(data: table.Table, codes: Array) -> list[str]:
+    """A sentence for each column that alone gives a perfect score."""
+    original = {column.inside: column.name for column in data.columns}
+    names = [original.get(name, name) for name in leaks.perfect_columns(data.X, codes)]
+    how = "--drop" if data.how else "leave it out of X, "
+    return [
+        f"leak: column {name!r} alone tells the classes apart without a mistake; {how}"
+        f"{f' {name}' if data.how else ''} if it is not known at the time of prediction"
+        for name in names
+    ]
 
 
 def _train_and_test(comparison: Comparison, name: str, split: Split) -> None:
@@ -221,12 +250,11 @@ def _code_of_positive(labels: Array, positive: Any) -> int | None:
         return None
     if len(labels) > 2:
         raise ValueError(f"positive must be None with {len(labels)} classes, got {positive!r}")
-    if positive in labels.tolist():  # 1 is also 1.0
-        return int(labels.tolist().index(positive))
-    known = [str(label) for label in labels.tolist()]  # a command line gives text
-    if str(positive) not in known:
-        raise ValueError(f"positive must be one of {', '.join(known)}, got {positive!r}")
-    return known.index(str(positive))
+    known = labels.tolist()
+    same = [code for code, label in enumerate(known) if _is_same_label(positive, label)]
+    if not same:
+        raise ValueError(f"positive must be one of {', '.join(map(str, known))}, got {positive!r}")
+    return same[0]
 
 
 def _rarer(codes: Array) -> int:
@@ -234,18 +262,14 @@ def _rarer(codes: Array) -> int:
     return int(2 * codes.sum() <= len(codes))
 
 
-def _check_column_names(X: Any) -> None:
-    """Raise for column names that an engine would refuse, before any training."""
-    names = [str(name) for name in getattr(X, "columns", [])]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"columns of X must have different names, got twice: {', '.join(twice)}")
-    special = [name for name in names if set(name) & set(SPECIAL_CHARACTERS)]
-    if special:
-        raise ValueError(
-            f"columns of X must have names without any of {' '.join(SPECIAL_CHARACTERS)} (the "
-            f"engines accept none), got {', '.join(map(repr, special[:5]))}"
-        )
+def _is_same_label(given: Any, label: Any) -> bool:
+    """Whether they are equal, as text (a command line gives text) or as numbers (1 and 1.0)."""
+    if given == label or str(given).strip() == str(label):
+        return True
+    try:
+        return not isinstance(label, bool) and float(given) == float(label)
+    except (TypeError, ValueError):
+        return False
 
 
 def _losses_by_name(losses: Any, labels: Array, positive: int | None) -> dict[str, Loss | None]:
@@ -263,67 +287,3 @@ def _losses_by_name(losses: Any, labels: Array, positive: int | None) -> dict[st
             raise ValueError(f"losses must not give another loss the name {BUILT_IN!r}")
         chosen[str(name)] = by_code(clone(named(loss)), labels, positive)
     return chosen
-
-
-class Split(NamedTuple):
-    """Indices of the rows that a fold learns from, stops by and tests on."""
-
-    learn: Array
-    stop: Array
-    test: Array
-
-
-def _splits(
-    rows: Rows, folds: int, groups: ArrayLike | None, time_order: bool, seed: int
-) -> list[Split]:
-    y = rows.y
-    if time_order and groups is not None:
-        raise ValueError("groups must be None with time_order=True, got both")
-    known = None if groups is None else np.asarray(groups)
-    if known is not None and len(known) != len(y):
-        raise ValueError(f"groups must have one entry for each of {len(y)} rows, got {len(known)}")
-    if time_order:
-        outer = TimeSeriesSplit(folds).split(y)
-    else:
-        rarest = int(np.bincount(y).min())
-        if rarest < folds:
-            raise ValueError(f"folds must be at most the rarest class's {rarest} rows, got {folds}")
-        outer = _stratified(y, known, folds, seed)
-    splits = []
-    for train, test in outer:
-        set_aside = _last_rows if time_order else _stratified_part
-        split = Split(*set_aside(train, y, known, seed), test)
-        for part, use in zip(split, ("learn from", "stop by", "test on"), strict=True):
-            if len(np.unique(y[part])) < (rows.n_classes if part is split.learn else 2):
-                raise ValueError(
-                    f"folds must leave each class some rows to {use}, got folds={folds} with "
-                    f"{np.bincount(y).tolist()} rows of the classes"
-                )
-        splits.append(split)
-    return splits
-
-
-def _last_rows(train: Array, y: Array, groups: Array | None, seed: int) -> tuple[Array, Array]:
-    """Rows to learn from, and the rows after them to stop by."""
-    cut = len(train) - max(1, len(train) // STOPPING_PART)
-    return train[:cut], train[cut:]
-
-
-def _stratified_part(
-    train: Array, y: Array, groups: Array | None, seed: int
-) -> tuple[Array, Array]:
-    """Rows to learn from, and rows to stop by with the same share of each class."""
-    rarest = int(np.bincount(y[train]).min())
-    if rarest < STOPPING_PART:
-        raise ValueError(
-            f"y must hold at least {2 * STOPPING_PART} rows of each class, got {rarest} in "
-            "the training rows of a fold"
-        )
-    inner_groups = None if groups is None else groups[train]
-    learn, stop = next(_stratified(y[train], inner_groups, STOPPING_PART, seed))
-    return train[learn], train[stop]
-
-
-def _stratified(y: Array, groups: Array | None, folds: int, seed: int) -> Any:
-    splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
-    return splitter(folds, shuffle=True, random_state=seed).split(y, y, groups)

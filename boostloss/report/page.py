@@ -76,7 +76,7 @@ def _write_model(comparison: Comparison, folder: Path) -> str:
 
 def _snippet(comparison: Comparison, suffix: str, has_loss: bool) -> str:
     """Code that loads the model and predicts."""
-    X, labels = comparison.rows.X, comparison.labels
+    labels = comparison.labels
     if comparison.settings.engine == "xgboost":
         load = ["import xgboost as xgb", "",
                 f'booster = xgb.Booster(model_file="model.{suffix}")  # XGBoost alone',
@@ -86,14 +86,17 @@ def _snippet(comparison: Comparison, suffix: str, has_loss: bool) -> str:
         read = f'booster = lgb.Booster(model_file="model.{suffix}")  # LightGBM alone'
         load = ["import lightgbm as lgb", "", read]
         link, raw = "booster.predict(X)", "booster.predict(X, raw_score=True)"
-    categories = [name for name in X.columns if str(X[name].dtype) == "category"]
     what = f"of {labels.tolist() if comparison.positive is None else comparison.positive}"
     of_other = comparison.positive is not None and comparison.rows.positive == 0
     other = f"1 - probability  # the model's own is that of {labels[1]}" if of_other else ""
+    columns = [column for column in comparison.data.columns if column.inside]
+    renamed = {column.name: column.inside for column in columns if column.name != column.inside}
     head = "\n".join([
         f'"""Probabilities {what}; X: a frame with the columns of the training file."""', "",
-        f"X = X[{list(X.columns)!r}]",
-        f"X = X.astype(dict.fromkeys({categories!r}, 'category'))" if categories else "",
+        "import pandas as pd", "",
+        f"X = X[{[column.name for column in columns]!r}].copy()",
+        *[column.code for column in columns if column.code],
+        *([f"X = X.rename(columns={renamed!r})"] if renamed else []), "",
     ])  # fmt: skip
     if not has_loss:
         last = [f"probability = {other}"] if other else []

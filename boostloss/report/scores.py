@@ -20,6 +20,7 @@ from boostloss.losses.validation import Array
 from boostloss.optional import require
 
 if TYPE_CHECKING:
+    from boostloss.report.table import Table
     from boostloss.report.training import Rows, Settings
 
 BUILT_IN = "built-in"
@@ -146,11 +147,17 @@ class Comparison:
     rows: Rows
     """All rows; their codes are places in ``labels``, which are sorted."""
 
+    data: Table
+    """What was compared on, and how it was read."""
+
     test_over_train: float
     """Test rows over training rows, the mean of the folds."""
 
     n_models: int = 0
     """Models that were to be trained."""
+
+    description: list[str] = field(default_factory=list)
+    """The same in lines, with the classes."""
 
     folds: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     """Results of each loss, fold by fold."""
@@ -263,6 +270,7 @@ class Comparison:
             table.append(row)
         frame = pd.DataFrame(table).set_index("loss")
         frame.attrs["sentences"] = self.sentences()
+        frame.attrs["data"] = self.description
         return frame
 
     def sentences(self) -> list[str]:

@@ -1,27 +1,44 @@
-"""Read and check a data file and its target; every error is one line that says what to do."""
+"""Features, labels, groups and weights of a comparison, from a file or from Python."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from boostloss.classifier import check_features
+from boostloss.losses.validation import Array
 from boostloss.optional import require
-
-MAX_CLASSES, MAX_CATEGORIES = 30, 1000
-
-
-class BadInput(ValueError):
-    """Something in the user's file or options that the user can fix."""
+from boostloss.report.columns import Column, Reading, read_columns
+from boostloss.report.labels import read_labels
+from boostloss.report.source import BadInput, Format, Source, read_file
 
 
-class Table(NamedTuple):
-    """Features, target, and groups (or None)."""
+@dataclass
+class Table:
+    """What is compared on, and how it was read."""
 
     X: Any
     y: Any
-    groups: Any
+    groups: Any = None
+    weight: Any = None
+    columns: list[Column] = field(default_factory=list)
+    """How each feature was read."""
+
+    roles: dict[str, str] = field(default_factory=dict)
+    """Columns that are no features: target, weight, groups, time, dropped."""
+
+    notes: list[str] = field(default_factory=list)
+    """What was left out or assumed, a sentence each."""
+
+    how: str = ""
+    """Name and format of the file."""
+
+    where: Callable[[int], str] = "row {}".format
+    """Says where a row comes from."""
 
 
 def read(
@@ -30,9 +47,13 @@ def read(
     *,
     groups: str | None = None,
     time: str | None = None,
+    weight: str | None = None,
     drop: list[str] | None = None,
+    drop_unlabelled: bool = False,
+    form: Format | None = None,
+    reading: Reading | None = None,
 ) -> Table:
-    """Features and target from a CSV or Parquet file.
+    """Read a CSV or Parquet file.
 
     Parameters
     ----------
@@ -43,68 +64,149 @@ def read(
         Column whose equal values must not be in both training and test; not a feature.
     time : str, optional
         Column by which rows are sorted; not a feature.
+    weight : str, optional
+        Column of the rows' weights in training; not a feature.
     drop : list of str, optional
         Columns to leave out.
+    drop_unlabelled : bool, default=False
+        Leave out rows without a label.
+    form : Format, optional
+        Separator, decimal mark and encoding of a CSV file.
+    reading : Reading, optional
+        How columns are read where that is not certain.
 
     Raises
     ------
     BadInput
         Naming the file or column, and what is allowed.
     """
-    frame = _frame(path)
-    names = list(frame.columns)
-    twice = sorted({str(name) for name in names if names.count(name) > 1})
-    if twice:
-        raise BadInput(f"columns must have different names, got more than one {', '.join(twice)}")
-    options = [("target", target), ("groups", groups), ("time-order", time)]
-    options += [("drop", column) for column in drop or []]
-    others = {column for _, column in options if column is not None}
-    for option, column in options:
-        if column is not None and column not in names:
-            raise BadInput(
-                f"--{option} must be a column of {path}, got {column!r}; it has "
-                f"{', '.join(map(str, names[:20]))}{', ...' if len(names) > 20 else ''}"
-            )
+    form, reading = form or Format(), reading or Reading()
+    as_text = (target, *reading.categories, *([groups] if groups else []))
+    source = read_file(path, form, as_text)
+    if form.decimal or source.decimal != ".":
+        reading = replace(reading, decimal=source.decimal, decimal_given=True)
+    roles = _roles(source, path, reading, target=target, groups=groups, time=time, weight=weight,
+                   drop=drop or [])  # fmt: skip
     if time is not None:
-        frame = _in_order(frame, time)
-    y = _target(frame[target], target)
-    codes = None
-    if groups is not None:
-        codes = require("pandas", "report").factorize(frame[groups])[0]
-    X = frame.drop(columns=list(others))
+        source = _in_order(source, time, reading)
+    labels = read_labels(
+        source.frame[target], target, missing=frozenset(reading.missing or ()),
+        drop_unlabelled=drop_unlabelled, decimal=reading.decimal, where=_where(source.lines),
+    )  # fmt: skip
+    source = source.rows(np.flatnonzero(labels.has_label))
+    frame, where = source.frame, _where(source.lines)
+    X = frame.drop(columns=list(roles))
     if X.shape[1] == 0:
-        raise BadInput(f"{path} must have features besides {', '.join(sorted(others))}, got none")
-    return Table(_features(X), y, codes)
+        raise BadInput(f"{path} must have features besides {', '.join(sorted(roles))}, got none")
+    features = read_columns(X, reading)
+    if features.X.shape[1] == 0:
+        raise BadInput(f"{path} must have features, got empty columns only")
+    return Table(
+        features.X, labels.y,
+        None if groups is None else _groups(frame[groups], reading),
+        None if weight is None else _weights(frame[weight], weight, where),
+        features.columns, roles, source.notes + labels.notes,
+        f"{path.name}: {source.how}", where,
+    )  # fmt: skip
 
 
-def _frame(path: Path) -> Any:
-    pd = require("pandas", "report")
-    if not path.is_file():
-        raise BadInput(f"{path} must be a CSV or Parquet file, got no such file")
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return pd.read_parquet(path)
-        # pandas would rename columns of equal names
-        options = {"header": None, "nrows": 1, "dtype": str, "keep_default_na": False}
-        header = pd.read_csv(path, **options).iloc[0].tolist()
-        frame = pd.read_csv(path)
-    except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise BadInput(f"{path} cannot be read as CSV or Parquet: {reason[0]}") from error
-    if "" in header:
-        raise BadInput(
-            f"columns of {path} must have names, column {header.index('') + 1} has none; "
-            "if it is a saved index, write the file without it"
-        )
-    if len(header) == frame.shape[1]:
-        frame.columns = [str(name) for name in header]
-    return frame
+def from_data(X: Any, y: Any, groups: Any = None, weight: Any = None) -> Table:
+    """What :func:`boostloss.compare` is given; text columns of a frame become categories.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the column, and what to do.
+    """
+    X = _as_frame(X)
+    if not hasattr(X, "iloc"):
+        X = check_features(X)
+        X, notes = _without_infinity(X)
+        return Table(X, y, groups, weight, notes=notes)
+    names = [str(name) for name in X.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"columns of X must have different names, got twice: {', '.join(twice)}")
+    check_features(X)
+    features = read_columns(X, Reading(from_command=False))
+    if features.X.shape[1] == 0:
+        raise ValueError("X must have columns that are not empty, got none")
+    notes = [
+        f"column {column.name!r}: {column.remark}"
+        for column in features.columns
+        if column.kind == "left out" or "infinite" in column.remark
+    ]
+    return Table(features.X, y, groups, weight, features.columns, notes=notes)
 
 
-def _in_order(frame: Any, time: str) -> Any:
+def _as_frame(X: Any) -> Any:
+    """Frames of other packages and arrays of objects as pandas frames, others as they are."""
+    if hasattr(type(X), "to_pandas") and not hasattr(type(X), "iloc"):
+        return X.to_pandas()
+    if isinstance(X, list | tuple):
+        X = np.asarray(X, dtype=_common_type(X))
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "OUS":
+        return require("pandas", "report").DataFrame(X).infer_objects()
+    return X
+
+
+def _common_type(rows: Any) -> Any:
+    """Object where a row of a list holds text, which NumPy would make of its numbers too."""
+    has_text = any(isinstance(row, list | tuple) and any(isinstance(c, str) for c in row)
+                   for row in rows)  # fmt: skip
+    return object if has_text else None
+
+
+def _without_infinity(X: Any) -> tuple[Any, list[str]]:
+    """An array whose infinite values are missing, which XGBoost would refuse."""
+    if not isinstance(X, np.ndarray) or X.dtype.kind != "f":
+        return X, []
+    infinite = np.isinf(X)
+    if not infinite.any():
+        return X, []
+    columns = np.flatnonzero(infinite.any(axis=0)).tolist()
+    note = f"{infinite.sum():,} infinite values read as missing, in columns {columns[:10]} of X"
+    return np.where(infinite, np.nan, X), [note]
+
+
+def _where(lines: Any) -> Callable[[int], str]:
+    return "row {}".format if lines is None else lambda row: f"line {lines[row]}"
+
+
+def _roles(
+    source: Source, path: Path, reading: Reading, *, target: str, groups: str | None,
+    time: str | None, weight: str | None, drop: list[str],
+) -> dict[str, str]:  # fmt: skip
+    """Columns that are no features, and why; all named columns must be there."""
+    names = [str(name) for name in source.frame.columns]
+    single = {"target": target, "groups": groups, "time-order": time, "weight": weight}
+    options = [(option, name) for option, name in single.items() if name is not None]
+    options += [("drop", name) for name in drop]
+    others = [("categories", name) for name in sorted(reading.categories)]
+    others += [("numbers", name) for name in sorted(reading.numbers)]
+    for option, name in options + others:
+        if name not in names:
+            raise BadInput(
+                f"--{option} must be a column of {path}, got {name!r}; it has "
+                f"{', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+            )
+    _check_once(options + others)
+    return {name: option for option, name in options}
+
+
+def _check_once(options: list[tuple[str, str]]) -> None:
+    """A column has one job."""
+    jobs: dict[str, str] = {}
+    for option, name in options:
+        if name in jobs and jobs[name] != option:
+            raise BadInput(f"--{option} must be another column than --{jobs[name]}, got {name!r}")
+        jobs[name] = option
+
+
+def _in_order(source: Source, time: str, reading: Reading) -> Source:
     """Rows sorted by a column of numbers, times or ISO dates."""
     pd = require("pandas", "report")
-    when = frame[time]
+    when = source.frame[time]
     if when.isna().any():
         raise BadInput(f"--time-order {time!r} must have a time in every row, some have none")
     if not (pd.api.types.is_numeric_dtype(when) or pd.api.types.is_datetime64_any_dtype(when)):
@@ -113,47 +215,54 @@ def _in_order(frame: Any, time: str) -> Any:
         except (ValueError, TypeError) as error:
             raise BadInput(
                 f"--time-order {time!r} must contain numbers, times or dates such as 2024-01-31, "
-                f"got {frame[time].iloc[0]!r}"
+                f"got {source.frame[time].iloc[0]!r}"
             ) from error
-    return frame.loc[when.sort_values(kind="stable").index].reset_index(drop=True)
+    order = np.argsort(when.to_numpy(), kind="stable")
+    return source.rows(order)
 
 
-def _target(column: Any, name: str) -> Any:
-    if column.isna().any():
-        rows = int(column.isna().sum())
-        raise BadInput(f"target {name!r} must have a label in every row, {rows} have none")
-    values = column.nunique()
-    if values < 2:
-        given = f"only {column.iloc[0]!r}" if len(column) else "no rows"
-        raise BadInput(f"target {name!r} must have at least two classes, got {given}")
-    if values > MAX_CLASSES:
+def _groups(column: Any, reading: Reading) -> Any:
+    """Groups without the spaces around them; None where there is none."""
+    text = column.astype(object).map(lambda g: g.strip() if isinstance(g, str) else g)
+    return text.where(text.notna() & ~text.isin(list(reading.means_missing)), None)
+
+
+def _weights(column: Any, name: str, where: Callable[[int], str]) -> Array:
+    values: Array = (
+        require("pandas", "report").to_numeric(column, errors="coerce").to_numpy(np.float64)
+    )
+    bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if len(bad):
         raise BadInput(
-            f"target {name!r} must have at most {MAX_CLASSES} classes; it has {values:,} "
-            "different values"
+            f"--weight {name!r} must contain numbers >= 0 in every row, got "
+            f"{column.iloc[bad[0]]!r} on {where(int(bad[0]))}"
         )
-    return column.to_numpy()
+    return values
 
 
-def _features(X: Any) -> Any:
-    pd = require("pandas", "report")
-    X = X.copy()
-    for name in X.columns:
-        column = X[name]
-        kinds = pd.api.types
-        if kinds.is_bool_dtype(column) or kinds.is_numeric_dtype(column):
-            if kinds.is_extension_array_dtype(column) or kinds.is_complex_dtype(column):
-                X[name] = column.astype(np.float64)
-            continue
-        if kinds.is_datetime64_any_dtype(column) or kinds.is_timedelta64_dtype(column):
-            raise BadInput(
-                f"column {name!r} contains times: use --time-order {name} or --drop {name}, or "
-                "convert them to numbers"
-            )
-        values = column.nunique()
-        if values > MAX_CATEGORIES or values > max(20, len(column) // 2):
-            raise BadInput(
-                f"column {name!r} contains {values:,} different strings, too many for a "
-                f"category: use --drop {name}"
-            )
-        X[name] = column.astype("category")
-    return X
+def describe(table: Table, shape: tuple[int, ...], classes: Mapping[str, int]) -> list[str]:
+    """Say in lines what was found: rows, classes, how columns were read, what was left out."""
+    n_rows = sum(classes.values())
+    counts = ", ".join(
+        f"{name} {count:,} ({count / n_rows:.2%})" for name, count in classes.items()
+    )
+    lines = [f"{table.how or 'data'}; {n_rows:,} rows, {shape[1]:,} features", f"classes: {counts}"]
+    by_kind: dict[str, list[str]] = {}
+    for column in table.columns:
+        remark = f" ({column.remark})" if column.remark else ""
+        by_kind.setdefault(column.kind, []).append(column.name + remark)
+    for kind, names in by_kind.items():
+        lines.append(f"{kind}: {_shortened(names)}")
+    if table.roles:
+        said = [f"{name} (--{option})" for name, option in table.roles.items()]
+        lines.append(f"not features: {_shortened(said)}")
+    return lines + table.notes
+
+
+def _shortened(names: list[str], most: int = 20) -> str:
+    """The first names; those with a remark are always shown."""
+    if len(names) <= most:
+        return ", ".join(names)
+    shown = [name for i, name in enumerate(names) if i < most or name.endswith(")")]
+    hidden = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {hidden:,} more" if hidden else "")

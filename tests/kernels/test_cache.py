@@ -178,7 +178,9 @@ def test_a_numba_without_the_class_that_is_guarded(tmp_path):
     assert found[0][1] == "hits 0 1"
     assert found[1][1] == "hits 1 0"
     assert found[0][0] == found[1][0]
-    gradient, _ = FocalLoss(2).gradient_hessian(np.arange(64) % 2, np.linspace(-5, 5, 64, dtype=np.float32))
+    gradient, _ = FocalLoss(2).gradient_hessian(
+        np.arange(64) % 2, np.linspace(-5, 5, 64, dtype=np.float32)
+    )
     assert any(gradient.tobytes().hex() in line for line in found[0][0])
 
 
@@ -244,7 +246,11 @@ def one_round(loss):
     found = gradient, hessian, loss.value(y, raw), loss.fit(y, raw).posterior(raw), [loss.init_score(y)]
     return [np.asarray(array, float).round(12).tolist() for array in found]
 """
-SCRIPT = HELPER.replace("FACTOR", "1.0") + OWN + ROUND + """
+SCRIPT = (
+    HELPER.replace("FACTOR", "1.0")
+    + OWN
+    + ROUND
+    + """
 import multiprocessing, pickle, sys
 import joblib
 
@@ -259,6 +265,7 @@ if __name__ == "__main__":
     assert in_loky == [want, want]
     print(want)
 """
+)
 
 
 def exact_round(factor=1.0, a=0.5, weight=1.0):
@@ -331,7 +338,9 @@ def import_loss(folder, factor, source=OWN, names=("Mine",)):
 
 def test_a_loss_in_a_module_is_cached_until_a_file_changes(tmp_path):
     """Its own, or that of a helper which it imports; two in one file are told apart."""
-    two = OWN + OWN.replace("Mine", "Other").replace('"mine"', '"other"').replace("row.q\n", "row.q * 5\n")
+    two = OWN + OWN.replace("Mine", "Other").replace('"mine"', '"other"').replace(
+        "row.q\n", "row.q * 5\n"
+    )
     changed = two.replace("* row.q\n", "* row.q * 3.0\n")
     for factor, source, hits, total in ((1.0, two, 0, 1), (1.0, two, 1, 1), (2.0, two, 0, 2),
                                         (2.0, changed, 0, 6)):  # fmt: skip

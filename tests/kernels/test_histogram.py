@@ -30,7 +30,9 @@ def test_histogram_of_classes(n, n_classes, bins):
     """Rows, places and slopes of each class in each cell; with many cells in one table."""
     norms, y, rng = rows(n, n_classes, [np.float32, np.float64][n % 2])
     slopes = rng.normal(size=n).astype(np.float32)
-    sums = histogram(np.where(y == 1, -norms, norms), y, None, Grid.of(bins, 0, bins), n_classes, slopes=slopes)
+    sums = histogram(
+        np.where(y == 1, -norms, norms), y, None, Grid.of(bins, 0, bins), n_classes, slopes=slopes
+    )
     assert sums.shape == (n_classes, bins + 1, 3)
     assert (((bins + 1) * n_classes) <= FEW_CELLS) == (bins == 5)
     place = norms * norms.dtype.type(bins)
@@ -44,7 +46,9 @@ def test_histogram_of_classes(n, n_classes, bins):
             # each place is rounded to 2**-19
             want = (place[here].astype(float) - k).sum() if k < bins else 0
             assert inside == pytest.approx(want, abs=2**-20 * (count + 1e-6))
-            assert slope == pytest.approx(np.abs(slopes[here]).sum(dtype=float), rel=1e-12, abs=1e-12)
+            assert slope == pytest.approx(
+                np.abs(slopes[here]).sum(dtype=float), rel=1e-12, abs=1e-12
+            )
     assert sums[..., 0].sum() == n
 
 
@@ -58,7 +62,10 @@ def test_crossings(n, n_classes):
     np.testing.assert_array_equal(was_hard, now)
     for c in range(n_classes):
         mine = y == c
-        became_hard, became_easy = (now & (before == 0) & mine).sum(), (~now & (before == 1) & mine).sum()
+        became_hard, became_easy = (
+            (now & (before == 0) & mine).sum(),
+            (~now & (before == 1) & mine).sum(),
+        )
         np.testing.assert_array_equal(moved[c] - 1, [became_hard, became_easy])
     again = np.zeros((n_classes, 2))
     count_crossings(norms, y, 0.5, was_hard, again)
@@ -118,9 +125,13 @@ def test_sums_do_not_depend_on_threads(n_threads, monkeypatch):
     weight, slopes = rng.random(9000), rng.normal(size=9000).astype(np.float32)
     for given in (None, weight):
         alone = histogram(norms, y, given, Grid.of(10, 0, 10), 3, slopes=slopes)
-        shared = histogram(norms, y, given, Grid.of(10, 0, 10), 3, slopes=slopes, n_threads=n_threads)
+        shared = histogram(
+            norms, y, given, Grid.of(10, 0, 10), 3, slopes=slopes, n_threads=n_threads
+        )
         np.testing.assert_array_equal(alone, shared)
-        assert shared[..., 0].sum() == pytest.approx(9000 if given is None else weight.sum(), rel=1e-12)
+        assert shared[..., 0].sum() == pytest.approx(
+            9000 if given is None else weight.sum(), rel=1e-12
+        )
 
 
 def test_a_norm_at_the_limit_is_not_hard():

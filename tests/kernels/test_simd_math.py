@@ -95,13 +95,20 @@ def test_neg_log_rest(dtype):
     compiled_rest = numba.njit(**OPTIONS)(written)
     small = np.concatenate([np.geomspace(1e-30, 0.499, 200), [0]]).astype(dtype)
     for function in (compiled_rest, kernels.neg_log_rest):
-        assert_exact(lambda r, f=function: f(r, dtype(1) - r), lambda r: -mpmath.log1p(-r), small[small < 1e-3], dtype)
+        assert_exact(
+            lambda r, f=function: f(r, dtype(1) - r),
+            lambda r: -mpmath.log1p(-r),
+            small[small < 1e-3],
+            dtype,
+        )
         for r in small[small >= 1e-3]:  # 1 - r is rounded once
             truth = -mpmath.log1p(-mpmath.mpf(float(r)))
             allowed = 6 * float(np.finfo(dtype).eps) * max(float(truth), 0.5)
             assert abs(mpmath.mpf(float(function(r, dtype(1) - r))) - truth) <= allowed
         rest = np.geomspace(1e-30, 0.5, 100).astype(dtype)
-        assert_exact(lambda v, f=function: f(dtype(1) - v, v), lambda v: -mpmath.log(v), rest[:-2], dtype)
+        assert_exact(
+            lambda v, f=function: f(dtype(1) - v, v), lambda v: -mpmath.log(v), rest[:-2], dtype
+        )
 
 
 @needs_compiler
@@ -120,8 +127,12 @@ def test_q_power(dtype):
     for gamma in (0, 0.5, 2, 2.5, 5):
         for high, low in zip(rng.uniform(0, 13, 60), rng.uniform(0, 0.69, 60), strict=True):
             high, low, g = dtype(high), dtype(low), gamma_type(gamma)
-            truth = mpmath.exp(-mpmath.mpf(float(g)) * (mpmath.mpf(float(high)) + mpmath.mpf(float(low))))
+            truth = mpmath.exp(
+                -mpmath.mpf(float(g)) * (mpmath.mpf(float(high)) + mpmath.mpf(float(low)))
+            )
             # the sum's correction itself is rounded
-            assert abs(mpmath.mpf(float(power(high, low, g))) / truth - 1) <= 8 * float(np.finfo(dtype).eps)
+            assert abs(mpmath.mpf(float(power(high, low, g))) / truth - 1) <= 8 * float(
+                np.finfo(dtype).eps
+            )
             row = kernels.Row(None, None, None, None, high, low)
             assert abs(mpmath.mpf(float(kernels.q_power(row, g))) / truth - 1) <= 2e-13

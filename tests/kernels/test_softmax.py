@@ -38,7 +38,9 @@ def test_scratch_is_as_large_as_a_chunk_needs(order):
         assert [len(scratch) // (128 * n_blocks or 1) for scratch in got.scratch[:3]] == (
             [3, 13, 2] if n_rows else [0, 0, 0]
         )
-        assert all(scratch.dtype == kind for scratch, kind in zip(got.scratch[:3], "ffI", strict=True))
+        assert all(
+            scratch.dtype == kind for scratch, kind in zip(got.scratch[:3], "ffI", strict=True)
+        )
         assert got.scratch[3] == 128 * 13
     few, many = matrix(WORTHWHILE // 4 - 1, 4), matrix(WORTHWHILE // 4, 4)
     assert len(few.chunks(0, few.n_rows)) == -(-few.n_rows // (32 * 128))

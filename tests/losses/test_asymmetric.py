@@ -61,7 +61,10 @@ def test_the_slope_above_is_the_derivative_of_the_value_above(parameters, y):
 def test_without_a_margin_it_is_the_focal_loss():
     rng = np.random.default_rng(0)
     y, raw = rng.integers(0, 2, 300), rng.normal(0, 5, 300)
-    one, other = AsymmetricLoss(2.0, 0.5, 0.0, class_weight=3.0), FocalLoss((2.0, 0.5), class_weight=3.0)
+    one, other = (
+        AsymmetricLoss(2.0, 0.5, 0.0, class_weight=3.0),
+        FocalLoss((2.0, 0.5), class_weight=3.0),
+    )
     np.testing.assert_allclose(one.value(y, raw), other.value(y, raw), rtol=1e-12)
     for a, b in zip(one.gradient_hessian(y, raw), other.gradient_hessian(y, raw), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-7, atol=1e-30)
@@ -120,7 +123,9 @@ def test_posterior_inverts_the_minimiser_where_the_weight_is_positive(loss):
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_posterior_is_monotone_and_never_nan(loss, dtype):
-    edges = [logit(loss.margin), logit(loss.margin + HELD * (1 - loss.margin))] if loss.margin else []
+    edges = (
+        [logit(loss.margin), logit(loss.margin + HELD * (1 - loss.margin))] if loss.margin else []
+    )
     near = [edge + np.linspace(-0.1, 0.1, 201) for edge in edges]
     raw = np.sort(np.concatenate([RAW, [-1e30, -1e4, 1e4, 1e30], *near])).astype(dtype)
     fitted = loss.fit([0, 1])

@@ -52,4 +52,3 @@ def test_effective_numbers_near_their_limits():
     for beta, want in ((0.0, np.ones(3)), (1 - 1e-12, 111 / (3 * np.array([100, 10, 1])))):
         got = CrossEntropy(class_weight="effective", beta=beta).fit(y).class_weight
         np.testing.assert_allclose(got, want, rtol=1e-9)
-

@@ -72,8 +72,12 @@ def test_to_a_dict_and_back(loss, n_classes):
     assert again.to_dict() == plain
     assert type(again.loss) is type(loss)
     np.testing.assert_array_equal(again.posterior(raw), fitted.posterior(raw))
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).posterior(raw), fitted.posterior(raw))
-    other = loss.fit(y, 2 * raw) if loss.depends_on_all_scores else CrossEntropy(beta=0.1).fit(y, raw)
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(fitted)).posterior(raw), fitted.posterior(raw)
+    )
+    other = (
+        loss.fit(y, 2 * raw) if loss.depends_on_all_scores else CrossEntropy(beta=0.1).fit(y, raw)
+    )
     assert again != other
     assert again != plain
 
@@ -136,7 +140,9 @@ def test_a_table_is_for_its_own_classes():
     fitted = GHMLoss().fit(y, raw)
     with pytest.raises(ValueError, match="raw must be of 3 classes, as in training, got 4"):
         fitted.posterior(np.zeros((4, 4)))
-    with pytest.raises(ValueError, match="log_weight_table must be of 2 classes, as in training, got 3"):
+    with pytest.raises(
+        ValueError, match="log_weight_table must be of 2 classes, as in training, got 3"
+    ):
         FittedLoss(GHMLoss(class_weight=[1.0, 1.0]), fitted.log_weight_table)
     for table in (["a", "b"], [[1.0], [1.0, 2.0]], [], [np.nan], [[[1.0]]], [{}], 1.0):
         with pytest.raises(ValueError, match="log_weight_table must hold finite numbers"):
@@ -172,14 +178,20 @@ def test_ghms_posterior_knows_two_classes():
     weighted = FittedLoss(GHMLoss(class_weight=[1.0, 3.0]), table)
     odds, plain_odds = (p / (1 - p) for p in (weighted.posterior(RAW), plain.posterior(RAW)))
     np.testing.assert_allclose(odds, plain_odds / 3, rtol=1e-9)
-    assert GHMLoss(density="bins", class_weight=[1.0, 3.0]).fit(Y, RAW).loss.class_weight == [1.0, 3.0]
+    assert GHMLoss(density="bins", class_weight=[1.0, 3.0]).fit(Y, RAW).loss.class_weight == [
+        1.0,
+        3.0,
+    ]
 
 
 # -- what version 0.1.0 wrote ----------------------------------------------------------------
 
 
 def test_frozen_ghm_of_0_1_0():
-    former = {"type": "FrozenGHM", "params": {"log_weight": [0.0, 1.0, 0.5], "class_weight": [1.0, 2.0]}}
+    former = {
+        "type": "FrozenGHM",
+        "params": {"log_weight": [0.0, 1.0, 0.5], "class_weight": [1.0, 2.0]},
+    }
     want = FittedLoss(GHMLoss(class_weight=[1.0, 2.0]), [0.0, 1.0, 0.5])
     got = FittedLoss.from_dict(former)
     assert got == want
@@ -192,7 +204,11 @@ def test_frozen_ghm_of_0_1_0():
 @pytest.mark.parametrize(
     ("params", "n_classes", "want"),
     [
-        ({"gamma": 2.0, "alpha": 0.25, "class_weight": None, "hessian": "reweighted"}, 2, [0.75, 0.25]),
+        (
+            {"gamma": 2.0, "alpha": 0.25, "class_weight": None, "hessian": "reweighted"},
+            2,
+            [0.75, 0.25],
+        ),
         ({"gamma": 2.0, "alpha": None, "class_weight": None}, 2, [1.0, 1.0]),
         ({"gamma": [1.0, 2.0, 3.0], "class_weight": None}, 3, [1.0, 1.0, 1.0]),
         ({"gamma": 2.0, "class_weight": 3.0}, 2, [1.0, 3.0]),
@@ -236,7 +252,9 @@ def test_a_derived_weight_is_the_closed_form(loss):
     closed, derived = loss
     raw = np.concatenate([np.linspace(-80, 80, 321), np.linspace(-1, 1, 21)])
     one, other = closed.fit(Y), derived.fit(Y)
-    np.testing.assert_allclose(other.log_posterior(raw), one.log_posterior(raw), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        other.log_posterior(raw), one.log_posterior(raw), rtol=1e-12, atol=1e-12
+    )
     # beyond, the weight stays as it is
     far = other.log_posterior(np.array([80.0, 90.0, 500.0]))
     np.testing.assert_allclose(np.diff(far), [10, 410], rtol=1e-12)
@@ -258,7 +276,9 @@ def test_a_derived_weight_is_the_closed_form_in_softmax(gamma):
 
 @pytest.mark.parametrize("columns", [1, 3])
 def test_a_derived_posterior_is_a_probability_at_any_score(columns):
-    scores = np.array([-1e30, -1e4, -700, -400, -150, -90, -50, 0, 50, 90, 150, 400, 700, 1e4, 1e30])
+    scores = np.array(
+        [-1e30, -1e4, -700, -400, -150, -90, -50, 0, 50, 90, 150, 400, 700, 1e4, 1e30]
+    )
     loss = DerivedFocal((1.0, 2.0, 3.0)[: max(columns, 2)])
     if columns == 1:
         posterior = loss.fit([0, 1]).posterior(scores)
@@ -293,4 +313,6 @@ def test_brier_scores_posterior():
     raw = np.random.default_rng(0).normal(0, 2, (20, 3))
     p = softmax(raw, axis=1)
     want = 1 / (1 - p)  # p_k / (p_k q_k)
-    np.testing.assert_allclose(fitted.posterior(raw), want / want.sum(axis=1, keepdims=True), rtol=1e-9)
+    np.testing.assert_allclose(
+        fitted.posterior(raw), want / want.sum(axis=1, keepdims=True), rtol=1e-9
+    )

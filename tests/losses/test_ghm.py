@@ -12,6 +12,7 @@ from boostloss.losses.ghm import FINE_CELLS
 GHMS = [{"density": "class"}, {"density": "bins"}, {"density": "window"},
         {"density": "bins", "momentum": 0.5}]  # fmt: skip
 
+
 def test_ghm_is_the_definition():
     """GD over the sliding window with its valid length, row by row, as the paper writes it."""
     rng = np.random.default_rng(2)
@@ -206,7 +207,9 @@ def test_fitted_ghm_keeps_each_classes_weights(n_classes):
         p = softmax(raw, axis=1)
     weights = loss.weights(y, raw)
     assert not np.allclose(weights.left[0], weights.left[1], rtol=0.05)
-    share = np.stack([p[:, k] / weights(1 - p[:, k], np.full(5000, k)) for k in range(n_classes)], 1)
+    share = np.stack(
+        [p[:, k] / weights(1 - p[:, k], np.full(5000, k)) for k in range(n_classes)], 1
+    )
     share /= share.sum(axis=1, keepdims=True)
     want, got = share[:, 1] if n_classes == 2 else share, loss.fit(y, raw).posterior(raw)
     np.testing.assert_allclose(got, want, atol=0.02)  # small falls are levelled
@@ -233,7 +236,9 @@ def test_ghm_multiplies_by_the_class_weight(n_classes, settings):
     plain = GHMLoss(**settings)
     weighted = GHMLoss(**settings, class_weight=list(class_weight))
     for one, other in zip(
-        plain.gradient_hessian(y, raw, weight), weighted.gradient_hessian(y, raw, weight), strict=True
+        plain.gradient_hessian(y, raw, weight),
+        weighted.gradient_hessian(y, raw, weight),
+        strict=True,
     ):
         np.testing.assert_allclose(other, by_row(class_weight[y], one), rtol=1e-6)
     np.testing.assert_allclose(
@@ -243,13 +248,21 @@ def test_ghm_multiplies_by_the_class_weight(n_classes, settings):
 
 @pytest.mark.parametrize(
     ("n_classes", "density", "n"),
-    [(2, "bins", 400), (3, "bins", 400), (2, "window", 400), (3, "window", 400), (2, "window", 20_000)],
+    [
+        (2, "bins", 400),
+        (3, "bins", 400),
+        (2, "window", 400),
+        (3, "window", 400),
+        (2, "window", 20_000),
+    ],
 )
 def test_normalized_ghm_has_mean_weight_1(n_classes, density, n):
     y, raw, weight = random_rows(n_classes, n)
     normalized = GHMLoss(density=density, strength=0.5)
     published = GHMLoss(density=density, strength=0.5, normalize=False)
-    factor = normalized.value(y, raw, weight) / np.where(weight > 0, published.value(y, raw, weight), 1)
+    factor = normalized.value(y, raw, weight) / np.where(
+        weight > 0, published.value(y, raw, weight), 1
+    )
     factor = factor[weight > 0]
     np.testing.assert_allclose(factor, factor[0], rtol=1e-9)
     p = expit(raw) if n_classes == 2 else softmax(raw, axis=1)
@@ -263,7 +276,9 @@ def test_normalized_ghm_has_mean_weight_1(n_classes, density, n):
         np.testing.assert_allclose(other, factor[0] * one, rtol=2e-6)
 
 
-@pytest.mark.parametrize("settings", [*GHMS, {"strength": 0.7}, {"class_weight": "balanced"}], ids=repr)
+@pytest.mark.parametrize(
+    "settings", [*GHMS, {"strength": 0.7}, {"class_weight": "balanced"}], ids=repr
+)
 def test_softmax_ghm_starts_where_its_gradient_is_least(settings):
     """Where the density does not jump the sum is zero; no start nearby is better."""
     y = np.repeat([0, 1, 2], [970, 30, 10])
@@ -278,7 +293,9 @@ def test_softmax_ghm_starts_where_its_gradient_is_least(settings):
     assert imbalance(start) < imbalance(start + np.array([0.1, 0, 0]))
 
 
-@pytest.mark.parametrize("settings", [*GHMS, {"strength": 0.7}, {"class_weight": "balanced"}], ids=repr)
+@pytest.mark.parametrize(
+    "settings", [*GHMS, {"strength": 0.7}, {"class_weight": "balanced"}], ids=repr
+)
 @pytest.mark.parametrize("share", [0.5, 1e-3, 1e-6])
 def test_binary_ghm_starts_where_its_gradient_is_least(settings, share):
     y, weight = np.array([0, 1]), np.array([1 - share, share])

@@ -17,7 +17,12 @@ STATIC = [
     AsymmetricLoss(2.0, 0.0, 0.0),
 ]
 
-@pytest.mark.parametrize("loss", [*STATIC, GHMLoss(), GHMLoss(density="bins"), GHMLoss(density="bins", strength=0.25)], ids=repr)
+
+@pytest.mark.parametrize(
+    "loss",
+    [*STATIC, GHMLoss(), GHMLoss(density="bins"), GHMLoss(density="bins", strength=0.25)],
+    ids=repr,
+)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_init_score_zeroes_the_gradient_sum(loss, weighted):
     rng = np.random.default_rng(3)

@@ -119,7 +119,11 @@ class Three(Two):
 
 
 LOSSES = [Squared(), GeneralizedCrossEntropy(0.5), Two(), Three(1.0, 0.5, 2.0)]
-PER_CLASS = [GeneralizedCrossEntropy([0.3, 0.9]), Two(a=np.array([0.1, 2.0])), Three([0, 1], 2.0, (3, 0.5))]
+PER_CLASS = [
+    GeneralizedCrossEntropy([0.3, 0.9]),
+    Two(a=np.array([0.1, 2.0])),
+    Three([0, 1], 2.0, (3, 0.5)),
+]
 
 
 def shape_of(loss, n_classes):
@@ -224,10 +228,14 @@ def test_generalized_cross_entropys_posterior_and_start():
     raw = np.linspace(-30, 30, 61)
     fitted = GeneralizedCrossEntropy(0.4).fit([0, 1])
     np.testing.assert_allclose(fitted.posterior(raw), expit(0.6 * raw), rtol=1e-9)
-    assert GeneralizedCrossEntropy(0.4).init_score([0, 0, 0, 1]) == pytest.approx(-np.log(3) / 0.6, abs=1e-9)
+    assert GeneralizedCrossEntropy(0.4).init_score([0, 0, 0, 1]) == pytest.approx(
+        -np.log(3) / 0.6, abs=1e-9
+    )
     wide = np.random.default_rng(0).normal(0, 2, (20, 3))
     want = softmax(0.6 * wide, axis=1)
-    np.testing.assert_allclose(GeneralizedCrossEntropy(0.4).fit([0, 1, 2]).posterior(wide), want, rtol=1e-9)
+    np.testing.assert_allclose(
+        GeneralizedCrossEntropy(0.4).fit([0, 1, 2]).posterior(wide), want, rtol=1e-9
+    )
 
 
 def test_it_is_an_object_as_scikit_learns():
@@ -251,7 +259,9 @@ def test_objectives_and_metrics_take_it():
         assert bl.metric(loss).__name__ == f"{loss.name}_loss"
         run = TrainingRun()
         for _ in range(2):
-            np.testing.assert_array_equal(loss.gradient_hessian(y, raw, run=run), loss.gradient_hessian(y, raw))
+            np.testing.assert_array_equal(
+                loss.gradient_hessian(y, raw, run=run), loss.gradient_hessian(y, raw)
+            )
 
 
 def test_a_loss_that_only_changes_a_parents_value_keeps_the_rest():
@@ -264,7 +274,9 @@ def test_a_loss_that_only_changes_a_parents_value_keeps_the_rest():
 
     y, raw = [0, 1], [0.5, 2.0]
     np.testing.assert_allclose(Halved().value(y, raw), 0.5 * CrossEntropy().value(y, raw))
-    np.testing.assert_array_equal(Halved().gradient_hessian(y, raw), CrossEntropy().gradient_hessian(y, raw))
+    np.testing.assert_array_equal(
+        Halved().gradient_hessian(y, raw), CrossEntropy().gradient_hessian(y, raw)
+    )
     assert CrossEntropy().value([1], [0.0])[0] == pytest.approx(np.log(2))
 
 
@@ -281,14 +293,18 @@ def test_functions_a_loss_may_call():
             return row.q
 
     raw = np.linspace(-30, 30, 31)
-    np.testing.assert_allclose(WithLog().value(np.ones(31), raw), -log_expit(raw), rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(
+        WithLog().value(np.ones(31), raw), -log_expit(raw), rtol=1e-9, atol=1e-15
+    )
 
 
 # -- what is said where one is wrong -------------------------------------------------------------
 
 
 def test_functions_of_one_loss_take_the_same_parameters():
-    with pytest.raises(TypeError, match="scalar functions must take the same parameters, got") as error:
+    with pytest.raises(
+        TypeError, match="scalar functions must take the same parameters, got"
+    ) as error:
 
         class Wrong(Loss):
             name = "wrong"
@@ -316,7 +332,9 @@ def test_a_child_must_keep_its_parents_parameters():
 def test_a_shape_parameter_has_one_number_or_one_for_each_class():
     loss = GeneralizedCrossEntropy([0.5, 0.5, 0.5])
     for call in (loss.value, loss.gradient_hessian, loss.fit):
-        with pytest.raises(ValueError, match="a must be one number or one for each of 2 classes, got 3"):
+        with pytest.raises(
+            ValueError, match="a must be one number or one for each of 2 classes, got 3"
+        ):
             call([0, 1], [0.0, 0.0])
     loss.value([0, 1], np.zeros((2, 3)))
     with pytest.raises(ValueError, match="a must be one number or one for each of 2 classes"):
@@ -370,5 +388,7 @@ class WithoutBeta(WithoutClassWeight):
     lambda loss: loss.gradient_hessian([0, 1], [0.0, 1.0]),
 ])  # fmt: skip
 def test_a_class_weight_must_be_taken(kind, use):
-    with pytest.raises(TypeError, match=rf"{kind.__name__}.__init__ must take class_weight and beta"):
+    with pytest.raises(
+        TypeError, match=rf"{kind.__name__}.__init__ must take class_weight and beta"
+    ):
         use(kind())

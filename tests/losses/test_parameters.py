@@ -122,7 +122,9 @@ def test_exact_hessian_is_asked_for():
     single = softmax.astype(np.float32)
     for loss in (exact, step):
         doubled = loss.gradient_hessian([2, 0], softmax, factor=3.0)[1]
-        np.testing.assert_allclose(doubled, 6 * loss.gradient_hessian([2, 0], single, factor=0.5)[1], rtol=1e-6)
+        np.testing.assert_allclose(
+            doubled, 6 * loss.gradient_hessian([2, 0], single, factor=0.5)[1], rtol=1e-6
+        )
 
 
 def test_messages_say_what_is_allowed():
@@ -142,7 +144,10 @@ def test_messages_say_what_is_allowed():
         CrossEntropy(beta=1)
     with pytest.raises(ValueError, match=r"strength must be a number in \[0, 1\], got 2"):
         GHMLoss(strength=2)
-    with pytest.raises(ValueError, match=r"gamma \(one, or one for each class\) must be a number in \[0, inf\), got -1"):
+    with pytest.raises(
+        ValueError,
+        match=r"gamma \(one, or one for each class\) must be a number in \[0, inf\), got -1",
+    ):
         FocalLoss([1, -1])
 
 
@@ -197,7 +202,9 @@ def documented_defaults(thing):
 
 
 @pytest.mark.parametrize(
-    "thing", [CrossEntropy, FocalLoss, GHMLoss, AsymmetricLoss, FocalLoss.gradient_hessian], ids=lambda t: t.__qualname__
+    "thing",
+    [CrossEntropy, FocalLoss, GHMLoss, AsymmetricLoss, FocalLoss.gradient_hessian],
+    ids=lambda t: t.__qualname__,
 )
 def test_defaults_are_those_documented(thing):
     parameters = inspect.signature(thing).parameters
@@ -253,7 +260,10 @@ def test_bad_outputs_are_named(name, wrong):
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_outputs_lie_as_the_scores_do(order):
-    raw, other = np.zeros((4, 3), order=order), np.empty((4, 3), np.float32, "F" if order == "C" else "C")
+    raw, other = (
+        np.zeros((4, 3), order=order),
+        np.empty((4, 3), np.float32, "F" if order == "C" else "C"),
+    )
     with pytest.raises(ValueError, match="in the memory order of raw"):
         FocalLoss().gradient_hessian(Y, raw, gradient_out=other)
 

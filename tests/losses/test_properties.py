@@ -79,7 +79,9 @@ def test_finite_and_of_the_right_sign_for_all_that_is_allowed(data):
 def test_what_overflowed_once(density, dtype, normalize):
     """A bin with 1e-60 of the weight; 1e10 - 1e30, whose rounding error is 1e10."""
     loss = GHMLoss(density=density, strength=1.0, normalize=normalize)
-    binary = Problem(np.array([0, 1, 1]), np.array([5, -5, 5], dtype), np.array([1e30, 1e30, 1e-30]), 2)
+    binary = Problem(
+        np.array([0, 1, 1]), np.array([5, -5, 5], dtype), np.array([1e30, 1e30, 1e-30]), 2
+    )
     wide = Problem(np.array([0, 1, 2]), np.tile(np.array([0, 1e30, 1e10], dtype), (3, 1)), None, 3)
     for problem in (binary, wide):
         for array in gradients(loss, problem):
@@ -178,7 +180,9 @@ def test_rows_in_another_order(data):
     order = np.random.default_rng(data.draw(st.integers(0, 2**32))).permutation(len(problem.y))
     # weights that are sums over the rows are sums in another order
     tolerance = ONCE if is_moving_or_counted(loss) else 0
-    same([a[order] for a in gradients(loss, problem)], gradients(loss, problem.of(order)), tolerance)
+    same(
+        [a[order] for a in gradients(loss, problem)], gradients(loss, problem.of(order)), tolerance
+    )
 
 
 @given(st.data())
@@ -261,7 +265,9 @@ def test_weights_scale_gradients(data):
     # an effective number is no multiple of the count
     assume(loss.class_weight != "effective")
     power = data.draw(st.booleans())
-    number = data.draw(st.integers(-20, 20).map(lambda k: 2.0**k) if power else st.floats(0.01, 100))
+    number = data.draw(
+        st.integers(-20, 20).map(lambda k: 2.0**k) if power else st.floats(0.01, 100)
+    )
     scaled = problem._replace(weight=(problem.weight * number).astype(problem.weight.dtype))
     wanted = [a * np.float32(number) for a in gradients(loss, problem)]
     # of subnormal numbers digits are lost; where class weights are counted, their sums round
@@ -381,7 +387,9 @@ def test_every_layout_is_read_alike(lies, wide):
 @pytest.mark.filterwarnings("ignore:no training was found")
 @given(st.data())
 def test_types_and_layouts_change_nothing(data):
-    problem = data.draw(problems(st.integers(-8, 8), rows=(0, 200), every_class=False, weights=None))
+    problem = data.draw(
+        problems(st.integers(-8, 8), rows=(0, 200), every_class=False, weights=None)
+    )
     # read-only and unaligned arrays have loops of their own: few losses, for they take long
     loss = data.draw(st.sampled_from([FocalLoss(2.0), GHMLoss()]))
     kinds = ["f2", "f4", "f8", "i1", "i8", "?"]
@@ -539,9 +547,14 @@ def test_bad_input_is_named(data):
         "probability": lambda: bl.metric(loss, scores="probability")(y, raw, weight),
     }
     call = data.draw(st.sampled_from(list(calls)))
-    if call == "probability" and name == "raw" and getattr(wrong, "dtype", None) in (
-        np.float32,
-        np.float64,
+    if (
+        call == "probability"
+        and name == "raw"
+        and getattr(wrong, "dtype", None)
+        in (
+            np.float32,
+            np.float64,
+        )
     ):
         assume(not np.isinf(wrong).any())  # is held at 1
     # too many scores are too few labels
@@ -604,7 +617,9 @@ def test_bad_factor_is_named(wrong):
         FocalLoss().gradient_hessian([0, 1], np.zeros((2, 3)), factor=wrong)
 
 
-@given(st.sampled_from([b"ab", np.array(2.0), np.ones((2, 2)), [1, "a"], [0, 1], [np.nan, 1], True]))
+@given(
+    st.sampled_from([b"ab", np.array(2.0), np.ones((2, 2)), [1, "a"], [0, 1], [np.nan, 1], True])
+)
 def test_bad_class_weights_are_named(wrong):
     with pytest.raises((ValueError, TypeError), match="class_weight"):
         CrossEntropy(class_weight=wrong).value([0, 1], [0.0, 0.0])
@@ -620,5 +635,3 @@ def test_softmax_refuses_scores_whose_difference_is_no_number(data):
     for call in (loss.value, loss.fit):
         with pytest.raises(ValueError, match="raw must have finite differences"):
             call([0, 1, 2], raw)
-
-

@@ -87,7 +87,9 @@ def test_defined_again_as_in_a_notebook():
 
 @pytest.mark.parametrize("label", ["focal", "balanced", "asymmetric"])
 def test_a_name_belongs_to_one_loss(label):
-    with pytest.raises(ValueError, match=f"name must not be that of another loss, got '{label}' in Mine"):
+    with pytest.raises(
+        ValueError, match=f"name must not be that of another loss, got '{label}' in Mine"
+    ):
         register(make(label))
     assert named("focal") == FocalLoss()
 
@@ -130,14 +132,18 @@ def test_what_inherits_a_name_must_have_another():
     class Special(FocalLoss):
         pass
 
-    with pytest.raises(ValueError, match="name must not be that of another loss, got 'focal' in Special"):
+    with pytest.raises(
+        ValueError, match="name must not be that of another loss, got 'focal' in Special"
+    ):
         register(Special)
     # and is not saved under its parent's
     with pytest.raises(TypeError, match="only a registered loss can be saved"):
         registry.to_dict(Special())
 
 
-@pytest.mark.parametrize("params", [None, ["gamma"], "gamma", {"gama": 2}, {"gamma": [[1]]}, {"gamma": "2"}])
+@pytest.mark.parametrize(
+    "params", [None, ["gamma"], "gamma", {"gama": 2}, {"gamma": [[1]]}, {"gamma": "2"}]
+)
 @pytest.mark.parametrize("name", ["FocalLoss", "focal"])
 def test_plain_parameters_that_fit_no_loss(params, name):
     with pytest.raises(ValueError, match=r"params of focal|gamma"):
@@ -168,7 +174,11 @@ def test_plain_data_and_back(loss):
 
 
 def test_former_names_of_types():
-    for former, kind in (("CrossEntropy", CrossEntropy), ("FocalLoss", FocalLoss), ("GHMLoss", GHMLoss)):
+    for former, kind in (
+        ("CrossEntropy", CrossEntropy),
+        ("FocalLoss", FocalLoss),
+        ("GHMLoss", GHMLoss),
+    ):
         assert registry.from_dict({"type": former, "params": {}}) == kind()
 
 

@@ -39,7 +39,9 @@ def test_loss_depends_on_all_scores_if_a_rows_weight_depends_on_others():
     ],
 )
 @pytest.mark.parametrize("weighted", [False, True])
-def test_float32_scores_are_computed_in_float32_where_that_is_enough(loss, n_dimensions, dtype, weighted):
+def test_float32_scores_are_computed_in_float32_where_that_is_enough(
+    loss, n_dimensions, dtype, weighted
+):
     run = TrainingRun()
     raw = np.zeros(2 if n_dimensions == 1 else (2, 2), np.float32)
     loss.gradient_hessian([0, 1], raw, np.ones(2) if weighted else None, run=run)
@@ -110,7 +112,9 @@ def test_other_labels_weights_or_shapes_are_read_within_a_run():
         (Y, RAW, None),
     ]
     for call in calls:
-        for got, want in zip(loss.gradient_hessian(*call, run=run), loss.gradient_hessian(*call), strict=True):
+        for got, want in zip(
+            loss.gradient_hessian(*call, run=run), loss.gradient_hessian(*call), strict=True
+        ):
             np.testing.assert_array_equal(got, want)
             assert got.shape == want.shape
 
@@ -145,7 +149,9 @@ def test_what_was_refused_is_not_remembered_as_good():
     for _ in range(2):
         with pytest.raises(ValueError, match="y must hold 0 or 1"):
             loss.gradient_hessian(wrong, RAW, run=run)
-    np.testing.assert_array_equal(loss.gradient_hessian(Y, RAW, run=run), loss.gradient_hessian(Y, RAW))
+    np.testing.assert_array_equal(
+        loss.gradient_hessian(Y, RAW, run=run), loss.gradient_hessian(Y, RAW)
+    )
 
 
 def test_only_ghm_remembers_a_density_and_only_with_momentum_it_matters():
@@ -163,7 +169,9 @@ def test_only_ghm_remembers_a_density_and_only_with_momentum_it_matters():
 
 @pytest.mark.parametrize("kind", ["binary", "C", "F"])
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
-@pytest.mark.parametrize("given", [("gradient_out",), ("hessian_out",), ("gradient_out", "hessian_out")])
+@pytest.mark.parametrize(
+    "given", [("gradient_out",), ("hessian_out",), ("gradient_out", "hessian_out")]
+)
 def test_results_are_written_where_it_is_asked_for(loss, kind, given):
     raw = scores(kind)
     want = loss.gradient_hessian(Y, raw)
@@ -184,7 +192,11 @@ def test_what_was_handed_out_is_never_written_again(loss, kind):
         gradient, hessian = loss.gradient_hessian(Y, raw * k, run=run)
         total = total + gradient
         want = want + loss.gradient_hessian(Y, raw * k)[0]
-        held += [(gradient, gradient.copy()), (hessian, hessian.copy()), (gradient.T, gradient.T.copy())]
+        held += [
+            (gradient, gradient.copy()),
+            (hessian, hessian.copy()),
+            (gradient.T, gradient.T.copy()),
+        ]
     for array, copy in held:
         np.testing.assert_array_equal(array, copy)
     np.testing.assert_array_equal(total, want)

@@ -15,7 +15,7 @@ def comparison_of(metric="average_precision", **folds):
     folds = {name.replace("_", "-"): values for name, values in folds.items()}
     settings = Settings("xgboost", metric, 100, 0.1, {}, 0)
     labels, losses = np.array(["a", "b", "c"]), dict.fromkeys(folds)
-    comparison = scores.Comparison(settings, labels, losses, None, 1 / 3)
+    comparison = scores.Comparison(settings, labels, losses, None, None, 1 / 3)
     for name, values in folds.items():
         others = dict.fromkeys(scores.TITLES, 0.1) | {"rounds": 10.0}
         comparison.folds[name] = [others | {metric: value} for value in values]
@@ -40,7 +40,10 @@ def test_words():
     assert said[2] == "Best by average precision: good."
     same = comparison_of(built_in=[0.5, 0.6, 0.7], other=[0.6, 0.6, 0.6])
     assert same.best == "built-in"
-    assert same.sentences()[0] == "other makes no clear difference to average precision (+0.0000 ± 0.3513)."
+    assert (
+        same.sentences()[0]
+        == "other makes no clear difference to average precision (+0.0000 ± 0.3513)."
+    )
     assert same.sentences()[-1] == (
         "No loss is significantly better than the built-in one by average precision. "
         "Keep the built-in loss."

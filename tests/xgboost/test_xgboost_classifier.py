@@ -20,7 +20,9 @@ def test_base_score(problem):
     for loss in (FocalLoss(2.0, class_weight="balanced"), GHMLoss()):
         start = boostloss.xgboost.base_score(loss, problem.y, weight)
         params = {"max_depth": 2, "base_score": start, **native}
-        theirs = xgb.train(params, data, 3, obj=objective(loss.fit(problem.y, sample_weight=weight).loss))
+        theirs = xgb.train(
+            params, data, 3, obj=objective(loss.fit(problem.y, sample_weight=weight).loss)
+        )
         ours = boostloss.xgboost.train({"max_depth": 2}, data, 3, loss=loss)
         np.testing.assert_array_equal(theirs.predict(data), ours.predict(data))
 

@@ -85,7 +85,9 @@ def assert_one_machines_model(client, rows, loss, weight):
         PARAMS, alone, ROUNDS, loss=loss, evals=[(alone, "train")], evals_result=history,
         verbose_eval=False,
     )  # fmt: skip
-    np.testing.assert_array_equal(raw_scores(spread["booster"], rows.X), raw_scores(booster, rows.X))
+    np.testing.assert_array_equal(
+        raw_scores(spread["booster"], rows.X), raw_scores(booster, rows.X)
+    )
     np.testing.assert_allclose(
         spread["history"]["train"]["posterior_log_loss"],
         history["train"]["posterior_log_loss"],
@@ -119,7 +121,9 @@ def assert_right_where_rows_are_few(client, rows, n_parts):
         PARAMS, alone, ROUNDS, loss=loss, evals=[(alone, "other")], evals_result=history,
         verbose_eval=False,
     )  # fmt: skip
-    np.testing.assert_array_equal(raw_scores(spread["booster"], rows.X), raw_scores(booster, rows.X))
+    np.testing.assert_array_equal(
+        raw_scores(spread["booster"], rows.X), raw_scores(booster, rows.X)
+    )
     np.testing.assert_allclose(
         spread["history"]["other"]["posterior_log_loss"],
         history["other"]["posterior_log_loss"],
@@ -177,9 +181,7 @@ def test_a_wrong_label_on_one_worker(two_workers, rows):
         dask_train(two_workers, PARAMS, data, 2, loss=GHMLoss())
     for loss in LOSSES:
         with pytest.raises(ValueError, match=r"^y must hold .* got 2\.5 \(on worker \d of 2\)$"):
-            xgb_dask.train(
-                two_workers, native_params(rows.n_classes), data, 2, obj=objective(loss)
-            )
+            xgb_dask.train(two_workers, native_params(rows.n_classes), data, 2, obj=objective(loss))
 
 
 def test_a_wrong_label_is_said_by_every_worker(two_workers, rows):
@@ -289,7 +291,9 @@ def test_classifier(two_workers, rows, loss):
     alone = ImbalancedXGBClassifier(loss=loss, n_estimators=ROUNDS, max_depth=3)
     alone.fit(rows.X, labels, sample_weight=rows.weight)
     np.testing.assert_array_equal(model.classes_, alone.classes_)
-    np.testing.assert_array_equal(model.decision_function(X).compute(), alone.decision_function(rows.X))
+    np.testing.assert_array_equal(
+        model.decision_function(X).compute(), alone.decision_function(rows.X)
+    )
     p = model.predict_proba(X)
     assert isinstance(p, da.Array)
     assert p.shape == (ROWS, rows.n_classes)
@@ -316,7 +320,9 @@ def test_classifier_on_frames_with_an_evaluation_set(two_workers, rows, tmp_path
     assert list(model.feature_names_in_) == list("abcdef")
     for key, values in alone.evals_result()["validation_0"].items():
         np.testing.assert_allclose(model.evals_result()["validation_0"][key], values, rtol=1e-6)
-    np.testing.assert_allclose(model.predict_proba(X).compute(), alone.predict_proba(frame), rtol=1e-6)
+    np.testing.assert_allclose(
+        model.predict_proba(X).compute(), alone.predict_proba(frame), rtol=1e-6
+    )
     model.save_model(tmp_path / "model.json")
     served = ImbalancedXGBClassifier()
     served.load_model(tmp_path / "model.json")

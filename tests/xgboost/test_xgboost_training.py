@@ -114,7 +114,9 @@ def test_one_callable_in_three_places(problem, objective):
         values = log["v"]["posterior_log_loss"]
         assert np.argmin(values) == models[-1].best_iteration
     np.testing.assert_array_equal(*[m.predict(valid) for m in models])
-    history = xgb.cv(params, train, 5, nfold=3, obj=objective, custom_metric=metric, as_pandas=False)
+    history = xgb.cv(
+        params, train, 5, nfold=3, obj=objective, custom_metric=metric, as_pandas=False
+    )
     again = xgb.cv(params, train, 5, nfold=3, obj=objective, custom_metric=metric, as_pandas=False)
     assert history == again
     for weight in (None, np.random.default_rng(0).random(len(problem.y))):

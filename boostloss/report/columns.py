@@ -1,0 +1,421 @@
+"""Decide how each column of a frame is read as a feature, and say it in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from boostloss.optional import require
+from boostloss.report import numbers
+from boostloss.report.source import BadInput
+
+MAX_CATEGORIES = 1000
+MANY_NUMBERS = 20
+"""A text column with more different numbers is one of numbers, in which other texts are a fault."""
+
+MISSING = (
+    "?", ".", "-", "--", "NA", "N/A", "n/a", "na", "nan", "NaN", "-nan", "-NaN", "NULL", "Null",
+    "null", "None", "<NA>", "NaT", "#N/A", "#NA", "#N/A N/A", "#DIV/0!", "#VALUE!", "#REF!",
+    "#NUM!", "#NAME?", "#NULL!", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN",
+)  # fmt: skip
+"""Texts that mean missing in a feature, unless the user names others."""
+
+DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T]\d{1,2}:.*)?")
+ISO_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}:.*)?")
+REFUSED_BY_ENGINES = re.compile(r'[\[\]{}<>,":\x00-\x1f]')
+"""XGBoost refuses brackets and <, LightGBM the characters of JSON."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the user said on how to read columns."""
+
+    missing: tuple[str, ...] | None = None
+    """Texts that mean missing, in place of the usual ones."""
+
+    categories: frozenset[str] = frozenset()
+    numbers: frozenset[str] = frozenset()
+    decimal: str = "."
+    decimal_given: bool = False
+    from_command: bool = True
+    """Whether messages name options of the command line, or what to do with a frame."""
+
+    @property
+    def means_missing(self) -> frozenset[str]:
+        """Texts that mean missing in a feature."""
+        return frozenset({"", *(MISSING if self.missing is None else self.missing)})
+
+    def fix(self, *, command: str, python: str) -> str:
+        """What to do, in the words of who asked."""
+        return f"use {command}" if self.from_command else python
+
+
+class Column(NamedTuple):
+    """How one column was read."""
+
+    name: str
+    kind: str
+    """numbers, true/false, categories, or left out"""
+
+    remark: str
+    """What was missing, taken off or assumed."""
+
+    inside: str
+    """Its name in the model; another one where an engine refuses the name."""
+
+    code: str
+    """A line of Python that reads it from a frame ``X`` in the same way; "" if none is needed."""
+
+
+class Features(NamedTuple):
+    """The columns that are features, and how all of them were read."""
+
+    X: Any
+    columns: list[Column]
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Names in the file of columns that have another one in the model, and that one."""
+        return {c.name: c.inside for c in self.columns if c.inside and c.name != c.inside}
+
+
+@dataclass
+class _Read:
+    """A column's values and what is said of it; ``values`` is None if it is left out."""
+
+    values: Any
+    kind: str
+    remarks: list[str] = field(default_factory=list)
+    code: str = ""
+
+
+class _Problem(Exception):
+    """A column that only the user can decide on."""
+
+
+def read_columns(frame: Any, reading: Reading) -> Features:
+    """Read every column as numbers, true/false or categories.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    reading : Reading
+
+    Raises
+    ------
+    BadInput
+        Naming all columns that can be read in several ways, and what to do.
+    """
+    pd = require("pandas", "report")
+    read: dict[str, _Read] = {}
+    problems = []
+    for position, name in enumerate(frame.columns):
+        try:
+            read[str(name)] = _read(frame.iloc[:, position], str(name), reading)
+        except _Problem as problem:
+            problems.append(str(problem))
+    if problems:
+        raise BadInput("; ".join(problems))
+    kept = {name: column for name, column in read.items() if column.values is not None}
+    inside = dict(zip(kept, names_for_engines(kept), strict=True))
+    X = pd.DataFrame({inside[name]: column.values for name, column in kept.items()})
+    columns = [
+        Column(
+            name, column.kind, ", ".join(_with_name(column.remarks, name, inside.get(name, name))),
+            inside.get(name, ""), column.code.replace("\0", f"X[{name!r}]"),
+        )
+        for name, column in read.items()
+    ]  # fmt: skip
+    return Features(X, columns)
+
+
+def _with_name(remarks: list[str], name: str, inside: str) -> list[str]:
+    return remarks if inside == name else [*remarks, f"called {inside!r} in the model"]
+
+
+def names_for_engines(names: Iterable[str]) -> list[str]:
+    """Names that both engines accept, all different for LightGBM, which joins words by "_"."""
+    given = list(names)
+    found: list[str] = []
+    kept = {_joined(name) for name in given if not REFUSED_BY_ENGINES.search(name)}
+    for i, name in enumerate(given):
+        safe = REFUSED_BY_ENGINES.sub("_", name).strip() or f"column_{i + 1}"
+        joined = _joined(safe)
+        if safe != name or joined in map(_joined, found):
+            for k in range(2, len(given) + 2):
+                if joined not in kept and joined not in map(_joined, found):
+                    break
+                joined = _joined(f"{safe}_{k}")
+            safe = joined
+        found.append(safe)
+    return found
+
+
+def _joined(name: str) -> str:
+    return re.sub(r"\s", "_", name)
+
+
+def _read(column: Any, name: str, reading: Reading) -> _Read:
+    pd = require("pandas", "report")
+    kinds = pd.api.types
+    if isinstance(column.dtype, pd.CategoricalDtype) and name not in reading.numbers:
+        return _categories(column, name)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if not kinds.is_object_dtype(column) and not kinds.is_string_dtype(column):
+        return _typed(column, name, reading)
+    found = kinds.infer_dtype(column, skipna=True)
+    if found in ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty"):
+        return _typed(column.astype(np.float64), name, reading, kind=_KINDS.get(found, "numbers"))
+    if found in ("date", "datetime", "datetime64", "timedelta", "timedelta64"):
+        convert = pd.to_timedelta if found.startswith("timedelta") else pd.to_datetime
+        return _typed(convert(column), name, reading)
+    types = {type(value) for value in column.dropna()}
+    if not all(issubclass(kind, str | bool | int | float | np.generic) for kind in types):
+        given = ", ".join(sorted(kind.__name__ for kind in types))
+        raise _Problem(
+            f"column {name!r} contains cells of type {given}, which are neither numbers nor text: "
+            + reading.fix(command=f"--drop {name}", python="leave it out of X")
+        )
+    return _text(column, name, reading)
+
+
+_KINDS = {"boolean": "true/false"}
+
+
+def _typed(column: Any, name: str, reading: Reading, kind: str = "numbers") -> _Read:
+    """A column of numbers, booleans, times or durations."""
+    pd = require("pandas", "report")
+    kinds = pd.api.types
+    if kinds.is_datetime64_any_dtype(column):
+        return _times(column, name, reading)
+    remarks = []
+    if kinds.is_timedelta64_dtype(column):
+        column, remarks = column / pd.Timedelta(days=1), ["durations in days"]
+    if kinds.is_bool_dtype(column):
+        kind = "true/false"
+    if not (kinds.is_numeric_dtype(column) or kinds.is_bool_dtype(column)):
+        raise _Problem(
+            f"column {name!r} has the type {column.dtype}, which no engine takes: "
+            + reading.fix(command=f"--drop {name}", python="leave it out of X")
+        )
+    if kinds.is_complex_dtype(column):
+        raise _Problem(f"column {name!r} contains complex numbers, which no engine takes")
+    if name in reading.categories:
+        text = column.astype("Int64") if _is_whole(column) else column
+        return _categories(text.astype("string").astype(object), name)
+    if kinds.is_extension_array_dtype(column):
+        column = column.astype(np.float64)
+    return _numbers(column, kind, remarks)
+
+
+def _is_whole(column: Any) -> bool:
+    kinds = require("pandas", "report").api.types
+    if kinds.is_bool_dtype(column):
+        return False
+    values = column.dropna().to_numpy(np.float64)
+    return bool(np.all(np.mod(values, 1) == 0) and np.all(np.abs(values) < 2**53))
+
+
+def _numbers(column: Any, kind: str, remarks: list[str], code: str = "") -> _Read:
+    """Numbers; infinite ones are missing, which XGBoost would refuse."""
+    values = column.to_numpy()
+    if values.dtype.kind == "f":
+        infinite = int(np.isinf(values).sum())
+        if infinite:
+            column = column.where(np.isfinite(values))
+            remarks = [*remarks, f"{infinite:,} infinite read as missing"]
+            code = code or "\0 = \0.replace([float('inf'), -float('inf')], float('nan'))"
+        missing = int(column.isna().sum())
+        if missing == len(column):
+            return _Read(None, "left out", [*remarks, "empty"])
+        if missing - infinite:
+            remarks = [f"{missing - infinite:,} missing", *remarks]
+    if len(column) and column.nunique(dropna=False) == 1:
+        remarks = [*remarks, "constant"]
+    return _Read(column, kind, remarks, code)
+
+
+def _times(column: Any, name: str, reading: Reading) -> _Read:
+    pd = require("pandas", "report")
+    if column.isna().all():
+        return _Read(None, "left out", ["empty"])
+    if name not in reading.numbers:
+        raise _Problem(
+            f"column {name!r} contains times: "
+            + reading.fix(
+                command=f"--time-order {name}, --drop {name} or --numbers {name} (days since 1970)",
+                python="leave it out of X or convert it to numbers",
+            )
+        )
+    if getattr(column.dtype, "tz", None) is not None:
+        column = column.dt.tz_convert(None)
+    days = (column - pd.Timestamp(0)) / pd.Timedelta(days=1)
+    code = ("\0 = (pd.to_datetime(\0, format='ISO8601', utc=True) "
+            "- pd.Timestamp(0, tz='UTC')) / pd.Timedelta(days=1)")  # fmt: skip
+    return _numbers(days.astype(np.float64), "numbers", ["days since 1970"], code)
+
+
+class _Texts(NamedTuple):
+    """Different texts of a column, how often each comes, and the place of each row's; -1 none."""
+
+    texts: list[str]
+    counts: Any
+    places: Any
+
+    def spread(self, values: Any) -> Any:
+        """A value of each row from one for each text; NaN where it has none."""
+        return np.append(np.asarray(values, np.float64), np.nan)[self.places]
+
+
+def _text(column: Any, name: str, reading: Reading) -> _Read:
+    found, remarks = _stripped(column, reading)
+    if not found.texts:
+        return _Read(None, "left out", [*remarks, "empty"])
+    as_category = name in reading.categories
+    if not as_category and {text.lower() for text in found.texts} <= {"true", "false"}:
+        values = found.spread([text.lower() == "true" for text in found.texts])
+        code = ("\0 = \0.astype(str).str.strip().str.lower()"
+                ".map({'true': 1.0, 'false': 0.0})")  # fmt: skip
+        return _Read(_series(values, column), "true/false", remarks, code)
+    if not as_category:
+        read = _text_of_numbers(column, name, reading, found, remarks)
+        if read is not None:
+            return read
+        if all(map(DATE.fullmatch, found.texts)):
+            return _text_of_dates(column, name, reading, remarks)
+    pd = require("pandas", "report")
+    texts = np.array([*found.texts, None], dtype=object)[found.places]
+    return _categories(pd.Series(texts, index=column.index), name, remarks, reading)
+
+
+def _series(values: Any, like: Any) -> Any:
+    return require("pandas", "report").Series(values, index=like.index)
+
+
+def _stripped(column: Any, reading: Reading) -> tuple[_Texts, list[str]]:
+    """Texts without spaces around them, those that mean missing left out."""
+    pd = require("pandas", "report")
+    places, raw = pd.factorize(column)
+    counts = np.bincount(places[places >= 0], minlength=len(raw))
+    bare = [str(text).strip() for text in raw]
+    padded = sum(int(n) for text, old, n in zip(bare, raw, counts, strict=True) if text != str(old))
+    missing = {text: 0 for text in bare if text in reading.means_missing}
+    new: dict[str, int] = {}
+    move = [-1 if text in missing else new.setdefault(text, len(new)) for text in bare]
+    for text, n in zip(bare, counts, strict=True):
+        if text in missing:
+            missing[text] += int(n)
+    places = np.append(move, -1)[places].astype(np.intp)
+    counts = np.bincount(places[places >= 0], minlength=len(new))
+    remarks = []
+    blank = int((places < 0).sum()) - sum(n for text, n in missing.items() if text)
+    if blank:
+        remarks.append(f"{blank:,} missing")
+    remarks += [f"{n:,} {text!r} read as missing" for text, n in missing.items() if text]
+    if padded:
+        remarks.append(f"spaces removed in {padded:,}")
+    return _Texts(list(new), counts, places), remarks
+
+
+def _text_of_numbers(
+    column: Any, name: str, reading: Reading, found: _Texts, remarks: list[str]
+) -> _Read | None:
+    """Numbers, or None if these are other texts."""
+    try:
+        parsed = numbers.parse(found.texts, reading.decimal, decimal_given=reading.decimal_given)
+    except numbers.Ambiguous as error:
+        fix = reading.fix(command="--decimal , or --decimal . (1,234 is 1234)",
+                          python="convert it to numbers")  # fmt: skip
+        if "unit" in str(error):
+            fix = reading.fix(command=f"one unit, or --categories {name}",
+                              python="convert it to numbers")  # fmt: skip
+        raise _Problem(f"column {name!r}: {error}: {fix}") from error
+    strays = [i for i in np.argsort(-found.counts, kind="stable") if not parsed.is_number[i]]
+    n_rows = int(found.counts[strays].sum())
+    if strays and name not in reading.numbers:
+        n_numbers = len(found.texts) - len(strays)
+        if n_numbers <= MANY_NUMBERS or n_rows > 0.5 * found.counts.sum():
+            return None
+        shown = [found.texts[i] for i in strays]
+        raise _Problem(
+            f"column {name!r} contains numbers and, in {n_rows:,} rows, {_listed(shown, repr)}: "
+            + reading.fix(
+                command=f"--missing {' '.join(map(_quoted, shown[:3]))} if that means missing, "
+                f"--numbers {name} if any other text is, or --categories {name}",
+                python="convert it to numbers or to a category",
+            )
+        )
+    if strays:
+        remarks = [*remarks, f"{n_rows:,} other texts read as missing"]
+    values = _series(found.spread(parsed.values), column)
+    return _numbers_of_text(values, [*remarks, *parsed.remarks], reading.decimal)
+
+
+def _numbers_of_text(values: Any, remarks: list[str], decimal: str) -> _Read:
+    read = _numbers(values, "numbers", [])
+    said = [remark for remark in read.remarks if not remark.endswith(" missing")]
+    marks = "," if decimal == "." else "."
+    pattern = f"[%{numbers.SIGNS}{numbers.SPACES}'{marks}]"
+    code = f"\0.astype(str).str.replace({pattern!r}, '', regex=True)"
+    if decimal == ",":
+        code += ".str.replace(',', '.')"
+    code = f"\0 = pd.to_numeric({code}, errors='coerce')"
+    return _Read(read.values, read.kind, [*remarks, *said], code)
+
+
+def _text_of_dates(column: Any, name: str, reading: Reading, remarks: list[str]) -> _Read:
+    pd = require("pandas", "report")
+    missing = column.isna() | column.isin(list(reading.means_missing))
+    text = column.astype(object).where(~missing, None)
+    texts = [str(value).strip() for value in text.dropna().unique()]
+    if name in reading.numbers and not all(map(ISO_DATE.fullmatch, texts)):
+        raise _Problem(
+            f"column {name!r} contains dates such as {texts[0]!r}, whose day and month are not "
+            "certain: write them as 2024-01-31"
+        )
+    if name not in reading.numbers:
+        return _times(pd.Series(pd.Timestamp(0), index=column.index), name, reading)
+    read = _times(pd.to_datetime(text, format="ISO8601", utc=True), name, reading)
+    said = [remark for remark in read.remarks if not remark.endswith(" missing")]
+    return _Read(read.values, read.kind, [*remarks, *said], read.code)
+
+
+def _categories(
+    column: Any, name: str, remarks: list[str] | None = None, reading: Reading | None = None
+) -> _Read:
+    """Categories; ``reading`` where the column could be something else."""
+    n_rows = int(column.notna().sum())
+    if not n_rows:
+        return _Read(None, "left out", [*(remarks or []), "empty"])
+    values = int(column.nunique())
+    is_guess = reading is not None and name not in reading.categories
+    if reading is not None and is_guess and values > min(MAX_CATEGORIES, max(20, n_rows // 2)):
+        raise _Problem(
+            f"column {name!r} contains {values:,} different strings, too many for a category: "
+            + reading.fix(command=f"--drop {name}", python="leave it out of X")
+        )
+    column = column.astype("category").cat.remove_unused_categories()
+    known = column.cat.categories.tolist()
+    said = list(remarks or [])
+    missing = len(column) - n_rows
+    if missing and not remarks:
+        said.append(f"{missing:,} missing")
+    said.insert(0, f"{values}: {_listed(known, str)}")
+    code = "\0 = pd.Categorical(\0"
+    if all(isinstance(value, str) for value in known):
+        code += ".astype(str).str.strip()"
+    return _Read(column, "categories", said, f"{code}, categories={known!r})")
+
+
+def _listed(values: list[Any], show: Any, most: int = 4) -> str:
+    shown = ", ".join(show(value) for value in values[:most])
+    return shown + (f" and {len(values) - most} more" if len(values) > most else "")
+
+
+def _quoted(text: str) -> str:
+    return f"'{text}'" if re.search(r"\W", text) else text

@@ -1,0 +1,57 @@
+"""Find columns that alone tell the classes apart without a mistake, which no honest one does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from boostloss.losses.validation import Array
+from boostloss.optional import require
+
+ENOUGH_ROWS = 10
+"""Of the rarest class; with fewer a column may be perfect by chance."""
+
+ROWS_PER_CATEGORY = 5
+"""On average, below which a category may be of one class by chance."""
+
+
+def perfect_columns(X: Any, y: Array) -> list[str]:
+    """Names of the columns from which alone all labels can be told.
+
+    A column of numbers does so where a threshold or two separate the classes, one of categories
+    where each category has rows of one class. Missing counts as a value of its own.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame, array or sparse matrix
+        Columns of a sparse matrix are not looked at.
+    y : array of shape (n,)
+        Codes 0..K-1.
+    """
+    if np.bincount(y).min() < ENOUGH_ROWS or not (isinstance(X, np.ndarray) or hasattr(X, "iloc")):
+        return []
+    if isinstance(X, np.ndarray):
+        return [str(i) for i in range(X.shape[1]) if _are_perfect(X[:, i], y)]
+    return [str(name) for name in X.columns if _is_perfect(X[name], y)]
+
+
+def _is_perfect(column: Any, y: Array) -> bool:
+    pd = require("pandas", "report")
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return _are_perfect(column.to_numpy(np.float64), y)
+    codes = column.cat.codes.to_numpy(np.float64)
+    return _are_perfect(codes, y, runs=len(y) / ROWS_PER_CATEGORY, are_ordered=False)
+
+
+def _are_perfect(values: Array, y: Array, runs: float = 0, are_ordered: bool = True) -> bool:
+    """Whether equal values have one class, and not too many values or changes of class."""
+    order = np.argsort(values, kind="stable")  # NaN comes last
+    values, classes = values[order], y[order]
+    same = (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))
+    changes = classes[1:] != classes[:-1]
+    if (same & changes).any():
+        return False
+    if are_ordered:
+        return int(changes.sum()) <= int(y.max()) + 1
+    return int((~same).sum()) + 1 <= runs
