@@ -35,7 +35,15 @@ def test_the_command_writes_what_loads_alone(engine, losses, csv, tmp_path, monk
     assert page.count("data:image/png;base64,") == 3
     assert "http" not in page.replace("<!DOCTYPE html>", "")  # nothing is fetched
     assert "built-in" in pd.read_csv(output / "table.csv")["loss"].tolist()
-    assert "report.html" in capsys.readouterr().out
+    said = capsys.readouterr().out.splitlines()
+    assert "report.html" in said[-1]
+    assert said[:5] == [
+        'data.csv: CSV, UTF-8, separator ","; 900 rows, 7 features',
+        "classes: fine 803 (89.22%), fraud 97 (10.78%)",
+        "numbers: a, b, c, d, e, f",
+        "categories: kind (2: x, y)",
+        "not features: target (--target), patient (--drop), day (--drop)",
+    ]
     use = (output / "use_model.py").read_text()
     lines = [
         "import pandas as pd",
@@ -67,6 +75,8 @@ def test_parquet_groups_and_time(claims, tmp_path):
         (lambda f: f, ["--target", "target", "--groups", "g"], "--groups must be a column"),
         (lambda f: f.assign(target=1), ["--target", "target"], "at least two classes"),
         (lambda f: f, ["--target", "a"], "900 different values"),
+        (lambda f: f, ["--target", "target", "--weight", "b"], "--weight 'b' must contain"),
+        (lambda f: f, ["--target", "target", "--positive", "frud"], "positive must be one of"),
         (lambda f: f.assign(target=f["target"].mask(f["a"] > 1)), ["--target", "target"], "none"),
         (lambda f: f.assign(name=[f"row {i}" for i in range(900)]), ["--target", "target"],
          "'name' contains 900 different strings"),

@@ -24,7 +24,9 @@ MISSING = (
 )  # fmt: skip
 """Texts that mean missing in a feature, unless the user names others."""
 
-DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T]\d{1,2}:.*)?")
+DATE = re.compile(
+    r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3\d{4}|\d\d?/\d\d?/\d\d)([ T]\d{1,2}:.*)?"
+)
 ISO_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}:.*)?")
 REFUSED_BY_ENGINES = re.compile(r'[\[\]{}<>,":\x00-\x1f]')
 """XGBoost refuses brackets and <, LightGBM the characters of JSON."""
@@ -140,18 +142,20 @@ def _with_name(remarks: list[str], name: str, inside: str) -> list[str]:
 def names_for_engines(names: Iterable[str]) -> list[str]:
     """Names that both engines accept, all different for LightGBM, which joins words by "_"."""
     given = list(names)
-    found: list[str] = []
     kept = {_joined(name) for name in given if not REFUSED_BY_ENGINES.search(name)}
+    found: list[str] = []
+    used: set[str] = set()
     for i, name in enumerate(given):
         safe = REFUSED_BY_ENGINES.sub("_", name).strip() or f"column_{i + 1}"
-        joined = _joined(safe)
-        if safe != name or joined in map(_joined, found):
-            for k in range(2, len(given) + 2):
-                if joined not in kept and joined not in map(_joined, found):
-                    break
-                joined = _joined(f"{safe}_{k}")
-            safe = joined
+        others = used if safe == name else used | kept
+        if safe != name or _joined(safe) in used:
+            safe = _joined(safe)
+        first, k = safe, 1
+        while _joined(safe) in others:
+            k += 1
+            safe = f"{first}_{k}"
         found.append(safe)
+        used.add(_joined(safe))
     return found
 
 
@@ -283,11 +287,11 @@ def _text(column: Any, name: str, reading: Reading) -> _Read:
                 ".map({'true': 1.0, 'false': 0.0})")  # fmt: skip
         return _Read(_series(values, column), "true/false", remarks, code)
     if not as_category:
+        if all(map(DATE.fullmatch, found.texts)):
+            return _text_of_dates(column, name, reading, remarks)
         read = _text_of_numbers(column, name, reading, found, remarks)
         if read is not None:
             return read
-        if all(map(DATE.fullmatch, found.texts)):
-            return _text_of_dates(column, name, reading, remarks)
     pd = require("pandas", "report")
     texts = np.array([*found.texts, None], dtype=object)[found.places]
     return _categories(pd.Series(texts, index=column.index), name, remarks, reading)

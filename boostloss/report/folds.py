@@ -6,7 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, TimeSeriesSplit
+from sklearn.model_selection import (
+    LeaveOneGroupOut,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    TimeSeriesSplit,
+)
 
 from boostloss.losses.validation import Array
 from boostloss.optional import require
@@ -154,5 +159,8 @@ def _part_of_groups(train: Array, y: Array, groups: Array, seed: int) -> tuple[A
 
 
 def _stratified(y: Array, groups: Array | None, folds: int, seed: int) -> Any:
-    splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
-    return splitter(folds, shuffle=True, random_state=seed).split(y, y, groups)
+    if groups is None:
+        return StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y)
+    if len(np.unique(groups)) == folds:  # StratifiedGroupKFold may leave a fold empty
+        return LeaveOneGroupOut().split(y, y, groups)
+    return StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y, y, groups)

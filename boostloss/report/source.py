@@ -281,7 +281,11 @@ class _Csv:
                 skipinitialspace=True, dtype={name: str for name in self.as_text if name in keys},
             )  # fmt: skip
         except Exception as error:
-            raise BadInput(f"{self.path} cannot be read as CSV: {_first_line(error)}") from error
+            reason = _first_line(error)
+            if "EOF inside string" in reason:
+                *_, last = self._records(separator)
+                reason = f"a quote that opens on line {last.line} is never closed"
+            raise BadInput(f"{self.path} cannot be read as CSV: {reason}") from error
 
     def _has_decimal_commas(self, frame: Any) -> bool:
         kinds = require("pandas", "report").api.types
@@ -308,7 +312,7 @@ def _without_unnamed(frame: Any, names: list[str], path: Path) -> tuple[Any, lis
         elif not frame[key].isna().all():
             raise BadInput(
                 f"columns of {path} must have names, column {i + 1} has none and contains "
-                f"{frame[key].dropna().iloc[0]!r}"
+                f"{frame[key].dropna().iloc[0]}"
             )
         elif i < len(names) and not any(note.startswith("left out: empty") for note in notes):
             notes.append("left out: empty columns without a name")

@@ -9,6 +9,7 @@ from sklearn.metrics import log_loss
 from boostloss import CrossEntropy, FocalLoss, compare
 from boostloss.report import compare as module
 from boostloss.report import training
+from boostloss.report.leaks import perfect_columns
 from boostloss.report.table import from_data
 from boostloss.report.training import Settings
 
@@ -119,3 +120,36 @@ def test_names_and_arguments_that_are_refused(claims):
         compare(X, claims["target"], time_order="day", progress=False)
     weighted = CrossEntropy(class_weight={"fraud": 5, "fine": 1})
     assert len(compare(X, claims["target"], losses={"weighted": weighted}, **SHORT)) == 2
+
+
+def test_leaks_rare_labels_and_positive_are_named(claims):
+    X, y = claims[list("abcdef")], claims["target"]
+    leaky = X.assign(flag=(y == "fraud") * 3.0, kind=np.where(y == "fraud", "x", "y"), when=np.nan)
+    leaky.loc[y == "fraud", "when"] = 5.0
+    with pytest.warns(UserWarning, match="leak") as warned:
+        found = compare(leaky, y, losses=["focal"], **SHORT)
+    named = [str(w.message) for w in warned if str(w.message).startswith("leak: column")]
+    assert [text.split("'")[1] for text in named] == ["flag", "kind", "when"]
+    assert set(named) < set(found.attrs["data"])
+    assert perfect_columns(X, (y == "fraud").astype(int).to_numpy()) == []
+    stray = y.where(claims.index != claims.index[17], "frued")
+    with pytest.raises(
+        ValueError, match=r"label 'frued' has 1 \(row 17\); if it is a typing error"
+    ):
+        compare(X, stray, progress=False)
+    numbers = (y == "fraud").astype(float)
+    for positive in (1, 1.0, "1", np.int64(1)):
+        settings = Settings("xgboost", "roc_auc", 5, 0.1, {}, 0)
+        one = module.cross_validate(
+            from_data(X, numbers), settings, losses=[], folds=2, positive=positive, progress=False
+        )
+        assert one.labels.tolist() == [0.0, 1.0]
+
+
+def test_text_columns_and_groups_with_gaps_in_python(claims, capsys):
+    X, y = claims[[*"abc", "kind"]], claims["target"]
+    groups = claims["patient"].astype(object).where(claims["patient"] % 7 != 0)
+    with pytest.warns(UserWarning, match="rows without a group"):
+        found = compare(X, y, losses=["focal"], groups=groups, **{**SHORT, "progress": True})
+    assert "categories: kind (2: x, y)" in found.attrs["data"]
+    assert "categories: kind (2: x, y)" in capsys.readouterr().err

@@ -24,6 +24,3 @@ def test_dates_are_ordered_as_dates_or_refused(claims, tmp_path):
     claims.assign(day=days.dt.strftime("%d/%m/%Y")).to_csv(path, index=False)
     with pytest.raises(table.BadInput, match="dates such as 2024-01-31"):
         table.read(path, "target", time="day")
-    claims.to_csv(path)
-    with pytest.raises(table.BadInput, match="column 1 has none"):
-        table.read(path, "target")
