@@ -13,7 +13,10 @@ X, Y = make_classification(300, 6, n_informative=4, n_classes=3, random_state=0)
 LABELS = np.array(["a", "b", "c"])[Y]
 CASES = [
     (ImbalancedXGBClassifier(loss="focal", n_estimators=5, n_jobs=1), xgb.XGBClassifier),
-    (ImbalancedLGBMClassifier(loss="ghm", n_estimators=5, n_jobs=1, verbose=-1), lgb.LGBMClassifier),
+    (
+        ImbalancedLGBMClassifier(loss="ghm", n_estimators=5, n_jobs=1, verbose=-1),
+        lgb.LGBMClassifier,
+    ),
 ]
 
 

@@ -18,6 +18,7 @@ from boostloss.lightgbm import ImbalancedLGBMClassifier
 from boostloss.losses import named, names
 from boostloss.report import page
 from boostloss.report.compare import cross_validate
+from boostloss.report.table import from_data
 from boostloss.report.training import Settings
 from boostloss.xgboost import ImbalancedXGBClassifier
 
@@ -117,9 +118,8 @@ SHORT = {"folds": 2, "progress": False}
 
 def compared(y, tmp_path, engine="xgboost", losses=("focal",), **keywords):
     settings = Settings(engine, "average_precision", 10, 0.3, {}, 0)
-    found = cross_validate(
-        pd.DataFrame(X, columns=list("abc")), y, settings, losses=list(losses), **SHORT, **keywords
-    )
+    data = from_data(pd.DataFrame(X, columns=list("abc")), y)
+    found = cross_validate(data, settings, losses=list(losses), **SHORT, **keywords)
     page.write(found, "a title", tmp_path)
     return found, json.loads((tmp_path / "model_loss.json").read_text())
 

@@ -83,8 +83,8 @@ def check_enough(labels: Array, codes: Array, least: int, where: Callable[[int],
         for k in rare[:5]
     ]
     raise ValueError(
-        f"y must hold at least {least} rows of each class, label {', label '.join(said)}; if it is "
-        "a typing error correct it"
+        f"folds must be at most the number of rows of each class, got {least}; label "
+        f"{', label '.join(said)}: is it a typing error?"
     )
 
 

@@ -42,7 +42,9 @@ def test_stopped_by_what_was_asked_for(split, monkeypatch):
     monkeypatch.setattr(demo, "ROUNDS", 60)
     monkeypatch.setattr(demo, "PATIENCE", 60)
     for fit in (demo._xgboost, demo._lightgbm):
-        results = [fit("focal γ=2", demo.LOSSES["focal γ=2"], some, metric) for metric in demo.METRICS]
+        results = [
+            fit("focal γ=2", demo.LOSSES["focal γ=2"], some, metric) for metric in demo.METRICS
+        ]
         assert results[0].trees != results[1].trees
         by_log_loss, by_ap = (demo._best(results, some.valid[1], metric) for metric in demo.METRICS)
         valid = [log_loss(some.valid[1], result.valid_posterior) for result in results]

@@ -86,7 +86,9 @@ def test_the_loops_do_what_numpy_does(loss, n_classes, scores, monkeypatch):
     p, log_loss = made.posterior(raw), made.log_loss(y, raw)
     assert p.shape == raw.shape
     assert p.dtype == log_loss.dtype == np.float64
-    np.testing.assert_allclose(p, in_numpy(monkeypatch, made.posterior, raw), rtol=1e-11, atol=1e-300)
+    np.testing.assert_allclose(
+        p, in_numpy(monkeypatch, made.posterior, raw), rtol=1e-11, atol=1e-300
+    )
     want = in_numpy(monkeypatch, made.log_loss, y, raw)
     np.testing.assert_allclose(log_loss, want, rtol=1e-12, atol=1e-12)
     log_p = made.log_posterior(raw)

@@ -79,7 +79,9 @@ def test_parameters_by_their_other_names(binary):
 
 def test_constant_without_an_average(binary):
     X = np.ones((len(binary.y), 2))
-    model = ImbalancedLGBMClassifier(loss="ghm", boost_from_average=False, verbose=-1, n_iter_no_change=3)
+    model = ImbalancedLGBMClassifier(
+        loss="ghm", boost_from_average=False, verbose=-1, n_iter_no_change=3
+    )
     model.fit(X, binary.y, eval_X=X, eval_y=binary.y)
     np.testing.assert_array_equal(model.decision_function(X), 0.0)
 

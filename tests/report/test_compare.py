@@ -11,7 +11,7 @@ from boostloss.report import compare as module
 from boostloss.report import training
 from boostloss.report.leaks import perfect_columns
 from boostloss.report.table import from_data
-from boostloss.report.training import Settings
+from boostloss.report.training import Rows, Settings
 
 SHORT = {"rounds": 40, "folds": 3, "progress": False, "learning_rate": 0.1}
 
@@ -31,7 +31,9 @@ def test_cross_entropy_through_us_is_the_built_in(engine, claims):
 
 
 @pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
-@pytest.mark.parametrize("loss", [None, CrossEntropy(), CrossEntropy(class_weight=3.0), FocalLoss()])
+@pytest.mark.parametrize(
+    "loss", [None, CrossEntropy(), CrossEntropy(class_weight=3.0), FocalLoss()]
+)
 def test_training_is_stopped_by_the_posterior_of_the_rows_that_stop_it(engine, loss, claims):
     X, y = claims[list("abcdef")], (claims["target"] == "fraud").astype(int).to_numpy()
     rows = Rows(X, y, None, 2)
@@ -133,9 +135,7 @@ def test_leaks_rare_labels_and_positive_are_named(claims):
     assert set(named) < set(found.attrs["data"])
     assert perfect_columns(X, (y == "fraud").astype(int).to_numpy()) == []
     stray = y.where(claims.index != claims.index[17], "frued")
-    with pytest.raises(
-        ValueError, match=r"label 'frued' has 1 \(row 17\); if it is a typing error"
-    ):
+    with pytest.raises(ValueError, match=r"label 'frued' has 1 \(row 17\): is it a typing error"):
         compare(X, stray, progress=False)
     numbers = (y == "fraud").astype(float)
     for positive in (1, 1.0, "1", np.int64(1)):
