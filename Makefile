@@ -40,8 +40,10 @@ mutation: $(VENV)/ready-test
 bench: $(VENV)/ready-bench
 	$(BIN)/python -W ignore -m benchmarks
 
+# EXECUTE=off: without running the pages, which the tests do too
+EXECUTE ?= cache
 docs: $(VENV)/ready-docs
-	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -D nb_execution_mode=$(EXECUTE) -b html docs docs/_build/html
 
 lint: $(VENV)/ready-test
 	$(BIN)/ruff check .
@@ -85,7 +87,7 @@ endef
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 $(VENV)/ready-docs: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --group engines --group examples --group docs --editable ".[report,dask]"
+	$(BIN)/python -m pip install --quiet --group engines --group examples --group docs --editable ".[report,dask,onnx]"
 	touch $@
 
 $(VENV)/ready-dist: pyproject.toml | $(VENV)/bin/python
