@@ -6,16 +6,31 @@ import argparse
 import shutil
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
+from boostloss.losses.registry import names
+from boostloss.losses.validation import check_integer
 from boostloss.optional import require
 
 INTERRUPTED = 130
 
+EXAMPLE = """\
+example:
+  boostloss compare claims.csv --target fraud --drop id --engine lightgbm --output comparison
+
+exit codes:
+  0    the report is written
+  2    something in the file or the options must be changed; one line says what
+  130  stopped by Ctrl-C; what was finished is written
+"""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of ``boostloss``; 0, 2 for input that can be fixed, 130 after Ctrl-C."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(given)
+    options.command_line = ["boostloss", *given]
     try:
         status: int = options.run(options)
         return status
@@ -31,59 +46,107 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="boostloss", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    compare = commands.add_parser("compare", help="cross-validate losses on a data file")
-    compare.add_argument("file", type=Path, help="CSV or Parquet file, a row for each example")
-    compare.add_argument("--target", required=True, help="column of the labels")
-    compare.add_argument("--engine", choices=("xgboost", "lightgbm"), default="xgboost")
-    compare.add_argument(
-        "--losses",
-        nargs="+",
-        metavar="LOSS",
-        help="of cross_entropy, balanced, focal, ghm; default: five, with two γ",
+    parser.add_argument("--version", action="version", version=f"boostloss {version('boostloss')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    compare = commands.add_parser(
+        "compare",
+        help="cross-validate losses on a data file and write a report",
+        description="Cross-validate each loss and the engine's built-in one on the same folds. "
+        "Write a report, a table and the best model.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    compare.add_argument("--folds", type=int, default=5)
-    compare.add_argument("--positive", metavar="LABEL", help="of two classes; default: the rarer")
-    order = compare.add_mutually_exclusive_group()
-    order.add_argument("--groups", metavar="COLUMN", help="equal values stay in one fold")
-    order.add_argument("--time-order", metavar="COLUMN", help="train on the past, test on the next")
+    compare.add_argument("file", type=Path, help="CSV or Parquet file, one row for each example")
+    compare.add_argument("--target", required=True, metavar="COLUMN", help="labels; required")
     compare.add_argument(
-        "--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out"
+        "--positive", metavar="LABEL", help="of two classes the one to find; default: the rarer"
     )
-    compare.add_argument(
-        "--weight", metavar="COLUMN", help="weights of the rows in training, numbers >= 0"
-    )
+    _add_roles(compare)
+    _add_training(compare)
     _add_reading(compare)
-    compare.add_argument(
-        "--metric",
-        default="log_loss",
-        choices=("log_loss", "average_precision", "roc_auc", "brier"),
-        help="stops the training and decides",
-    )
-    compare.add_argument("--rounds", type=int, default=500, help="maximum number of rounds")
-    compare.add_argument("--learning-rate", type=float, default=0.05)
-    compare.add_argument("--seed", type=int, default=0)
-    compare.add_argument(
-        "--output", type=Path, default=Path("comparison"), help="directory to write to"
+    output = compare.add_argument_group("what is written")
+    output.add_argument(
+        "--output", type=Path, default=Path("comparison"), metavar="DIRECTORY",
+        help="directory to write to; default: %(default)s",
+    )  # fmt: skip
+    output.add_argument(
+        "--force", action="store_true", help="overwrite an earlier report in that directory"
     )
     compare.set_defaults(run=_compare)
     return parser
+
+
+def _add_roles(compare: argparse.ArgumentParser) -> None:
+    """Options for columns that are no features."""
+    roles = compare.add_argument_group("columns that are not features")
+    order = roles.add_mutually_exclusive_group()
+    order.add_argument(
+        "--groups", metavar="COLUMN", help="rows with equal values (one customer) stay in one fold"
+    )
+    order.add_argument(
+        "--time-order", metavar="COLUMN",
+        help="train on the past, test on what follows: numbers, times or dates such as 2024-01-31",
+    )  # fmt: skip
+    roles.add_argument(
+        "--weight", metavar="COLUMN", help="weights of the rows in training, numbers >= 0"
+    )
+    roles.add_argument(
+        "--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out"
+    )
+
+
+def _add_training(compare: argparse.ArgumentParser) -> None:
+    """Options for what is compared, and how it is trained."""
+    training = compare.add_argument_group("what is compared")
+    training.add_argument(
+        "--engine", choices=("xgboost", "lightgbm"), default="xgboost",
+        help="library that trains the trees; default: %(default)s",
+    )  # fmt: skip
+    training.add_argument(
+        "--losses", nargs="+", metavar="LOSS",
+        help=f"any of {', '.join(names())}; default: balanced cross-entropy, focal with γ=1 and "
+        "γ=2, ghm. The built-in loss is always compared",
+    )  # fmt: skip
+    training.add_argument(
+        "--metric", default="log_loss",
+        choices=("log_loss", "average_precision", "roc_auc", "brier"),
+        help="stops the training and decides; default: %(default)s",
+    )  # fmt: skip
+    training.add_argument(
+        "--folds", type=int, default=5, metavar="N", help="at least 2; default: %(default)s"
+    )
+    training.add_argument(
+        "--rounds", type=int, default=500, metavar="N",
+        help="maximum number of rounds, at least 5; default: %(default)s",
+    )  # fmt: skip
+    training.add_argument(
+        "--learning-rate", type=float, default=0.05, metavar="RATE",
+        help="step of each tree, above 0; default: %(default)s",
+    )  # fmt: skip
+    training.add_argument(
+        "--seed", type=int, default=0, metavar="N",
+        help="of folds and training; default: %(default)s",
+    )  # fmt: skip
 
 
 def _add_reading(compare: argparse.ArgumentParser) -> None:
     """Options for what a file does not say for certain."""
     reading = compare.add_argument_group("how the file is read")
     reading.add_argument(
-        "--separator", metavar="CHARACTER", help="between fields; tab, space; default: found out"
-    )
+        "--separator", metavar="CHARACTER",
+        help="between fields, also the words tab and space; default: found in the header",
+    )  # fmt: skip
     reading.add_argument(
-        "--decimal", choices=(".", ","), help="decimal mark; the other one groups thousands"
+        "--decimal", choices=(".", ","),
+        help="decimal mark, the other one groups thousands; default: found where it is certain",
+    )  # fmt: skip
+    reading.add_argument(
+        "--encoding", help="such as cp1252; default: UTF-8, or UTF-16 with a byte order mark"
     )
-    reading.add_argument("--encoding", help="default: UTF-8, or UTF-16 that says so itself")
     reading.add_argument(
         "--missing", nargs="+", metavar="TEXT",
         help="texts that mean missing, also in the target; default: in features the usual ones "
-        "(NA, N/A, null, None, nan, ?, ., -)",
+        "(NA, N/A, null, None, nan, ?, ., -), in the target none",
     )  # fmt: skip
     reading.add_argument(
         "--categories", nargs="+", default=[], metavar="COLUMN",
@@ -98,10 +161,6 @@ def _add_reading(compare: argparse.ArgumentParser) -> None:
     )
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
 def _compare(options: argparse.Namespace) -> int:
     """Read, compare, write the report and print what came out; the exit status."""
     for module, extra in ((options.engine,) * 2, ("matplotlib", "report"), ("tqdm", "report")):
@@ -112,17 +171,20 @@ def _compare(options: argparse.Namespace) -> int:
     from boostloss.report.source import Format
     from boostloss.report.training import Settings
 
+    # everything that can be refused is, before the file is read
     file, metric = options.file, options.metric
-    _check_writable(options.output)
+    settings = Settings(
+        options.engine, metric, options.rounds, options.learning_rate, {}, options.seed
+    )
+    check_integer("folds", options.folds, 2)
+    _check_losses(options.losses)
+    _check_output(options.output, page.FILES, options.force)
     data = table.read(
         file, options.target, groups=options.groups, time=options.time_order,
         weight=options.weight, drop=options.drop, drop_unlabelled=options.drop_unlabelled,
         form=Format(options.separator, options.decimal, options.encoding),
         reading=Reading(options.missing, frozenset(options.categories), frozenset(options.numbers)),
     )  # fmt: skip
-    settings = Settings(
-        options.engine, metric, options.rounds, options.learning_rate, {}, options.seed
-    )
     comparison = cross_validate(
         data, settings, losses=options.losses, folds=options.folds,
         time_order=options.time_order is not None, positive=options.positive,
@@ -130,20 +192,38 @@ def _compare(options: argparse.Namespace) -> int:
     )  # fmt: skip
     if not comparison.folds:
         return INTERRUPTED
+    comparison.command = options.command_line
     page.write(comparison, f"{file.name}: which loss?", options.output)
-    columns = [metric, f"{metric}_sd", "log_loss", "average_precision", "f1", "seconds", "rounds"]
+    columns = [metric, f"{metric}_sd", "log_loss", "f1", "seconds", "rounds"]
     print(comparison.frame()[list(dict.fromkeys(columns))].round(4).to_string())
     print(*comparison.sentences(), f"report: {options.output / 'report.html'}", sep="\n")
     return INTERRUPTED if comparison.interrupted else 0
 
 
-def _check_writable(output: Path) -> None:
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _check_losses(losses: list[str] | None) -> None:
+    """Raise for a name that is not that of a loss."""
+    for loss in losses or []:
+        if loss not in (*names(), "built-in"):
+            raise ValueError(f"--losses must be any of {', '.join(names())}, got {loss!r}")
+
+
+def _check_output(output: Path, files: tuple[str, ...], force: bool) -> None:
     """Raise before hours of work if the directory cannot be written to; leaves nothing behind."""
     there = output
     while not there.exists():
         there = there.parent
     if not there.is_dir():
         raise ValueError(f"--output must be a directory, got {output}: {there} is a file")
+    existing = [name for name in files if (output / name).exists()]
+    if existing and not force:
+        raise ValueError(
+            f"--output must be a directory without an earlier report, got {output}, which contains "
+            f"{', '.join(existing)}: use --force to overwrite them"
+        )
     try:
         shutil.rmtree(tempfile.mkdtemp(dir=there))
     except OSError as error:

@@ -1,5 +1,6 @@
 """The command line: its files, its exit status, one line for every bad input."""
 
+import argparse
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 import xgboost as xgb
 
-from boostloss.__main__ import main
+from boostloss.__main__ import EXAMPLE, _parser, main
 from boostloss.report import compare
 from boostloss.report.scores import Comparison
 
@@ -83,7 +84,7 @@ def test_parquet_groups_and_time(claims, tmp_path):
         (lambda f: f.rename(columns={"b": "a"}), ["--target", "target"], "more than one a"),
         (lambda f: f[["target"]], ["--target", "target"], "must have several columns"),
         (lambda f: f[["target", "a"]], ["--target", "target", "--drop", "a"], "must have features"),
-        (lambda f: f, ["--target", "target", "--losses", "focall"], "loss must be"),
+        (lambda f: f, ["--target", "target", "--losses", "focall"], "--losses must be any of"),
         (lambda f: f, ["--target", "target", "--folds", "400"], "folds must be"),
         (lambda f: f, ["--target", "target", "--learning-rate", "0"], "learning_rate must be"),
     ],
@@ -128,3 +129,46 @@ def test_ctrl_c_leaves_what_was_finished(csv, tmp_path, monkeypatch, capsys):
     assert "on a single fold" in said
     assert "Keep" not in said
     assert "Interrupted" in (output / "report.html").read_text()
+
+
+def test_options_are_refused_before_the_file_is_read(tmp_path, capsys):
+    nowhere = str(tmp_path / "nowhere.csv")
+    wrong = {"--losses": "focall", "--folds": "1", "--rounds": "2", "--learning-rate": "0"}
+    for option, value in wrong.items():
+        assert main(["compare", nowhere, "--target", "y", option, value]) == 2
+        assert option.strip("-").replace("-", "_") in capsys.readouterr().err.replace("-", "_")
+    assert main(["compare", str(tmp_path), "--target", "y"]) == 2
+    assert "got a directory" in capsys.readouterr().err
+
+
+def test_an_earlier_report_stays_unless_forced(csv, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "table.csv").write_text("earlier")
+    (output / "notes.txt").write_text("mine")
+    arguments = ["compare", str(csv), "--target", "target", "--drop", "patient", "day", "--folds",
+                 "2", "--rounds", "5", "--losses", "balanced", "--output", str(output)]  # fmt: skip
+    assert main(arguments) == 2
+    assert "which contains table.csv: use --force" in capsys.readouterr().err
+    assert (output / "table.csv").read_text() == "earlier"
+    assert main([*arguments, "--force"]) == 0
+    assert (output / "table.csv").read_text() != "earlier"
+    assert (output / "notes.txt").read_text() == "mine"
+
+
+def test_help_says_what_every_option_does(capsys):
+    for arguments, words in (
+        (["--version"], "boostloss 0."),
+        (["--help"], "compare"),
+        (["compare", "--help"], "exit codes:"),
+    ):
+        with pytest.raises(SystemExit, match="0"):
+            main(arguments)
+        assert words in capsys.readouterr().out
+    (compare,) = _parser()._subparsers._group_actions[0].choices.values()
+    for action in compare._actions:
+        assert action.help
+        if action.default not in (None, [], False, argparse.SUPPRESS):
+            assert "default: %(default)s" in action.help, action.option_strings
+    example = next(line for line in EXAMPLE.splitlines() if "boostloss compare" in line)
+    assert _parser().parse_args(example.split()[1:]).target == "fraud"

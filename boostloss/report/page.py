@@ -20,6 +20,9 @@ from boostloss.optional import require
 from boostloss.report import training
 from boostloss.report.scores import BUILT_IN, TITLES, Comparison
 
+FILES = ("report.html", "table.csv", "model.json", "model.txt", "model_loss.json", "use_model.py")
+"""All that is written; the model is one of two, by its engine."""
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
        color: #1a1a1a; background: #fff; }

@@ -153,6 +153,9 @@ class Comparison:
     test_over_train: float
     """Test rows over training rows, the mean of the folds."""
 
+    command: list[str] = field(default_factory=list)
+    """The command line, where one was given."""
+
     n_models: int = 0
     """Models that were to be trained."""
 

@@ -70,7 +70,9 @@ def test_cross_entropy_equals_the_parent(load, weighted, recorder, class_weight,
     weight = np.random.default_rng(0).exponential(size=len(y)) if weighted else None
     params = {"early_stopping": early_stopping, "n_iter_no_change": 3}
     theirs = parent(class_weight=class_weight, **params)
-    if class_weight is not None and weighted:  # the loss counts weighted rows, the parent counts rows
+    if (
+        class_weight is not None and weighted
+    ):  # the loss counts weighted rows, the parent counts rows
         counts = np.bincount(y, weights=weight)
         theirs.set_params(class_weight=dict(enumerate(weight.sum() / len(counts) / counts)))
     theirs.fit(X, y, sample_weight=weight)
@@ -166,9 +168,7 @@ def test_sample_weights_are_repeated_rows(problem):
     X = problem.X.round(1)  # bins as exact as without weights
     loss = FocalLoss(2.0, class_weight="balanced")
     weighted = make(loss, **params).fit(X, problem.y, sample_weight=times)
-    repeated = make(loss, **params).fit(
-        np.repeat(X, times, axis=0), np.repeat(problem.y, times)
-    )
+    repeated = make(loss, **params).fit(np.repeat(X, times, axis=0), np.repeat(problem.y, times))
     assert weighted.loss_ == repeated.loss_  # the class weights, counted
     np.testing.assert_allclose(
         weighted.decision_function(X), repeated.decision_function(X), atol=0.05
@@ -278,7 +278,9 @@ def test_warm_start(problem, loss):
     np.testing.assert_allclose(
         model.predict_proba(problem.X_valid), whole.predict_proba(problem.X_valid), rtol=1e-9
     )
-    with pytest.raises(ValueError, match="must hold labels of the model that training goes on from"):
+    with pytest.raises(
+        ValueError, match="must hold labels of the model that training goes on from"
+    ):
         model.fit(problem.X, problem.y + 1)
 
 

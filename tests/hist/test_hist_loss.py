@@ -52,9 +52,7 @@ def test_gamma_0_equals_the_built_in(load, weighted, stopped):
     built_in = engine(**params).fit(X, y, sample_weight=weight)
     ours = engine(FocalLoss(gamma=0), **params).fit(X, y, sample_weight=weight)
     assert ours.n_iter_ == built_in.n_iter_
-    np.testing.assert_allclose(
-        ours.predict_proba(X), built_in.predict_proba(X), rtol=0, atol=2e-15
-    )
+    np.testing.assert_allclose(ours.predict_proba(X), built_in.predict_proba(X), rtol=0, atol=2e-15)
     np.testing.assert_allclose(ours.train_score_, built_in.train_score_, rtol=1e-12)
     np.testing.assert_allclose(ours.validation_score_, built_in.validation_score_, rtol=1e-12)
 

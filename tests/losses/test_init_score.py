@@ -86,7 +86,9 @@ def test_labels_that_float32_cannot_number():
         CrossEntropy().init_score([0, 10])
 
 
-@pytest.mark.parametrize("weights", [[1, 1], [999, 1], [3, 1e6], [1, 1e-200], [5, 3, 1], [1e5, 10, 1]], ids=str)
+@pytest.mark.parametrize(
+    "weights", [[1, 1], [999, 1], [3, 1e6], [1, 1e-200], [5, 3, 1], [1e5, 10, 1]], ids=str
+)
 @pytest.mark.parametrize("loss", [CrossEntropy(), GHMLoss(), GHMLoss(class_weight="balanced"),
                                   GHMLoss(30, strength=1.0)], ids=repr)  # fmt: skip
 def test_where_classes_keep_their_weight_training_starts_at_their_shares(loss, weights):
