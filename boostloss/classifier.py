@@ -158,7 +158,7 @@ class LossClassifierMixin:
         def on_probability(y: Any, raw: Any, *weight: Any, **keywords: Any) -> Any:
             raw = raw_of_probability(np.asarray(raw)) if linked else raw
             sample_weight = weight[0] if weight else keywords.get("sample_weight")
-            fitted = loss.fit(y, raw, sample_weight, workers=workers_now())
+            fitted = loss.fit(y, raw, sample_weight, workers=workers_now(), offset=False)
             p = _one_probability(raw, fitted, self.probability)
             return metric(y, p, *weight, **keywords)
 
@@ -391,6 +391,16 @@ def is_plain_cross_entropy(loss: Loss) -> bool:
     """Whether this is the engine's own loss: its posterior is the link of the raw score."""
     weights = constant_weights(loss)
     return weights is not None and bool((weights == 1.0).all())
+
+
+def needs_training_scores(loss: Loss) -> bool:
+    """Whether a loss with numbers for class weights must see its training rows' raw scores.
+
+    Cross-entropy of equally weighted classes keeps the mean posterior at the class shares by
+    itself; all others find their offset at these scores.
+    """
+    weights = constant_weights(loss)
+    return weights is None or bool(np.ptp(weights))
 
 
 # -- which class is the positive one ----------------------------------------------------

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils import assert_all_finite
 
 from boostloss.classifier import as_column, check_classes, codes_of, unique_labels
-from boostloss.losses import FittedLoss, validation
-from boostloss.losses.validation import Array, check_sample_weight
+from boostloss.losses import FittedLoss, calibration, validation
+from boostloss.losses.validation import Array, check_raw, check_sample_weight
 from boostloss.optional import require
 
 __all__ = ["class_counts"]
@@ -130,19 +130,51 @@ def encoded(y: Any, labels: Array, name: str) -> Any:
 
 
 def fit_parts(loss: Any, codes: Any, raw: Any, sample_weight: Any, client: Any) -> FittedLoss:
-    """GHM fitted to all rows, its density counted part by part."""
-    parts = partitions("y", codes)
-    tasks = _for_each(
-        _part_mass,
-        parts,
-        partitions_like("raw", raw, parts, one_column=False),
-        partitions_like("sample_weight", sample_weight, parts),
-        [loss] * len(parts),
-    )
-    mass: Array = sum(computed(tasks, client))  # type: ignore[assignment]
+    """A loss, its class weights numbers, fitted to all rows: sums are taken part by part."""
+    y = partitions("y", codes)
+    raw_parts = partitions_like("raw", raw, y, one_column=False)
+    parts = [y, raw_parts, partitions_like("sample_weight", sample_weight, y)]
     n_classes = raw.shape[1] if raw.ndim == 2 else 2
-    fitted: FittedLoss = loss.fit_mass(mass, loss.class_weights(None, n_classes))
-    return fitted
+    class_weight = loss.class_weights(None, n_classes)
+    if loss.depends_on_all_scores:
+        tasks = _for_each(_part_mass, *parts, [loss] * len(y))
+        mass: Array = sum(computed(tasks, client))  # type: ignore[assignment]
+        fitted: FittedLoss = loss.fit_mass(mass, class_weight)
+    else:
+        fitted = FittedLoss(loss.with_class_weight(class_weight))
+    return fitted.with_offset(_offset(fitted, parts, client))
+
+
+def _offset(fitted: FittedLoss, parts: list[list[Any]], client: Any) -> Array:
+    """The offset at which the mean posterior over all parts is the class share."""
+    tasks = _for_each(_part_odds, *parts, [fitted] * len(parts[0]))
+    if client is not None:  # each step asks for sums over them
+        tasks = list(client.persist(tasks))
+
+    def summed(function: Any, *arguments: Any) -> Array:
+        repeated = [[argument] * len(tasks) for argument in arguments]
+        found: Array = sum(computed(_for_each(function, tasks, *repeated), client))  # type: ignore[assignment]
+        return found
+
+    counts = summed(_counts_of_odds)
+    return calibration.offset_for_shares(lambda offset: summed(_moments_of_odds, offset), counts)
+
+
+def _part_odds(y: Array, raw: Any, sample_weight: Any, fitted: FittedLoss) -> Any:
+    """Log-odds and weights of one part, and its rows, or summed weights, of each class."""
+    weight = _part_weight(sample_weight, len(y))
+    counts = validation.class_counts(np.asarray(y), weight, fitted.n_classes)
+    odds = calibration.relative_log_odds(fitted.compiled_log_posterior(check_raw(raw)))
+    return odds, weight, counts
+
+
+def _counts_of_odds(part: Any) -> Array:
+    counts: Array = part[2]
+    return counts
+
+
+def _moments_of_odds(part: Any, offset: Array) -> Array:
+    return calibration.moment_sums(part[0], part[1], offset)
 
 
 def _for_each(function: Any, *arguments: list[Any]) -> list[Any]:

@@ -69,7 +69,8 @@ class Metric:
     Notes
     -----
     Class weights and GHM's density are those of the data set that is evaluated, unless the loss is
-    fitted.
+    fitted. The offset that :meth:`Loss.fit` takes from training rows is a fitted loss's: an
+    unfitted one is judged without, since the rows that judge must not choose it.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Metric:
     def _log_loss(self, call: engine_call.Call, raw: Array, workers: Workers) -> Array:
         fitted = self.fitted
         if fitted is None:
-            fitted = self.loss.fit(call.y, raw, call.sample_weight, workers=workers)
+            fitted = self.loss.fit(call.y, raw, call.sample_weight, workers=workers, offset=False)
         return fitted.log_loss(call.y, raw, MOST_NATS)
 
     def __repr__(self) -> str:

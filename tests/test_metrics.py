@@ -29,7 +29,7 @@ def test_callables_say_what_the_loss_says(data):
     weight = np.ones(len(rows)) if problem.weight is None else problem.weight.astype(float)
     mean = bl.metric(loss)(*problem[:3])
     assert mean == pytest.approx(rows.sum() / weight.sum(), rel=1e-9)
-    log_odds = loss.fit(*problem[:3]).log_posterior(problem.raw)
+    log_odds = loss.fit(*problem[:3], offset=False).log_posterior(problem.raw)
     if problem.binary:
         log_odds = np.column_stack([np.zeros(len(rows)), np.clip(log_odds, -MOST_NATS, MOST_NATS)])
     else:
@@ -108,7 +108,7 @@ def test_names_and_losses():
 def test_log_loss_is_that_of_the_fitted_posterior(loss):
     rng = np.random.default_rng(0)
     y, raw = rng.integers(0, 2, 200), rng.normal(-1, 2, 200)
-    p = loss.fit(y, raw).posterior(raw)
+    p = loss.fit(y, raw, offset=False).posterior(raw)
     want = -np.mean(np.log(np.where(y == 1, p, 1 - p)))
     assert bl.posterior_log_loss(loss)(y, raw) == pytest.approx(want, rel=1e-9)
 

@@ -23,6 +23,7 @@ from boostloss.classifier import (
     eval_codes,
     from_engine,
     is_plain_cross_entropy,
+    needs_training_scores,
     keep_labels,
     kept_labels,
     of_the_positive,
@@ -224,7 +225,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             callbacks=callbacks,
             init_model=init_model,
         )
-        if loss.depends_on_all_scores:
+        if needs_training_scores(loss):
             raw = engine.predict(X, raw_score=True)
             if intercept is None and init_score is not None:
                 raw = raw + np.reshape(init_score, raw.shape, order="F")

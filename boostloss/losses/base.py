@@ -25,6 +25,7 @@ from scipy.special import log_expit, logsumexp
 from boostloss.kernels import Row, RowFunctions, scalar
 from boostloss.losses import class_weight as weights_of_classes
 from boostloss.losses import registry
+from boostloss.losses.calibration import offset_of_rows
 from boostloss.losses.fitted import FittedLoss, row_of
 from boostloss.losses.run import ALONE, TrainingRun, Workers
 from boostloss.losses.validation import (
@@ -372,10 +373,14 @@ class Loss(BaseEstimator):
         *,
         n_classes: int | None = None,
         workers: Workers = ALONE,
+        offset: bool = True,
     ) -> FittedLoss:
         """Take from training rows the numbers that give the posterior.
 
-        Class weights are counted on ``y``; GHM's density is taken at the scores.
+        Class weights are counted on ``y``; GHM's density is taken at the scores. With scores, one
+        log-odds offset for each class (K-1 free ones) makes the mean posterior over these rows
+        equal the weighted class shares. Plain cross-entropy needs none, and none is found where a
+        class has no rows.
 
         Parameters
         ----------
@@ -390,6 +395,8 @@ class Loss(BaseEstimator):
             Found from ``raw`` or ``y`` if left out.
         workers : Workers, optional
             The processes among which the rows are spread, as in :meth:`value`.
+        offset : bool, default=True
+            Whether to find the offset, where there are scores.
 
         Returns
         -------
@@ -411,7 +418,8 @@ class Loss(BaseEstimator):
         if raw is not None:
             y, raw, weight = workers.together(self._check, y, raw, sample_weight, workers)
             class_weight = self._counted_class_weight(y, raw, weight, workers)
-            return self._fit(y, raw, weight, class_weight, workers)
+            fitted = self._fit(y, raw, weight, class_weight, workers)
+            return self._with_offset(fitted, y, raw, weight, workers) if offset else fitted
         counts = self._counts(y, sample_weight, n_classes)
         return self._fit_counts(counts, self.class_weights(counts, len(counts)))
 
@@ -488,6 +496,17 @@ class Loss(BaseEstimator):
 
     def _fit_counts(self, counts: Array, class_weight: Array) -> FittedLoss:
         return FittedLoss(self.with_class_weight(class_weight))
+
+    def _with_offset(
+        self, fitted: FittedLoss, y: Array, raw: Array, weight: Array | None, workers: Workers
+    ) -> FittedLoss:
+        if fitted.keeps_shares:
+            return fitted
+        counts = workers.sum(class_counts(y, weight, fitted.n_classes))
+        if not (counts > 0).all():
+            return fitted
+        log_posterior = fitted.compiled_log_posterior(raw)
+        return fitted.with_offset(offset_of_rows(log_posterior, counts, weight, workers))
 
     def _check_supported(self, n_classes: int) -> None:
         taken = inspect.signature(type(self)).parameters

@@ -12,8 +12,18 @@ from numpy.typing import ArrayLike
 from scipy.special import log_expit
 
 from boostloss.kernels import Row, RowFunctions, in_use
-from boostloss.losses import registry
-from boostloss.losses.validation import Array, as_labels, check_labels, check_raw, n_classes_of
+from boostloss.losses import calibration, registry
+from boostloss.losses.validation import (
+    Array,
+    as_labels,
+    check_labels,
+    check_number,
+    check_present,
+    check_raw,
+    check_sample_weight,
+    class_counts,
+    n_classes_of,
+)
 
 FARTHEST_DERIVED = 80.0
 """Margin beyond which a weight that is derived from the slope stays as it is: the kernels hold q
@@ -23,9 +33,12 @@ there, and its share of a posterior is 1e-35."""
 class FittedLoss:
     """A loss as its training rows left it; made by :meth:`Loss.fit`.
 
-    It holds numbers only and gives calibrated probabilities. At the minimiser of the conditional
-    risk sum_k P_k w_k l_k the gradient ``sum_j P_j w_j (p_k - [j = k])`` is zero, so p_k is
-    proportional to P_k w_k(p_k), hence ``P_k = p_k / w_k(p_k)`` up to normalisation.
+    It holds numbers only and gives the posterior. At the minimiser of the conditional risk
+    sum_k P_k w_k l_k the gradient ``sum_j P_j w_j (p_k - [j = k])`` is zero, so p_k is
+    proportional to P_k w_k(p_k), hence ``P_k = p_k / w_k(p_k)`` up to normalisation. Trees that
+    are shrunken and stopped early do not reach that minimum, and the posterior of a weighted loss
+    then predicts too few rows of a rare class. ``offset`` moves its log-odds:
+    ``log P_k = slope (log p_k - log w_k(p_k) + offset_k)`` up to normalisation.
 
     Parameters
     ----------
@@ -33,14 +46,28 @@ class FittedLoss:
         Its class weights are a list of numbers.
     log_weight_table : sequence of float, or one such sequence for each class, optional
         GHM's ``log w`` at p = 1/(n+1), ..., n/(n+1), linear in log p between them.
+    offset : sequence of K floats, optional
+        Added to each class's log-probability. :meth:`Loss.fit` finds the one at which the mean
+        posterior over the training rows is the weighted class share. Default: none.
+    slope : float > 0, default=1.0
+        Factor of all log-odds, from :meth:`recalibrated`.
 
     Attributes
     ----------
     n_classes : int
     class_weight : array of shape (K,)
+    offset : array of shape (K,)
+    slope : float
     """
 
-    def __init__(self, loss: Any, log_weight_table: Sequence[Any] | None = None) -> None:
+    def __init__(
+        self,
+        loss: Any,
+        log_weight_table: Sequence[Any] | None = None,
+        *,
+        offset: ArrayLike | None = None,
+        slope: float = 1.0,
+    ) -> None:
         self.loss = loss
         self.log_weight_table = None if log_weight_table is None else _table(log_weight_table)
         weights = loss.class_weight
@@ -49,7 +76,10 @@ class FittedLoss:
         self.class_weight = np.asarray(weights, dtype=np.float64)
         self.n_classes = len(self.class_weight)
         loss.class_weights(None, self.n_classes)  # raises for what is not allowed
-        self._log_class_weight = np.log(self.class_weight)
+        self.offset = _offset(offset, self.n_classes)
+        self.slope = check_number("slope", slope, np.nextafter(0, 1))
+        # a constant of the class, as its weight is
+        self._log_class_weight = np.log(self.class_weight) - self.offset
         self._shape = loss.shape_arrays(self.n_classes)
         # cross-entropy's weight is its class's: most of the work can be left out
         plain = registry.is_type_of("cross_entropy", loss)
@@ -58,7 +88,7 @@ class FittedLoss:
             self._check_n_classes("log_weight_table", len(self.log_weight_table))
 
     def posterior(self, raw: ArrayLike) -> Array:
-        """Calibrated class probabilities; undoes the weights.
+        """Class probabilities: undoes the weights, then applies offset and slope.
 
         Parameters
         ----------
@@ -85,6 +115,65 @@ class FittedLoss:
 
     def log_posterior(self, raw: Array) -> Array:
         """Log-odds (n,) or unnormalised log-probabilities (n, K) of the posterior, in NumPy."""
+        log_odds = self._log_posterior(raw)
+        return log_odds if self.slope == 1.0 else self.slope * log_odds
+
+    def recalibrated(
+        self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> FittedLoss:
+        """The same with a slope and offsets of the log-odds that fit held-out rows best.
+
+        They are those of the smallest log loss: of two classes a slope and an offset, of K one
+        temperature, whose inverse is the slope, and K-1 offsets. A posterior that was recalibrated
+        before is replaced.
+
+        Parameters
+        ----------
+        y : array of shape (n,)
+            Labels 0..K-1; each class must have rows.
+        raw : array of shape (n,) or (n, K)
+            Raw scores of rows that were not trained on.
+        sample_weight : array of shape (n,), optional
+
+        Returns
+        -------
+        FittedLoss
+
+        Raises
+        ------
+        ValueError
+            For labels, scores or weights that are not allowed; where a class has no rows; for rows
+            that the model ranks no better than chance, or separates.
+        """
+        raw = check_raw(raw)
+        y = check_labels(y, self.n_classes, len(raw))
+        weight = check_sample_weight(sample_weight, len(raw))
+        check_present(class_counts(y, weight, self.n_classes))
+        bare = FittedLoss(self.loss, self.log_weight_table)
+        slope, offset = calibration.slope_and_offset(bare.log_posterior(raw), y, weight)
+        return FittedLoss(self.loss, self.log_weight_table, offset=offset / slope, slope=slope)
+
+    def compiled_log_posterior(self, raw: Array) -> Array:
+        """As :meth:`log_posterior`, by the kernels where they are in use."""
+        weigh = self._weigh()
+        if weigh is None:
+            return self.log_posterior(raw)
+        log_odds: Array = _kernels().log_posterior(raw, weigh)
+        return log_odds
+
+    def with_offset(self, offset: ArrayLike) -> FittedLoss:
+        """The same with another ``offset``."""
+        return FittedLoss(self.loss, self.log_weight_table, offset=offset, slope=self.slope)
+
+    @property
+    def keeps_shares(self) -> bool:
+        """Whether training itself keeps the mean posterior at the class shares.
+
+        Plain cross-entropy does: its gradients, posterior minus label, sum to zero.
+        """
+        return self._constant and bool(np.ptp(self.class_weight) == 0.0)
+
+    def _log_posterior(self, raw: Array) -> Array:
         self._check_n_classes("raw", n_classes_of(raw))
         raw = raw.astype(np.float64)
         if self._constant:
@@ -136,7 +225,7 @@ class FittedLoss:
         That is so where kernels are not in use, and where the weight's function needs NumPy. The
         two agree within 1e-12.
         """
-        if self._constant or not in_use():
+        if self._constant or self.slope != 1.0 or not in_use():
             return None
         if self.log_weight_table is not None:
             nodes = _log_nodes(self.log_weight_table.shape[-1])
@@ -161,7 +250,11 @@ class FittedLoss:
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings, lists and dicts; :meth:`from_dict` undoes it."""
         table = self.log_weight_table
-        extra = {} if table is None else {"log_weight_table": table.tolist()}
+        extra: dict[str, Any] = {} if table is None else {"log_weight_table": table.tolist()}
+        if self.offset.any():
+            extra["offset"] = self.offset.tolist()
+        if self.slope != 1.0:
+            extra["slope"] = self.slope
         return {**registry.to_dict(self.loss), **extra}
 
     @classmethod
@@ -189,7 +282,7 @@ class FittedLoss:
         table = plain.get("log_weight_table")
         if loss.depends_on_all_scores and table is None:
             raise ValueError(f"log_weight_table must be given with the loss {loss.name!r}")
-        fitted = cls(loss, table)
+        fitted = cls(loss, table, offset=plain.get("offset"), slope=plain.get("slope", 1.0))
         if n_classes is not None and fitted.n_classes != n_classes:
             raise ValueError(f"loss must be of {n_classes} classes, got {fitted.n_classes}")
         return fitted
@@ -201,7 +294,9 @@ class FittedLoss:
 
     def __repr__(self) -> str:
         table = "" if self.log_weight_table is None else ", log_weight_table=..."
-        return f"FittedLoss({self.loss!r}{table})"
+        offset = f", offset={self.offset.tolist()}" if self.offset.any() else ""
+        slope = f", slope={self.slope:g}" if self.slope != 1.0 else ""
+        return f"FittedLoss({self.loss!r}{table}{offset}{slope})"
 
     def _check_n_classes(self, name: str, n_classes: int) -> None:
         if n_classes != self.n_classes:
@@ -306,6 +401,19 @@ def _log_nodes(count: int) -> Array:
 def _nodes(count: int) -> Array:
     nodes: Array = np.arange(1, count + 1) / (count + 1)
     return nodes
+
+
+def _offset(given: Any, n_classes: int) -> Array:
+    if given is None:
+        return np.zeros(n_classes)
+    try:
+        offset = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        offset = np.empty(0)
+    if offset.shape != (n_classes,) or not np.isfinite(offset).all():
+        raise ValueError(f"offset must hold a finite number for each of {n_classes} classes, "
+                         f"got {given!r}")  # fmt: skip
+    return offset
 
 
 def _table(rows: Any) -> Array:

@@ -17,6 +17,7 @@ from boostloss.classifier import (
     eval_codes,
     from_engine,
     is_plain_cross_entropy,
+    needs_training_scores,
     keep_labels,
     kept_labels,
     positive_factor,
@@ -125,7 +126,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             base_margin_eval_set=base_margin_eval_set,
             feature_weights=feature_weights,
         )
-        if loss.depends_on_all_scores:
+        if needs_training_scores(loss):
             raw = engine.predict(X, output_margin=True, base_margin=base_margin)
             fitted = self._fit_loss(loss, codes, raw, weight)
         else:

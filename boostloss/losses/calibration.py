@@ -1,0 +1,166 @@
+"""Offsets and slope of log-odds that make probabilities agree with the rows they are fitted to.
+
+Log-odds of the classes 1..K-1 against class 0 are A (n, K-1); both problems are convex, and solved
+by Newton's method with halved steps where one goes too far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from boostloss.losses.run import ALONE, Workers
+from boostloss.losses.validation import Array
+
+FARTHEST_LOG_ODDS = 1e6
+"""Beyond, a probability is 0 or 1 at any offset: infinite log-odds are held there."""
+
+TOLERANCE = 1e-12
+"""Relative difference of a mean probability to the share it should equal."""
+
+STEPS = 200
+MOST_CONDITION = 1e13
+"""Condition number of a matrix of second derivatives beyond which they say nothing."""
+
+STEEPEST = 100.0
+"""Largest slope of a recalibration; rows that the model separates would ask for an infinite one."""
+
+
+def relative_log_odds(log_posterior: Array) -> Array:
+    """Log-odds (n, K-1) against class 0, of log-odds (n,) or log-probabilities (n, K)."""
+    several = log_posterior.ndim == 2
+    with np.errstate(invalid="ignore"):
+        odds = log_posterior[:, 1:] - log_posterior[:, :1] if several else log_posterior[:, None]
+    held: Array = np.clip(np.nan_to_num(odds), -FARTHEST_LOG_ODDS, FARTHEST_LOG_ODDS)
+    return held
+
+
+def moment_sums(odds: Array, weight: Array | None, offset: Array) -> Array:
+    """Sums over some rows that :func:`offset_for_shares` asks for; those of all rows add up."""
+    p, log_total = _softmax(odds + offset)
+    weighted = p if weight is None else p * weight[:, None]
+    total = log_total.sum() if weight is None else log_total @ weight
+    return np.concatenate([[total], weighted.sum(axis=0), (p.T @ weighted).ravel()])
+
+
+def offset_for_shares(moments: Callable[[Array], Array], counts: Array) -> Array:
+    """Offsets (K,), the first one 0, at which the mean probabilities are the shares of ``counts``.
+
+    Parameters
+    ----------
+    moments : callable
+        ``moments(offset)``, offset (K-1,): :func:`moment_sums` over all rows.
+    counts : array of shape (K,)
+        Rows, or their summed weights, of each class, all above 0.
+    """
+    share, size = counts[1:] / counts.sum(), len(counts) - 1
+    offset, step = np.zeros(size), np.zeros(size)
+    lowest, length = np.inf, 1.0
+    for i in range(STEPS):
+        sums = moments(offset + length * step) / counts.sum()
+        value = sums[0] - share @ (offset + length * step)
+        # rounding alone decides where the function is flat
+        if not value <= lowest + 1e-14 * (1.0 + abs(lowest)) and length > 1e-3:
+            length /= 2.0
+            continue
+        offset, lowest, length = offset + length * step, value, 1.0
+        mean, products = sums[1 : 1 + size], sums[1 + size :].reshape(size, size)
+        if (np.abs(mean - share) <= TOLERANCE * share).all():
+            break
+        step = _newton_step(np.diag(mean) - products, share - mean, mean, 10.0 * 2.0**i)
+        if step is None:
+            step = _scaling_step(share, mean) if size > 1 else np.sign(share - mean) * 10.0 * 2.0**i
+        if (np.abs(step) <= 1e-15 * (1.0 + np.abs(offset))).all():
+            break
+    return np.concatenate([[0.0], offset])
+
+
+def offset_of_rows(
+    log_posterior: Array, counts: Array, weight: Array | None, workers: Workers = ALONE
+) -> Array:
+    """:func:`offset_for_shares` of rows at hand, and of those on other workers."""
+    odds = relative_log_odds(log_posterior)
+    return offset_for_shares(lambda offset: workers.sum(moment_sums(odds, weight, offset)), counts)
+
+
+def slope_and_offset(log_posterior: Array, y: Array, weight: Array | None) -> tuple[float, Array]:
+    """Slope of all log-odds and offsets (K,), the first one 0, of the smallest log loss.
+
+    Raises
+    ------
+    ValueError
+        If the rows ask for a slope that is not positive, or for an infinite one.
+    """
+    odds = relative_log_odds(log_posterior)
+    weight = np.ones(len(odds)) if weight is None else weight
+    weight = weight / weight.sum()
+    of_class = np.eye(odds.shape[1] + 1)[y.astype(np.intp)][:, 1:]
+    number = np.concatenate([[1.0], np.zeros(odds.shape[1])])
+    step, length, lowest = np.zeros_like(number), 1.0, np.inf
+    for _ in range(STEPS):
+        trial = number + length * step
+        p, log_total = _softmax(trial[0] * odds + trial[1:])
+        value = weight @ (log_total - (of_class * (trial[0] * odds + trial[1:])).sum(axis=1))
+        if not value <= lowest + 1e-14 * (1.0 + abs(lowest)) and length > 1e-6:
+            length /= 2.0
+            continue
+        number, lowest, length = trial, value, 1.0
+        gradient, curvature = _derivatives(odds, p, of_class, weight)
+        step = _newton_step(curvature, -gradient, np.maximum(np.diag(curvature), 1e-300), 10.0)
+        if step is None:  # separated, or all of the same score
+            number[0] = np.inf
+            break
+        if number[0] > STEEPEST or (np.abs(step) <= 1e-12 * (1.0 + np.abs(number))).all():
+            break
+    if not 0.0 < number[0] <= STEEPEST:
+        raise ValueError(
+            f"X and y must be rows that the model ranks better than chance and does not separate, "
+            f"got rows for which the best slope of the log-odds is {number[0]:.3g}"
+        )
+    return float(number[0]), np.concatenate([[0.0], number[1:]])
+
+
+def _derivatives(odds: Array, p: Array, of_class: Array, weight: Array) -> tuple[Array, Array]:
+    """First and second derivatives of the log loss by slope and offsets."""
+    slopes = (p * odds).sum(axis=1)
+    excess = (p - of_class) * weight[:, None]
+    gradient = np.concatenate([[(excess * odds).sum()], excess.sum(axis=0)])
+    weighted = p * weight[:, None]
+    curvature = np.empty((len(gradient),) * 2)
+    curvature[0, 0] = (weighted * odds * odds).sum() - weight @ (slopes * slopes)
+    curvature[0, 1:] = curvature[1:, 0] = (weighted * (odds - slopes[:, None])).sum(axis=0)
+    curvature[1:, 1:] = np.diag(weighted.sum(axis=0)) - p.T @ weighted
+    return gradient, curvature
+
+
+def _newton_step(curvature: Array, descent: Array, scale: Array, longest: float) -> Array | None:
+    """Newton's step, scaled first: classes may be rare in very different ways.
+
+    None where the function is flat: there all probabilities are 0 or 1.
+    """
+    root = np.sqrt(np.maximum(scale, 1e-300))
+    scaled = curvature / np.outer(root, root)
+    if not np.isfinite(scaled).all() or np.linalg.cond(scaled) > MOST_CONDITION:
+        return None
+    step = np.linalg.solve(scaled, descent / root) / root
+    if not np.isfinite(step).all() or step @ descent < 0:
+        return None
+    limited: Array = step * min(1.0, longest / max(float(np.abs(step).max()), 1e-300))
+    return limited
+
+
+def _scaling_step(share: Array, mean: Array) -> Array:
+    """A step that moves each class's mean probability towards its share, and never too far."""
+    least = 1e-300
+    first = np.log(max(1.0 - share.sum(), least)) - np.log(max(1.0 - mean.sum(), 1e-17))
+    step: Array = np.log(share) - np.log(np.maximum(mean, least)) - first
+    return step
+
+
+def _softmax(odds: Array) -> tuple[Array, Array]:
+    """Probabilities (n, K-1) of the classes but the first, and the log of the sum (n,)."""
+    top = np.maximum(odds.max(axis=1), 0.0)
+    e = np.exp(odds - top[:, None])
+    total = e.sum(axis=1) + np.exp(-top)
+    return e / total[:, None], top + np.log(total)
