@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -21,7 +21,13 @@ from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from boostloss.losses import FittedLoss, Loss, constant_weights, named
-from boostloss.losses.validation import SMALLEST, Array, check_choice, check_number
+from boostloss.losses.validation import (
+    SMALLEST,
+    Array,
+    check_choice,
+    check_number,
+    check_sample_weight,
+)
 from boostloss.metrics import Metric, raw_of_probability, workers_now
 from boostloss.model_file import PROBABILITIES, State
 from boostloss.optional import refuse_distributed
@@ -86,6 +92,55 @@ class LossClassifierMixin:
             Before ``fit`` or ``load_model``.
         """
         return copy.copy(self._fitted_or_raise().engine)
+
+    def recalibrate(self, X: Any, y: Any, sample_weight: Any = None, **keywords: Any) -> Self:
+        """Fit a slope and offsets of the log-odds to held-out rows; the trees stay as they are.
+
+        Two classes get a slope and an offset, K classes one temperature and K-1 offsets:
+        those of the smallest log loss. They are part of ``loss_`` and of the saved file, and they
+        replace those of an earlier call. For anything freer wrap the fitted model in scikit-learn's
+        ``CalibratedClassifierCV(FrozenEstimator(model))``.
+
+        Parameters
+        ----------
+        X : features of shape (n, d)
+            Rows that the model was neither trained on nor stopped by.
+        y : array of shape (n,)
+            Labels; each class must have rows.
+        sample_weight : array of shape (n,), optional
+            Not negative, not all zero.
+        **keywords
+            Of :meth:`decision_function`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For labels that were not seen in training or are missing here; for rows that the model
+            ranks no better than chance, or separates; with ``probability="link"``.
+        """
+        fitted = self._fitted_or_raise()
+        if self.probability != "posterior":
+            raise ValueError(
+                f"probability must be 'posterior' to recalibrate it, got {self.probability!r}"
+            )
+        codes, weight = self._read_held_out(y, sample_weight)
+        raw = self._gathered(self.decision_function(X, **keywords))  # type: ignore[attr-defined]
+        if len(raw) != len(codes):
+            raise ValueError(f"X and y must have as many rows, got {len(raw)} and {len(codes)}")
+        self._fitted = fitted._replace(loss=fitted.loss.recalibrated(codes, raw, weight))
+        return self
+
+    def _read_held_out(self, y: Any, sample_weight: Any) -> tuple[Array, Array | None]:
+        codes = codes_of(self._gathered(y), self.classes_, "y")
+        return codes, check_sample_weight(self._gathered(sample_weight), len(codes))
+
+    def _gathered(self, collection: Any) -> Any:
+        """Rows on this machine."""
+        return collection
 
     def set_params(self, **params: Any) -> Any:
         """Set parameters; ``loss__gamma`` and its like reach into the loss."""

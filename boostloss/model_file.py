@@ -12,8 +12,10 @@ import numpy as np
 from boostloss.losses import FittedLoss
 from boostloss.losses.validation import Array, check_choice
 
-FORMAT = 2
-READ_FORMATS = (1, 2)
+FORMAT = 3
+READ_FORMATS = (1, 2, 3)
+"""3 is that of a loss with an offset and a slope, which older versions would leave out."""
+
 PROBABILITIES = ("posterior", "link")
 SEAL = "boostloss_sha256"
 UNSEALED = "0" * 64

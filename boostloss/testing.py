@@ -244,7 +244,7 @@ def check_posterior(loss: Loss) -> None:
     for share in SHARES:
         weight = _weight_of(share)
         start = float(loss.init_score([0, 1], weight))
-        fitted = loss.fit([0, 1], np.full(2, start), weight)
+        fitted = loss.fit([0, 1], np.full(2, start), weight, offset=False)
         posterior = fitted.posterior(RAW)
         assert ((posterior >= 0) & (posterior <= 1)).all(), "posterior is not a probability"
         assert (np.diff(posterior) >= -1e-12).all(), "posterior falls where the score rises"

@@ -18,6 +18,7 @@ from boostloss.classifier import (
     encode_labels,
     from_engine,
     is_plain_cross_entropy,
+    needs_training_scores,
 )
 from boostloss.hist.sklearn_loss import EngineState, HistLoss, plain
 from boostloss.losses import CrossEntropy, FittedLoss, Loss, constant_weights
@@ -261,7 +262,7 @@ default="cross_entropy"
     ) -> FittedLoss:
         if in_rows is not None:
             weight = weight / in_rows[codes]
-        raw = engine.decision_function(X) if loss.depends_on_all_scores else None
+        raw = engine.decision_function(X) if needs_training_scores(loss) else None
         return loss.fit(codes, raw, weight)
 
 

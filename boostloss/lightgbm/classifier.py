@@ -23,9 +23,9 @@ from boostloss.classifier import (
     eval_codes,
     from_engine,
     is_plain_cross_entropy,
-    needs_training_scores,
     keep_labels,
     kept_labels,
+    needs_training_scores,
     of_the_positive,
     positive_factor,
 )

@@ -68,9 +68,13 @@ def offset_for_shares(moments: Callable[[Array], Array], counts: Array) -> Array
         mean, products = sums[1 : 1 + size], sums[1 + size :].reshape(size, size)
         if (np.abs(mean - share) <= TOLERANCE * share).all():
             break
-        step = _newton_step(np.diag(mean) - products, share - mean, mean, 10.0 * 2.0**i)
-        if step is None:
-            step = _scaling_step(share, mean) if size > 1 else np.sign(share - mean) * 10.0 * 2.0**i
+        newton = _newton_step(np.diag(mean) - products, share - mean, mean, 10.0 * 2.0**i)
+        if newton is not None:
+            step = newton
+        elif size > 1:
+            step = _scaling_step(share, mean)
+        else:
+            step = np.sign(share - mean) * 10.0 * 2.0**i
         if (np.abs(step) <= 1e-15 * (1.0 + np.abs(offset))).all():
             break
     return np.concatenate([[0.0], offset])
@@ -96,7 +100,8 @@ def slope_and_offset(log_posterior: Array, y: Array, weight: Array | None) -> tu
     weight = np.ones(len(odds)) if weight is None else weight
     weight = weight / weight.sum()
     of_class = np.eye(odds.shape[1] + 1)[y.astype(np.intp)][:, 1:]
-    number = np.concatenate([[1.0], np.zeros(odds.shape[1])])
+    # where no probability is 0 or 1 yet: there the function is flat
+    number = np.concatenate([[min(1.0, 3.0 / float(odds.std() + 1e-300))], np.zeros(odds.shape[1])])
     step, length, lowest = np.zeros_like(number), 1.0, np.inf
     for _ in range(STEPS):
         trial = number + length * step
@@ -107,10 +112,11 @@ def slope_and_offset(log_posterior: Array, y: Array, weight: Array | None) -> tu
             continue
         number, lowest, length = trial, value, 1.0
         gradient, curvature = _derivatives(odds, p, of_class, weight)
-        step = _newton_step(curvature, -gradient, np.maximum(np.diag(curvature), 1e-300), 10.0)
-        if step is None:  # separated, or all of the same score
+        newton = _newton_step(curvature, -gradient, np.maximum(np.diag(curvature), 1e-300), 10.0)
+        if newton is None:  # separated, or all of the same score
             number[0] = np.inf
             break
+        step = newton
         if number[0] > STEEPEST or (np.abs(step) <= 1e-12 * (1.0 + np.abs(number))).all():
             break
     if not 0.0 < number[0] <= STEEPEST:

@@ -63,7 +63,7 @@ class FittedLoss:
     def __init__(
         self,
         loss: Any,
-        log_weight_table: Sequence[Any] | None = None,
+        log_weight_table: Sequence[Any] | Array | None = None,
         *,
         offset: ArrayLike | None = None,
         slope: float = 1.0,
@@ -192,7 +192,8 @@ class FittedLoss:
         log_q = _log_complement(log_p)
         for k in range(self.n_classes):
             log_p[:, k] -= self.log_weight(k, row_of(log_p[:, k], log_q[:, k]))
-        return log_p - log_class_weight
+        log_p -= log_class_weight
+        return log_p
 
     def log_loss(self, y: ArrayLike, raw: ArrayLike, highest: float = np.inf) -> Array:
         """Log loss of the posterior in each row (n,), in nats.

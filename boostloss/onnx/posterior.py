@@ -33,7 +33,12 @@ def probabilities(raw: Value, loss: FittedLoss, probability: str) -> Any:
 
 def _log_odds(raw: Any, loss: FittedLoss) -> Any:
     """Log-odds (n, 1), or log-probabilities (n, K) without their common constant."""
-    log_class_weight = np.log(loss.class_weight)
+    odds = _log_odds_before_slope(raw, loss)
+    return odds if loss.slope == 1.0 else odds * loss.slope
+
+
+def _log_odds_before_slope(raw: Any, loss: FittedLoss) -> Any:
+    log_class_weight = np.log(loss.class_weight) - loss.offset
     if loss.n_classes == 2:
         log_p, log_q = graph.log_expit(raw), graph.log_expit(-raw)
         weight_1 = _log_weight(loss, 1, log_p, log_q) + log_class_weight[1]

@@ -17,9 +17,9 @@ from boostloss.classifier import (
     eval_codes,
     from_engine,
     is_plain_cross_entropy,
-    needs_training_scores,
     keep_labels,
     kept_labels,
+    needs_training_scores,
     positive_factor,
 )
 from boostloss.engine_call import stated_threads

@@ -165,6 +165,11 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
         raw = super()._raw(X, *options)
         return raw.to_dask_array() if hasattr(raw, "to_dask_array") else raw
 
+    def _gathered(self, collection: Any) -> Any:
+        if not hasattr(collection, "compute"):
+            return collection
+        return self.client.compute(collection, sync=True)
+
     def _decide(self, raw: Any) -> Any:
         labels = self.classes_
         drop = [1] if raw.ndim == 2 else []
