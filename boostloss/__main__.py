@@ -99,8 +99,9 @@ def _add_training(compare: argparse.ArgumentParser) -> None:
     """Options for what is compared, and how it is trained."""
     training = compare.add_argument_group("what is compared")
     training.add_argument(
-        "--engine", choices=("xgboost", "lightgbm"), default="xgboost",
-        help="library that trains the trees; default: %(default)s",
+        "--engine", choices=("xgboost", "lightgbm", "hist"),
+        help="library that trains the trees, hist for scikit-learn's own; default: the first of them "
+        "that is installed",
     )  # fmt: skip
     training.add_argument(
         "--losses", nargs="+", metavar="LOSS",
@@ -163,19 +164,19 @@ def _add_reading(compare: argparse.ArgumentParser) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     """Read, compare, write the report and print what came out; the exit status."""
-    for module, extra in ((options.engine,) * 2, ("matplotlib", "report"), ("tqdm", "report")):
+    engines = [(options.engine,) * 2] if options.engine in ("xgboost", "lightgbm") else []
+    for module, extra in (*engines, ("matplotlib", "report"), ("tqdm", "report")):
         require(module, extra)
     from boostloss.report import page, table
     from boostloss.report.columns import Reading
     from boostloss.report.compare import cross_validate
     from boostloss.report.source import Format
-    from boostloss.report.training import Settings
+    from boostloss.report.training import Settings, installed_engine
 
     # everything that can be refused is, before the file is read
     file, metric = options.file, options.metric
-    settings = Settings(
-        options.engine, metric, options.rounds, options.learning_rate, {}, options.seed
-    )
+    engine = options.engine or installed_engine()
+    settings = Settings(engine, metric, options.rounds, options.learning_rate, {}, options.seed)
     check_integer("folds", options.folds, 2)
     _check_losses(options.losses)
     _check_output(options.output, page.FILES, options.force)

@@ -20,7 +20,7 @@ def csv(claims, tmp_path):
     return path
 
 
-@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm", "hist"])
 @pytest.mark.parametrize("losses", [["built-in"], ["focal"]])
 def test_the_command_writes_what_loads_alone(engine, losses, csv, tmp_path, monkeypatch, capsys):
     # whichever is best, its model and its snippet must work
@@ -29,7 +29,7 @@ def test_the_command_writes_what_loads_alone(engine, losses, csv, tmp_path, monk
     options = ["--target", "target", "--drop", "patient", "day", "--engine", engine, "--folds", "2",
                "--rounds", "20", "--losses", *losses, "--output", str(output)]  # fmt: skip
     assert main(["compare", str(csv), *options]) == 0
-    suffix = "json" if engine == "xgboost" else "txt"
+    suffix = {"xgboost": "json", "lightgbm": "txt", "hist": "joblib"}[engine]
     names = {"report.html", "table.csv", f"model.{suffix}", "model_loss.json", "use_model.py"}
     assert {path.name for path in output.iterdir()} == names
     page = (output / "report.html").read_text()

@@ -20,13 +20,12 @@ from boostloss.classifier import (
     is_plain_cross_entropy,
     needs_training_scores,
 )
-from boostloss.hist.sklearn_loss import EngineState, HistLoss, plain
+from boostloss.hist.sklearn_loss import FIT_TAKES_VALIDATION, EngineState, HistLoss, plain
 from boostloss.losses import CrossEntropy, FittedLoss, Loss, constant_weights
 from boostloss.losses.validation import Array, check_sample_weight
 from boostloss.recorder import Recorder, check_recorder
 
 _Parent: Any = HistGradientBoostingClassifier
-_FIT_TAKES_VALIDATION = "X_val" in inspect.signature(_Parent.fit).parameters
 
 
 class ImbalancedHistGradientBoostingClassifier(LossClassifierMixin, EngineState, _Parent):
@@ -303,7 +302,7 @@ def _validation(X: Any, y: Any, sample_weight: Any, labels: Array) -> dict[str, 
     given = {name: value for name, value in given.items() if value is not None}
     if not given:
         return {}
-    if not _FIT_TAKES_VALIDATION:
+    if not FIT_TAKES_VALIDATION:
         raise ValueError(
             f"{', '.join(given)} must be left out before scikit-learn 1.7: use validation_fraction"
         )

@@ -8,6 +8,7 @@ and, with early stopping, the object itself; afterwards ``predict_proba``.
 from __future__ import annotations
 
 import copy
+import inspect
 import sys
 import weakref
 from collections.abc import Callable
@@ -25,6 +26,9 @@ from boostloss.losses import FittedLoss, Loss, TrainingRun, named
 from boostloss.losses.validation import Array
 from boostloss.metrics import posterior_metric
 from boostloss.recorder import Recorder, Recording
+
+FIT_TAKES_VALIDATION = "X_val" in inspect.signature(HistGradientBoostingClassifier.fit).parameters
+"""Whether rows that stop the training can be given: from scikit-learn 1.7 on."""
 
 
 class HistLoss(BaseLoss):  # type: ignore[misc]

@@ -45,7 +45,7 @@ def compare(
     y: ArrayLike,
     *,
     losses: Mapping[str, Loss | str | None] | Sequence[Loss | str] | None = None,
-    engine: str = "xgboost",
+    engine: str | None = None,
     folds: int = 5,
     groups: ArrayLike | None = None,
     time_order: bool = False,
@@ -75,7 +75,9 @@ def compare(
     losses : dict of name to loss, or sequence, optional
         Losses or their names; None for the built-in one, which is always compared. Default:
         balanced cross-entropy, focal with γ of 1 and 2, GHM.
-    engine : {"xgboost", "lightgbm"}, default="xgboost"
+    engine : {"xgboost", "lightgbm", "hist"}, optional
+        "hist" is scikit-learn's ``HistGradientBoostingClassifier``. Default: the first of them that
+        is installed; "hist" always is.
     folds : int >= 2, default=5
     groups : array of shape (n,), optional
         Rows of one group (a patient, a customer) are never in both training and test. A row
@@ -125,6 +127,7 @@ def compare(
     >>> list(frame.index)
     ['built-in', 'focal']
     """
+    engine = training.installed_engine() if engine is None else engine
     settings = Settings(engine, metric, rounds, learning_rate, params or {}, seed)
     data = table.from_data(X, y, groups, sample_weight)
     say = _to_stderr if progress else None
@@ -241,7 +244,7 @@ def _compile(loss: Loss | None, engine: str, n_classes: int) -> None:
     y = np.tile(np.arange(n_classes), 2)
     kind = np.float32 if engine == "xgboost" else np.float64
     raw = np.zeros(len(y) if n_classes == 2 else (len(y), n_classes), kind, "F")
-    loss.gradient_hessian(y.astype(np.float32), raw if engine == "lightgbm" else raw.copy("C"))
+    loss.gradient_hessian(y.astype(np.float32), raw if engine != "xgboost" else raw.copy("C"))
 
 
 def _code_of_positive(labels: Array, positive: Any) -> int | None:

@@ -11,17 +11,28 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 
 from boostloss import plot
+from boostloss.hist.sklearn_loss import plain
 from boostloss.losses.validation import Array
 from boostloss.model_file import positive_of
 from boostloss.optional import require
 from boostloss.report import training
 from boostloss.report.scores import BUILT_IN, TITLES, Comparison
 
-FILES = ("report.html", "table.csv", "model.json", "model.txt", "model_loss.json", "use_model.py")
-"""All that is written; the model is one of two, by its engine."""
+SUFFIXES = {"xgboost": "json", "lightgbm": "txt", "hist": "joblib"}
+"""Of the best model's file, by engine."""
+
+FILES = (
+    "report.html",
+    "table.csv",
+    *(f"model.{suffix}" for suffix in SUFFIXES.values()),
+    "model_loss.json",
+    "use_model.py",
+)
+"""All that is written; the model is one of three, by its engine."""
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
@@ -55,8 +66,8 @@ def write(comparison: Comparison, title: str, output: Path) -> None:
         (unfinished / "use_model.py").write_text(snippet, encoding="utf-8")
         page = _page(comparison, title, snippet)
         (unfinished / "report.html").write_text(page, encoding="utf-8")
-        for other in ("model.json", "model.txt"):  # of an earlier run on the other engine
-            (output / other).unlink(missing_ok=True)
+        for other in SUFFIXES.values():  # of an earlier run on another engine
+            (output / f"model.{other}").unlink(missing_ok=True)
         for path in unfinished.iterdir():
             os.replace(path, output / path.name)
 
@@ -67,8 +78,11 @@ def _write_model(comparison: Comparison, folder: Path) -> str:
     loss = training.resolved(comparison.losses[name], rows)
     rounds = max(1, round(float(np.median(comparison.values(name, "rounds")))))
     model = training.train(settings.engine, loss, settings.engine_params, rows, rounds)
-    suffix = "json" if settings.engine == "xgboost" else "txt"
-    model.booster.save_model(folder / f"model.{suffix}")
+    suffix = SUFFIXES[settings.engine]
+    if settings.engine == "hist":
+        joblib.dump(plain(model.booster), folder / f"model.{suffix}")
+    else:
+        model.booster.save_model(folder / f"model.{suffix}")
     labels = comparison.labels.tolist()
     state: dict[str, Any] = {"labels": labels, "positive": positive_of(labels), "loss": None}
     if loss is not None:
@@ -85,6 +99,11 @@ def _snippet(comparison: Comparison, suffix: str, has_loss: bool) -> str:
                 f'booster = xgb.Booster(model_file="model.{suffix}")  # XGBoost alone',
                 "data = xgb.DMatrix(X, enable_categorical=True)"]  # fmt: skip
         link, raw = "booster.predict(data)", "booster.predict(data, output_margin=True)"
+    elif comparison.settings.engine == "hist":
+        read = f'model = joblib.load("model.{suffix}")  # scikit-learn alone; a pickle: trust it'
+        load = ["import joblib", "", read]
+        link, raw = "model.predict_proba(X)", "model.decision_function(X)"
+        link += "[:, 1]" if len(labels) == 2 else ""
     else:
         read = f'booster = lgb.Booster(model_file="model.{suffix}")  # LightGBM alone'
         load = ["import lightgbm as lgb", "", read]

@@ -1,14 +1,19 @@
-"""Train one model on either engine, with a loss or the built-in objective, and stop it early."""
+"""Train one model on an engine, with a loss or the built-in objective, and stop it early."""
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit, softmax
+from sklearn.ensemble import HistGradientBoostingClassifier
 
+from boostloss.hist import hist_loss
+from boostloss.hist.sklearn_loss import FIT_TAKES_VALIDATION, STOPPED_FROM_OUTSIDE, watched
 from boostloss.losses import FittedLoss, Loss
 from boostloss.losses.validation import Array, check_choice, check_integer, check_number
 from boostloss.metrics import raw_of_probability
@@ -17,6 +22,15 @@ from boostloss.report.scores import METRICS, sign
 
 CHECK_EVERY = 5
 """Rounds between two checks on the rows that stop the training."""
+
+
+ENGINES = ("xgboost", "lightgbm", "hist")
+"""In the order in which one that is installed is taken: scikit-learn's own trees always are."""
+
+
+def installed_engine() -> str:
+    """The first engine that is installed."""
+    return next(name for name in ENGINES if name == "hist" or importlib.util.find_spec(name))
 
 
 @dataclass(frozen=True)
@@ -33,16 +47,19 @@ class Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        check_choice("engine", self.engine, ("xgboost", "lightgbm"))
+        check_choice("engine", self.engine, ENGINES)
         check_choice("metric", self.metric, tuple(METRICS))
         check_integer("rounds", self.rounds, CHECK_EVERY)
         check_number("learning_rate", self.learning_rate, np.nextafter(0, 1))
 
     @property
     def engine_params(self) -> dict[str, Any]:
-        """Parameters that give trees of similar size on either engine."""
+        """Parameters that give trees of similar size on all engines."""
         if self.engine == "xgboost":
             params = {"eta": self.learning_rate, "tree_method": "hist", "max_depth": 6}
+        elif self.engine == "hist":
+            hist = {"learning_rate": self.learning_rate, "max_leaf_nodes": 31}
+            return {**hist, "random_state": self.seed, **self.params}
         else:
             params = {
                 "learning_rate": self.learning_rate,
@@ -145,7 +162,7 @@ def train(
 
     Parameters
     ----------
-    engine : {"xgboost", "lightgbm"}
+    engine : {"xgboost", "lightgbm", "hist"}
     loss : Loss or None
         None is the built-in cross-entropy.
     params : dict
@@ -156,8 +173,8 @@ def train(
     stopping : EarlyStopping, optional
         Asked every ``CHECK_EVERY`` rounds whether to stop.
     """
-    train_on_engine = _xgboost if engine == "xgboost" else _lightgbm
-    return train_on_engine(loss, params, rows, rounds, stopping)
+    train_on_engine = {"xgboost": _xgboost, "lightgbm": _lightgbm, "hist": _hist}
+    return train_on_engine[engine](loss, params, rows, rounds, stopping)
 
 
 def _xgboost(
@@ -254,5 +271,46 @@ def _lightgbm_callback(loss: Loss | None, stopping: EarlyStopping) -> Callable[[
             scores = raw_of_probability(scores)
         if stopping.should_stop(posterior(loss, stopping.rows, scores, scores)):
             raise lgb.callback.EarlyStopException(env.iteration, [])
+
+    return callback
+
+
+def _hist(
+    loss: Loss | None, params: dict[str, Any], rows: Rows, rounds: int,
+    stopping: EarlyStopping | None,
+) -> Model:  # fmt: skip
+    given = {"early_stopping": False, **params, "max_iter": rounds}
+    if stopping is None or not FIT_TAKES_VALIDATION:
+        own = "log_loss" if loss is None else hist_loss(loss)
+        engine = HistGradientBoostingClassifier(**given, loss=own)
+        engine.fit(rows.X, rows.y, rows.weight)
+    else:
+        follow = _hist_callback(loss, stopping)
+        given |= {"loss": watched(loss, rows.n_classes, follow), **STOPPED_FROM_OUTSIDE}
+        engine = HistGradientBoostingClassifier(**given)
+        X, y, weight = stopping.rows[:3]
+        validation = {"X_val": X, "y_val": y, "sample_weight_val": weight}
+        engine.fit(rows.X, rows.y, rows.weight, **validation)
+    if stopping is not None and not FIT_TAKES_VALIDATION:
+        follow = _hist_callback(loss, stopping)
+        for raw in engine.staged_decision_function(stopping.rows.X):
+            if follow(raw):
+                break
+
+    def raw_scores(X: Any, n_rounds: int) -> Array:
+        staged = engine.staged_decision_function(X)
+        scores: Array = next(itertools.islice(staged, n_rounds - 1, None))
+        return scores
+
+    return Model(engine, raw_scores)
+
+
+def _hist_callback(loss: Loss | None, stopping: EarlyStopping) -> Callable[[Array], bool]:
+    rounds = itertools.count(1)
+
+    def callback(raw: Array) -> bool:
+        if next(rounds) % CHECK_EVERY:
+            return False
+        return stopping.should_stop(posterior(loss, stopping.rows, raw, raw))
 
     return callback

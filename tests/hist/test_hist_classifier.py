@@ -24,7 +24,7 @@ from boostloss import (
     ImbalancedHistGradientBoostingClassifier,
     Recorder,
 )
-from boostloss.hist.classifier import _FIT_TAKES_VALIDATION
+from boostloss.hist.sklearn_loss import FIT_TAKES_VALIDATION
 
 LOSSES = [
     "cross_entropy",
@@ -35,7 +35,7 @@ LOSSES = [
     GHMLoss(density="window", strength=0.5),
 ]
 needs_validation = pytest.mark.skipif(
-    not _FIT_TAKES_VALIDATION, reason="scikit-learn's fit takes X_val from 1.7 on"
+    not FIT_TAKES_VALIDATION, reason="scikit-learn's fit takes X_val from 1.7 on"
 )
 
 
@@ -455,6 +455,6 @@ def test_bad_input(binary):
     ]:
         with pytest.raises((ValueError, TypeError), match=name):
             call()
-    if not _FIT_TAKES_VALIDATION:
+    if not FIT_TAKES_VALIDATION:
         with pytest.raises(ValueError, match=r"X_val, y_val must be left out.*1\.7"):
             make().fit(X, y, X_val=X, y_val=y)

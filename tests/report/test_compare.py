@@ -1,10 +1,14 @@
 """The comparison of losses: folds, results of known losses, every bad argument."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import make_classification
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
+from threadpoolctl import threadpool_limits
 
 from boostloss import CrossEntropy, FocalLoss, compare
 from boostloss.report import compare as module
@@ -13,10 +17,18 @@ from boostloss.report.leaks import perfect_columns
 from boostloss.report.table import from_data
 from boostloss.report.training import Rows, Settings
 
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """OpenMP's threads wait for each other where others use the processors too."""
+    with threadpool_limits(1, user_api="openmp"):
+        yield
+
+
 SHORT = {"rounds": 40, "folds": 3, "progress": False, "learning_rate": 0.1}
 
 
-@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm", "hist"])
 def test_cross_entropy_through_us_is_the_built_in(engine, claims):
     X, y = claims[list("abcdef")], claims["target"]
     found = compare(X, y, losses={"ours": CrossEntropy(), "focal": "focal"}, engine=engine, **SHORT)
@@ -30,7 +42,7 @@ def test_cross_entropy_through_us_is_the_built_in(engine, claims):
     assert len(found.attrs["sentences"]) == 4
 
 
-@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm", "hist"])
 @pytest.mark.parametrize(
     "loss", [None, CrossEntropy(), CrossEntropy(class_weight=3.0), FocalLoss()]
 )
@@ -153,3 +165,39 @@ def test_text_columns_and_groups_with_gaps_in_python(claims, capsys):
         found = compare(X, y, losses=["focal"], groups=groups, **{**SHORT, "progress": True})
     assert "categories: kind (2: x, y)" in found.attrs["data"]
     assert "categories: kind (2: x, y)" in capsys.readouterr().err
+
+
+def test_the_engine_is_one_that_is_installed(monkeypatch):
+    assert training.installed_engine() == "xgboost"
+    for missing, found in (("xgboost", "lightgbm"), ("lightgbm", "hist")):
+        known = training.importlib.util.find_spec
+        monkeypatch.setattr(
+            training.importlib.util,
+            "find_spec",
+            lambda name, known=known, missing=missing: None if name == missing else known(name),
+        )
+        assert training.installed_engine() == found
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("loss", [None, FocalLoss(), CrossEntropy(class_weight="balanced")])
+def test_hist_stopped_while_it_trains_is_hist_stopped_afterwards(loss, n_classes, monkeypatch):
+    """As before scikit-learn 1.7, whose fit takes no rows that stop it."""
+    X, y = make_classification(600, 8, n_informative=5, n_classes=n_classes, random_state=1)
+    learn, stop = (Rows(X, y, None, n_classes).part(np.arange(*ends)) for ends in ((400,), (400, 600)))
+    settings = Settings("hist", "log_loss", 80, 0.5, {"max_leaf_nodes": 8}, 0)
+    models, stoppings = [], []
+    for takes in (training.FIT_TAKES_VALIDATION, False):
+        monkeypatch.setattr(training, "FIT_TAKES_VALIDATION", takes)
+        resolved = training.resolved(loss, learn)
+        stoppings.append(training.EarlyStopping(stop, ("log_loss",), 3))
+        models.append(
+            training.train("hist", resolved, settings.engine_params, learn, 80, stoppings[-1])
+        )
+    while_training, afterwards = stoppings
+    assert while_training.curves["log_loss"] == pytest.approx(afterwards.curves["log_loss"], rel=1e-9)
+    checks = len(afterwards.curves["log_loss"])
+    assert checks < 16
+    while_it_trains = "X_val" in inspect.signature(HistGradientBoostingClassifier.fit).parameters
+    rounds = checks * training.CHECK_EVERY if while_it_trains else 80
+    assert models[0].booster.n_iter_ == rounds
