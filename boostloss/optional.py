@@ -12,8 +12,8 @@ _INSTEAD = {
         "boostloss.lightgbm.dask_train, or load the rows into memory with compute()"
     ),
     "pyspark": (
-        "XGBoost on Spark accepts built-in objectives only, so no loss of boostloss: train on "
-        "Dask, or load the rows into memory with toPandas()"
+        "on Spark use boostloss.spark.SparkImbalancedXGBClassifier or "
+        "boostloss.xgboost.spark_train, or load the rows into memory with toPandas()"
     ),
 }
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from boostloss.xgboost.classifier import ImbalancedXGBClassifier as ImbalancedXGBClassifier
     from boostloss.xgboost.dask import DaskImbalancedXGBClassifier as DaskImbalancedXGBClassifier
     from boostloss.xgboost.dask import dask_train as dask_train
+    from boostloss.xgboost.spark import spark_train as spark_train
 
 xgb = require("xgboost", "xgboost")
 
@@ -29,6 +30,7 @@ _LATE = {
     "DaskImbalancedXGBClassifier": "boostloss.xgboost.dask",
     "ImbalancedXGBClassifier": "boostloss.xgboost.classifier",
     "dask_train": "boostloss.xgboost.dask",
+    "spark_train": "boostloss.xgboost.spark",
 }
 __getattr__, __dir__ = import_when_used(__name__, _LATE)
 

@@ -1,0 +1,247 @@
+"""XGBoost's PySpark classifier with a loss.
+
+One private method of XGBoost's estimator is overridden, the one that gives the arguments of
+``xgboost.train`` on each worker, and the one that names the model's class.
+:func:`boostloss.xgboost.spark_train` needs neither.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from boostloss.losses import FittedLoss, Loss, named
+from boostloss.losses.registry import from_dict, to_dict
+from boostloss.losses.validation import Array
+from boostloss.optional import require
+from boostloss.xgboost import set_base_score, training_arguments
+
+pd = require("pandas", "spark")
+functions = require("pyspark.sql.functions", "spark")
+_ml = require("pyspark.ml.util", "spark")
+_vectors = require("pyspark.ml.functions", "spark")
+_xgb_spark = require("xgboost.spark", "xgboost")
+_Estimator: Any = _xgb_spark.SparkXGBClassifier
+_Model: Any = _xgb_spark.SparkXGBClassifierModel
+_Writer: Any = _ml.MLWriter
+_Reader: Any = _ml.MLReader
+
+_STATE = "boostloss"
+
+
+class SparkImbalancedXGBClassifier(_Estimator):
+    """``SparkXGBClassifier`` with a loss: exact intercept, posterior in the probability column.
+
+    All parameters of ``xgboost.spark.SparkXGBClassifier`` are there. It works in a ``Pipeline`` and
+    in a ``CrossValidator``; ``write`` and ``load`` keep the loss. Class weights that are counted,
+    the intercept, GHM's density and the metrics are those of all rows.
+
+    Parameters
+    ----------
+    loss : Loss or str, default="cross_entropy"
+        A loss such as ``FocalLoss(gamma=2)``, or the name of one with its defaults.
+    **kwargs
+        Parameters of ``SparkXGBClassifier``: ``features_col``, ``label_col``, ``weight_col``,
+        ``validation_indicator_col``, ``num_workers``, ``max_depth`` and so on. Labels are codes
+        0..K-1, as ``pyspark.ml.feature.StringIndexer`` makes them.
+
+    See Also
+    --------
+    boostloss.xgboost.spark_train : Training without an estimator.
+
+    Notes
+    -----
+    The prediction column follows the loss's own decision: raw score above 0, or the largest.
+    XGBoost's own metrics, "logloss" for example, see sigma (softmax) of the raw score; without
+    ``eval_metric`` validation rows are judged by the log loss of the posterior.
+
+    Examples
+    --------
+    >>> from boostloss import FocalLoss
+    >>> from boostloss.spark import SparkImbalancedXGBClassifier  # doctest: +SKIP
+    >>> estimator = SparkImbalancedXGBClassifier(
+    ...     loss=FocalLoss(), features_col=["a", "b"], num_workers=4
+    ... )  # doctest: +SKIP
+    >>> estimator.fit(train).transform(test).select("probability")  # doctest: +SKIP
+    """
+
+    def __init__(self, *, loss: Loss | str = "cross_entropy", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loss = loss
+
+    def write(self) -> Any:
+        """Writer that keeps the loss."""
+        return _LossWriter(super().write(), to_dict(named(self.loss)))
+
+    @classmethod
+    def read(cls) -> Any:
+        """Reader of what :meth:`write` wrote."""
+        return _LossReader(super().read(), "loss", from_dict)
+
+    def _fit(self, dataset: Any) -> Any:
+        loss = named(self.loss)
+        training = self._training_rows(dataset)
+        self._counts = _class_counts(training, self.getOrDefault("labelCol"), self._weight_column())
+        try:
+            model = super()._fit(dataset)
+        finally:
+            counts = self.__dict__.pop("_counts")
+        labels = np.arange(len(counts))
+        fitted = loss.fit(labels, None, counts)
+        if loss.depends_on_all_scores:
+            fitted = self._fitted_density(fitted.loss, model, training)
+        model.loss_ = fitted
+        return model
+
+    # private in XGBoost: what it hands to xgboost.train on each worker
+    def _get_xgb_parameters(self, dataset: Any) -> Any:
+        params, train, matrix = super()._get_xgb_parameters(dataset)
+        arguments, loss = training_arguments(params, named(self.loss), self._counts, None)
+        if train.get("xgb_model") is None:
+            set_base_score(arguments["params"], loss, self._counts)
+        callables = {name: arguments[name] for name in ("obj", "custom_metric")}
+        train |= {name: value for name, value in callables.items() if value is not None}
+        return arguments["params"], train, matrix
+
+    @classmethod
+    def _pyspark_model_cls(cls) -> Any:
+        return SparkImbalancedXGBClassifierModel
+
+    def _weight_column(self) -> str | None:
+        return _column(self, "weightCol")
+
+    def _training_rows(self, dataset: Any) -> Any:
+        indicator = _column(self, "validationIndicatorCol")
+        return dataset if indicator is None else dataset.filter(~functions.col(indicator))
+
+    def _fitted_density(self, loss: Any, model: Any, training: Any) -> FittedLoss:
+        """GHM's density at the trained model's scores, summed over the partitions."""
+        weight = self._weight_column()
+        score = _vectors.vector_to_array(functions.col(model.getOrDefault("rawPredictionCol")))
+        one = functions.lit(1.0) if weight is None else functions.col(weight).cast("double")
+        label = functions.col(self.getOrDefault("labelCol")).cast("double")
+        # the parent's columns: the posterior is not there yet
+        scored = model.transform_raw(training).select(
+            label.alias("y"), score.alias("raw"), one.alias("weight")
+        )
+
+        def mass(frames: Iterator[Any]) -> Iterator[Any]:
+            total: Any = 0.0
+            for frame in frames:
+                raw = _scores(frame["raw"])
+                total = total + loss.density_mass(
+                    frame["y"].to_numpy(), raw, frame["weight"].to_numpy()
+                )
+            if np.ndim(total):
+                yield pd.DataFrame({"shape": [list(total.shape)], "mass": [total.ravel().tolist()]})
+
+        parts = scored.mapInPandas(mass, "shape array<int>, mass array<double>").collect()
+        total = sum(np.reshape(part["mass"], part["shape"]) for part in parts)
+        fitted: FittedLoss = loss.fit_mass(total, np.asarray(loss.class_weight, dtype=np.float64))
+        return fitted
+
+
+class SparkImbalancedXGBClassifierModel(_Model):
+    """The model of :class:`SparkImbalancedXGBClassifier`.
+
+    Attributes
+    ----------
+    loss_ : FittedLoss
+        The loss as training left it; its ``posterior(raw)`` is the probability column.
+    """
+
+    loss_: FittedLoss
+
+    def transform_raw(self, dataset: Any) -> Any:
+        """Add columns as ``SparkXGBClassifierModel`` does: sigma or softmax for probability."""
+        return super()._transform(dataset)
+
+    def write(self) -> Any:
+        """Writer that keeps the fitted loss."""
+        return _LossWriter(super().write(), self.loss_.to_dict())
+
+    @classmethod
+    def read(cls) -> Any:
+        """Reader of what :meth:`write` wrote."""
+        return _LossReader(super().read(), "loss_", FittedLoss.from_dict)
+
+    def _transform(self, dataset: Any) -> Any:
+        probability, raw = _column(self, "probabilityCol"), _column(self, "rawPredictionCol")
+        if not probability:
+            return self.transform_raw(dataset)
+        if not raw:
+            raise ValueError(
+                "rawPredictionCol must be a column's name with probabilityCol, whose probabilities "
+                f"are computed from it, got {raw!r}"
+            )
+        fitted = self.loss_
+
+        def posterior(scores: Any) -> Any:
+            p = fitted.posterior(_scores(scores))
+            return pd.Series(list(p if p.ndim == 2 else np.column_stack([1.0 - p, p])))
+
+        posterior.__annotations__ = {"scores": pd.Series, "return": pd.Series}
+        column = functions.pandas_udf(posterior, "array<double>")
+        scored = _vectors.vector_to_array(functions.col(raw))
+        return self.transform_raw(dataset).withColumn(
+            probability, _vectors.array_to_vector(column(scored))
+        )
+
+
+def _column(instance: Any, name: str) -> str | None:
+    found: str | None = instance.getOrDefault(name) if instance.isDefined(name) else None
+    return found
+
+
+def _class_counts(rows: Any, label: str, weight: str | None) -> Array:
+    """Rows, or their summed weights, of each class."""
+    total = functions.count("*") if weight is None else functions.sum(functions.col(weight))
+    found = rows.groupBy(functions.col(label).alias("label")).agg(total.alias("total")).collect()
+    labels = [row["label"] for row in found]
+    wrong = [y for y in labels if y is None or y != int(y) or y < 0]
+    if wrong or len(labels) < 2:
+        raise ValueError(
+            f"{label} must hold codes 0 to K-1 of at least two classes (pyspark.ml.feature."
+            f"StringIndexer makes them), got {wrong[:5] or labels}"
+        )
+    counts = np.zeros(int(max(labels)) + 1)
+    for row in found:
+        counts[int(row["label"])] = float(row["total"])
+    return counts
+
+
+def _scores(column: Any) -> Array:
+    """Raw scores (n,) or (n, K) of Spark's column, which has two for two classes."""
+    raw = np.stack(column.to_numpy()).astype(np.float32)
+    return np.ascontiguousarray(raw[:, 1]) if raw.shape[1] == 2 else raw
+
+
+class _LossWriter(_Writer):
+    """Writes what XGBoost's writer does, and the loss beside it."""
+
+    def __init__(self, parent: Any, state: dict[str, Any]) -> None:
+        super().__init__()
+        self.parent, self.state = parent, state
+
+    def saveImpl(self, path: str) -> None:
+        self.parent.saveImpl(path)
+        rows = self.sparkSession.createDataFrame([(json.dumps(self.state),)], "value string")
+        rows.coalesce(1).write.text(os.path.join(path, _STATE))
+
+
+class _LossReader(_Reader):
+    """Reads what :class:`_LossWriter` wrote."""
+
+    def __init__(self, parent: Any, name: str, read: Any) -> None:
+        super().__init__()
+        self.parent, self.name, self.read_state = parent, name, read
+
+    def load(self, path: str) -> Any:
+        instance = self.parent.load(path)
+        text = self.sparkSession.read.text(os.path.join(path, _STATE)).collect()[0]["value"]
+        setattr(instance, self.name, self.read_state(json.loads(text)))
+        return instance

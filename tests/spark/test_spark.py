@@ -1,0 +1,221 @@
+"""On a real local Spark (``make spark``): equal to one machine."""
+
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyspark", reason="pyspark (400 MB) is installed by make spark")
+if shutil.which("java") is None:
+    pytest.skip("Spark needs Java 17 or newer", allow_module_level=True)
+os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pandas as pd
+import xgboost as xgb
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.evaluation import BinaryClassificationEvaluator
+from pyspark.ml.feature import StringIndexer, VectorAssembler
+from pyspark.ml.linalg import Vectors
+from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+from pyspark.sql import SparkSession
+
+import boostloss.xgboost
+from boostloss import CrossEntropy, FocalLoss, GHMLoss, ImbalancedXGBClassifier
+from boostloss.spark import SparkImbalancedXGBClassifier, SparkImbalancedXGBClassifierModel
+from boostloss.xgboost import spark_train
+
+LOSSES = [
+    CrossEntropy(class_weight="balanced"),
+    FocalLoss(2.0, class_weight="effective"),
+    GHMLoss(),
+    GHMLoss(momentum=0.5),
+]
+PARAMS = {"max_depth": 3, "eta": 0.3, "tree_method": "hist", "nthread": 1}
+NAMES = list("abcd")
+
+
+@pytest.fixture(scope="module")
+def session():
+    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    for name, value in {"sql.shuffle.partitions": 2, "driver.host": "127.0.0.1",
+                        "sql.execution.arrow.pyspark.enabled": "true"}.items():  # fmt: skip
+        builder = builder.config(f"spark.{name}", value)
+    made = builder.getOrCreate()
+    yield made
+    made.stop()
+
+
+def table(n_classes):
+    """Few distinct values, so that XGBoost's bins are exact; some are missing."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.integers(0, 8, (1200, 4)).astype(float), columns=NAMES)
+    score = frame["a"] + 0.5 * frame["b"] + rng.normal(0, 2, 1200)
+    frame.loc[::9, "c"] = np.nan
+    frame["label"] = np.searchsorted(np.quantile(score, [0.9, 0.96][: n_classes - 1]), score)
+    frame["weight"] = rng.integers(1, 4, 1200).astype(float)
+    frame["held_out"] = rng.random(1200) < 0.25
+    return frame.sort_values("label", kind="stable", ignore_index=True)
+
+
+@pytest.fixture(scope="module", params=[2, 3], ids=["binary", "softmax"])
+def data(request, session):
+    frame = table(request.param)
+    return frame, session.createDataFrame(frame).cache()
+
+
+def alone(frame, loss, rounds, **keywords):
+    learn, held = frame[~frame["held_out"]], frame[frame["held_out"]]
+    d, v = (xgb.QuantileDMatrix(f[NAMES], f["label"], weight=f["weight"]) for f in (learn, held))
+    seen = {}
+    booster = boostloss.xgboost.train(
+        PARAMS, d, rounds, loss=loss, evals=[(d, "training"), (v, "validation")],
+        evals_result=seen, verbose_eval=False, **keywords,
+    )  # fmt: skip
+    raw = booster.predict(xgb.DMatrix(learn[NAMES]), output_margin=True)
+    return booster, seen, loss.fit(learn["label"], raw, learn["weight"])
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_train_equals_one_machine(loss, data):
+    frame, rows = data
+    found = spark_train(
+        PARAMS, rows, 8, loss=loss, features=NAMES, weight="weight",
+        validation_indicator="held_out", num_workers=2,
+    )  # fmt: skip
+    booster, seen, fitted = alone(frame, loss, 8)
+    d = xgb.DMatrix(frame[NAMES])
+    raw = found["booster"].predict(d, output_margin=True)
+    np.testing.assert_allclose(raw, booster.predict(d, output_margin=True), rtol=0, atol=2e-5)
+    np.testing.assert_allclose(
+        found["loss"].posterior(raw), fitted.posterior(raw), rtol=1e-4, atol=1e-6
+    )
+    for name, log in seen.items():
+        np.testing.assert_allclose(
+            found["history"][name]["posterior_log_loss"], log["posterior_log_loss"], rtol=1e-5
+        )
+
+
+def test_a_worker_with_one_class_and_one_without_rows(session):
+    frame = table(2)
+    rows = session.createDataFrame(frame.iloc[[0, 1, -1, -2]])
+    found = spark_train(PARAMS, rows, 2, loss="ghm", features=NAMES, num_workers=2)
+    assert found["booster"].num_boosted_rounds() == 2
+    only = session.createDataFrame(frame.iloc[[0, -1]]).coalesce(1)
+    found = spark_train(PARAMS, only, 2, loss=FocalLoss(), features=NAMES, num_workers=2)
+    assert found["booster"].num_boosted_rounds() == 2
+
+
+def test_vectors_early_stopping_and_what_is_refused(session):
+    frame = table(2)
+    dense = frame.fillna({"c": -1.0})
+    vectors = [
+        Vectors.sparse(4, {k: float(v) for k, v in enumerate(row) if v})
+        for row in dense[NAMES].to_numpy()
+    ]
+    columns = zip(vectors, frame["label"].tolist(), frame["held_out"].tolist(), strict=True)
+    rows = session.createDataFrame(list(columns), ["features", "label", "held_out"])
+    common = {"loss": FocalLoss(), "validation_indicator": "held_out", "num_workers": 2}
+    found = spark_train(PARAMS, rows, 300, missing=-1.0, early_stopping_rounds=3, **common)
+    plain = session.createDataFrame(frame)
+    other = spark_train(PARAMS, plain, 300, features=NAMES, early_stopping_rounds=3, **common)
+    log = found["history"]["validation"]["posterior_log_loss"]
+    assert found["booster"].num_boosted_rounds() == int(np.argmin(log)) + 1 < 300
+    d = xgb.DMatrix(frame[NAMES])
+    np.testing.assert_allclose(
+        found["booster"].predict(d), other["booster"].predict(d), atol=1e-5
+    )
+    for change, error, words in [
+        ({"features": "nothing"}, ValueError, "column 'nothing'"),
+        ({"features": "label"}, ValueError, "vectors or arrays"),
+        ({"num_workers": 0}, ValueError, "num_workers"),
+        ({"loss": "focus"}, ValueError, "loss must be"),
+        ({"label": "a", "features": NAMES, "loss": FocalLoss(class_weight=[1.0, 2.0])}, ValueError, ""),
+    ]:
+        with pytest.raises(error, match=words):
+            spark_train(PARAMS, plain, 2, **{"loss": FocalLoss(), "num_workers": 2, **change})
+    with pytest.raises(ValueError, match="at least two classes"):
+        spark_train(PARAMS, plain.filter("label = 0"), 2, features=NAMES, loss="focal", num_workers=2)
+    with pytest.raises(TypeError, match="data must be a Spark data frame"):
+        spark_train(PARAMS, frame, 2, loss="focal")
+
+
+# -- the estimator --------------------------------------------------------------------------
+
+
+def estimator(loss, **params):
+    return SparkImbalancedXGBClassifier(
+        loss=loss, features_col=NAMES, label_col="label", n_estimators=8, max_depth=3,
+        learning_rate=0.3, **{"num_workers": 2, **params},
+    )  # fmt: skip
+
+
+def columns_of(model, rows):
+    got = model.transform(rows).select("probability", "prediction", "rawPrediction").toPandas()
+    return [np.stack([np.asarray(v) for v in got[name]]) for name in got]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_estimator_equals_the_classifier(loss, data, tmp_path):
+    frame, rows = data
+    model = estimator(loss, weight_col="weight", validation_indicator_col="held_out").fit(rows)
+    learn = frame[~frame["held_out"]]
+    ours = ImbalancedXGBClassifier(
+        loss=loss, n_estimators=8, max_depth=3, learning_rate=0.3, n_jobs=1
+    ).fit(learn[NAMES], learn["label"], sample_weight=learn["weight"])
+    probability, prediction, _ = columns_of(model, rows)
+    np.testing.assert_allclose(probability, ours.predict_proba(frame[NAMES]), rtol=1e-4, atol=2e-6)
+    np.testing.assert_array_equal(prediction, ours.predict(frame[NAMES]))
+    path = str(tmp_path / "model")
+    model.write().save(path)
+    model.write().overwrite().save(path)
+    read = SparkImbalancedXGBClassifierModel.load(path)
+    assert read.loss_ == model.loss_
+    np.testing.assert_array_equal(columns_of(read, rows)[0], probability)
+
+
+def test_pipeline_search_and_files(session, tmp_path):
+    frame = table(2)
+    frame["name"] = np.where(frame["label"] == 1, "rare", "usual")
+    rows = session.createDataFrame(frame.drop(columns="label").fillna(-1.0))
+    classifier = SparkImbalancedXGBClassifier(
+        loss=FocalLoss(gamma=1.0), features_col="features", label_col="code", n_estimators=4,
+        num_workers=2, missing=-1.0,
+    )  # fmt: skip
+    stages = [
+        StringIndexer(inputCol="name", outputCol="code"),
+        VectorAssembler(inputCols=NAMES, outputCol="features"),
+        classifier,
+    ]
+    pipeline = Pipeline(stages=stages)
+    for thing in (pipeline, classifier):
+        thing.write().overwrite().save(str(tmp_path / "thing"))
+        read = type(thing).load(str(tmp_path / "thing"))
+        again = read.getStages()[-1] if thing is pipeline else read
+        assert again.loss == FocalLoss(gamma=1.0)
+    model = pipeline.fit(rows)
+    model.write().save(str(tmp_path / "model"))
+    read = PipelineModel.load(str(tmp_path / "model"))
+    want, got = (columns_of(m, rows)[0] for m in (model, read))
+    np.testing.assert_array_equal(got, want)
+    grid = ParamGridBuilder().addGrid(classifier.max_depth, [1, 4]).build()
+    evaluator = BinaryClassificationEvaluator(labelCol="code", metricName="areaUnderPR")
+    search = CrossValidator(
+        estimator=pipeline, estimatorParamMaps=grid, evaluator=evaluator, numFolds=2, seed=0
+    )
+    found = search.fit(rows)
+    assert len(set(found.avgMetrics)) == 2
+    assert found.bestModel.stages[-1].loss_.loss == FocalLoss(1.0, class_weight=[1.0, 1.0])
+
+
+def test_estimator_refuses(session):
+    rows = session.createDataFrame(table(2))
+    with pytest.raises(ValueError, match="loss must be"):
+        estimator("focus").fit(rows)
+    with pytest.raises(ValueError, match="must hold codes 0 to K-1 of at least two classes"):
+        estimator("focal").fit(rows.filter("label = 1"))
+    model = estimator("focal", raw_prediction_col="").fit(rows)
+    with pytest.raises(ValueError, match="rawPredictionCol must be a column's name"):
+        model.transform(rows)
