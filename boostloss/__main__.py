@@ -100,8 +100,8 @@ def _add_training(compare: argparse.ArgumentParser) -> None:
     training = compare.add_argument_group("what is compared")
     training.add_argument(
         "--engine", choices=("xgboost", "lightgbm", "hist"),
-        help="library that trains the trees, hist for scikit-learn's own; default: the first of them "
-        "that is installed",
+        help="library that trains the trees, hist for scikit-learn's own; default: the first "
+        "of them that is installed",
     )  # fmt: skip
     training.add_argument(
         "--losses", nargs="+", metavar="LOSS",

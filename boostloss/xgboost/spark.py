@@ -204,9 +204,7 @@ def _trained(
     evals, history = [(data, "training")], {}  # type: ignore[var-annotated]
     if columns.validation is not None:
         held_X, held_y, held_weight = _rows(frame, columns, True, workers)
-        held_out = xgb.QuantileDMatrix(
-            held_X, held_y, weight=held_weight, ref=data, **options
-        )
+        held_out = xgb.QuantileDMatrix(held_X, held_y, weight=held_weight, ref=data, **options)
         evals.append((held_out, "validation"))
     booster = boostloss.xgboost.train(
         dtrain=data,

@@ -184,7 +184,9 @@ def test_the_engine_is_one_that_is_installed(monkeypatch):
 def test_hist_stopped_while_it_trains_is_hist_stopped_afterwards(loss, n_classes, monkeypatch):
     """As before scikit-learn 1.7, whose fit takes no rows that stop it."""
     X, y = make_classification(600, 8, n_informative=5, n_classes=n_classes, random_state=1)
-    learn, stop = (Rows(X, y, None, n_classes).part(np.arange(*ends)) for ends in ((400,), (400, 600)))
+    learn, stop = (
+        Rows(X, y, None, n_classes).part(np.arange(*ends)) for ends in ((400,), (400, 600))
+    )
     settings = Settings("hist", "log_loss", 80, 0.5, {"max_leaf_nodes": 8}, 0)
     models, stoppings = [], []
     for takes in (training.FIT_TAKES_VALIDATION, False):
@@ -195,7 +197,9 @@ def test_hist_stopped_while_it_trains_is_hist_stopped_afterwards(loss, n_classes
             training.train("hist", resolved, settings.engine_params, learn, 80, stoppings[-1])
         )
     while_training, afterwards = stoppings
-    assert while_training.curves["log_loss"] == pytest.approx(afterwards.curves["log_loss"], rel=1e-9)
+    assert while_training.curves["log_loss"] == pytest.approx(
+        afterwards.curves["log_loss"], rel=1e-9
+    )
     checks = len(afterwards.curves["log_loss"])
     assert checks < 16
     while_it_trains = "X_val" in inspect.signature(HistGradientBoostingClassifier.fit).parameters

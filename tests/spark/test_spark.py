@@ -124,20 +124,24 @@ def test_vectors_early_stopping_and_what_is_refused(session):
     log = found["history"]["validation"]["posterior_log_loss"]
     assert found["booster"].num_boosted_rounds() == int(np.argmin(log)) + 1 < 300
     d = xgb.DMatrix(frame[NAMES])
-    np.testing.assert_allclose(
-        found["booster"].predict(d), other["booster"].predict(d), atol=1e-5
-    )
+    np.testing.assert_allclose(found["booster"].predict(d), other["booster"].predict(d), atol=1e-5)
     for change, error, words in [
         ({"features": "nothing"}, ValueError, "column 'nothing'"),
         ({"features": "label"}, ValueError, "vectors or arrays"),
         ({"num_workers": 0}, ValueError, "num_workers"),
         ({"loss": "focus"}, ValueError, "loss must be"),
-        ({"label": "a", "features": NAMES, "loss": FocalLoss(class_weight=[1.0, 2.0])}, ValueError, ""),
+        (
+            {"label": "a", "features": NAMES, "loss": FocalLoss(class_weight=[1.0, 2.0])},
+            ValueError,
+            "",
+        ),
     ]:
         with pytest.raises(error, match=words):
             spark_train(PARAMS, plain, 2, **{"loss": FocalLoss(), "num_workers": 2, **change})
     with pytest.raises(ValueError, match="at least two classes"):
-        spark_train(PARAMS, plain.filter("label = 0"), 2, features=NAMES, loss="focal", num_workers=2)
+        spark_train(
+            PARAMS, plain.filter("label = 0"), 2, features=NAMES, loss="focal", num_workers=2
+        )
     with pytest.raises(TypeError, match="data must be a Spark data frame"):
         spark_train(PARAMS, frame, 2, loss="focal")
 
