@@ -10,6 +10,7 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
+import psutil
 import xgboost as xgb
 
 from benchmarks.interleaved import ratios, table
@@ -80,6 +81,62 @@ def _in_xgboost(callable_: Any, matrix: Any, rounds: int) -> tuple[float, float]
     return float(np.median(ours)), float(np.median(predict))
 
 
+def training(n_rows: int, rounds: int, repeats: int) -> str:
+    """A whole ``xgb.train`` over one whose objective returns arrays that were computed before."""
+    X, y = data(n_rows)
+    matrix = xgb.DMatrix(X, y)
+    params = {"nthread": 1, "max_depth": 6, "objective": "binary:logistic"}
+    rows = []
+    for name, loss in LOSSES.items():
+        stored: list[Any] = []
+        xgb.train(params, matrix, rounds, obj=_kept(objective(loss), stored))
+        arms = {
+            "stored": lambda stored=stored: xgb.train(
+                params, matrix, rounds, obj=_replayed(iter(stored))
+            ),
+            "ours": lambda loss=loss: xgb.train(params, matrix, rounds, obj=objective(loss)),
+        }
+        rows.append([name, ratios(arms, repeats)["ours"]])
+    what = f"xgb.train, {rounds} rounds, {n_rows:,} rows: ours / stored arrays"
+    return table(["loss", what], rows)
+
+
+def _kept(function: Callable[..., Any], results: list[Any]) -> Callable[..., Any]:
+    def kept(first: Any, second: Any) -> Any:
+        results.append(function(first, second))
+        return results[-1]
+
+    return kept
+
+
+def _replayed(results: Any) -> Callable[..., Any]:
+    return lambda first, second: next(results)
+
+
+def many(n_models: int, n_rows: int) -> str:
+    """Classifiers made one after another, as a search makes them: time of each, and memory."""
+    X, y = data(n_rows)
+    rows = []
+    for engine, (ours, parent, quiet) in CLASSIFIERS.items():
+        common = {"n_estimators": 20, "max_depth": 3, "n_jobs": 1, **quiet}
+        arms: dict[str, Any] = {"parent": partial(parent, **common)}
+        arms |= {name: partial(ours, loss=loss, **common) for name, loss in NAMED.items()}
+        for name, make in arms.items():
+            make().fit(X, y)  # compile, fill caches
+            before, start = _resident(), time.perf_counter()
+            for _ in range(n_models):
+                make().fit(X, y)
+            each = (time.perf_counter() - start) / n_models
+            rows.append([engine, name, each * 1e3, _resident() - before])
+    header = [f"{n_models:,} classifiers of {n_rows} rows", "loss", "ms each", "growth, MiB"]
+    return table(header, rows)
+
+
+def _resident() -> float:
+    """MiB of this process in memory."""
+    return psutil.Process().memory_info().rss / 2**20
+
+
 def fitting(sizes: list[int], repeats: int) -> str:
     """Fitting a classifier, with and without an evaluation set, over its parent's time."""
     rows = []
@@ -130,8 +187,13 @@ def serving(repeats: int) -> str:
 def whole(quick: bool) -> str:
     """All of it."""
     if quick:
-        return "\n".join([callables(500, 5), fitting([500], 1), serving(1)])
-    return "\n".join([callables(2_000, 300), fitting([2_000, 20_000], 9), serving(15)])
+        parts = callables(500, 5), training(500, 5, 1), fitting([500], 1), serving(1), many(3, 100)
+    else:
+        parts = (
+            callables(2_000, 300), training(2_000, 100, 15), fitting([2_000, 20_000], 9),
+            serving(15), many(1_000, 500),
+        )  # fmt: skip
+    return "\n".join(parts)
 
 
 def _fit(X: Any, y: Any, keywords: Any, params: Any, kind: Any, **own: Any) -> Any:

@@ -388,6 +388,17 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
         tags.classifier_tags.multi_label = False
         return tags
 
+    def _raw(self, X: Any, validate_features: bool, base_margin: Any, iteration_range: Any) -> Any:
+        # of XGBClassifier's predict only what matters here, the base's: 15% of the time of one row
+        return xgb.XGBModel.predict(
+            self,
+            self._read_features(X),
+            output_margin=True,
+            validate_features=validate_features,
+            base_margin=base_margin,
+            iteration_range=iteration_range,
+        )
+
 
 def labels_of(model: Any) -> Array | None:
     """Sorted labels of the model that training goes on from: its own, or else codes 0..K-1.
