@@ -47,7 +47,8 @@ def _objective(arm: str) -> Any:
     return None if arm == "built-in" else bl.objective(bl.CrossEntropy())
 
 
-def _mebibytes() -> float:
+def mebibytes() -> float:
+    """Of this process in memory."""
     with open("/proc/self/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -56,11 +57,11 @@ class _Log:
     """Time and resident memory after each step."""
 
     def __init__(self) -> None:
-        self.times, self.memory = [time.perf_counter()], [_mebibytes()]
+        self.times, self.memory = [time.perf_counter()], [mebibytes()]
 
     def step(self) -> None:
         self.times.append(time.perf_counter())
-        self.memory.append(_mebibytes())
+        self.memory.append(mebibytes())
 
     def summary(self, warm: int) -> dict[str, float]:
         """Memory at the end of the first hundredth, the middle and the end; times by tenths."""

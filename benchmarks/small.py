@@ -10,9 +10,9 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
-import psutil
 import xgboost as xgb
 
+from benchmarks.endurance import mebibytes
 from benchmarks.interleaved import ratios, table
 from boostloss import (
     CrossEntropy,
@@ -123,18 +123,13 @@ def many(n_models: int, n_rows: int) -> str:
         arms |= {name: partial(ours, loss=loss, **common) for name, loss in NAMED.items()}
         for name, make in arms.items():
             make().fit(X, y)  # compile, fill caches
-            before, start = _resident(), time.perf_counter()
+            before, start = mebibytes(), time.perf_counter()
             for _ in range(n_models):
                 make().fit(X, y)
             each = (time.perf_counter() - start) / n_models
-            rows.append([engine, name, each * 1e3, _resident() - before])
+            rows.append([engine, name, each * 1e3, mebibytes() - before])
     header = [f"{n_models:,} classifiers of {n_rows} rows", "loss", "ms each", "growth, MiB"]
     return table(header, rows)
-
-
-def _resident() -> float:
-    """MiB of this process in memory."""
-    return psutil.Process().memory_info().rss / 2**20
 
 
 def fitting(sizes: list[int], repeats: int) -> str:

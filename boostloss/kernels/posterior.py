@@ -1,7 +1,7 @@
 """The posterior's loops: ``P_k`` is proportional to ``p_k / w_k(p_k)``, in logarithms.
 
 A loss gives ``log w`` as a scalar function of a row, or as a table over p. The first loop makes the
-rows of a class of the raw scores, the second subtracts their ``log w``; the last ones turn the
+rows of each class of the raw scores, the second their ``log w``; the last ones turn the
 result into probabilities or log loss. Everything is computed in float64, class after class, so that
 every loop is SIMD code. :class:`~boostloss.losses.FittedLoss` has the same formulae in NumPy, for
 processes that compile nothing.
@@ -23,11 +23,11 @@ from boostloss.kernels.jit import inlined, kernel
 from boostloss.kernels.simd_math import exp_nonpositive, log1p_unit, log_parts
 
 Array = NDArray[Any]
-Weigh = Callable[[Array, int, int, float, Array], None]
-"""``weigh(rows, label, flip, sign, out)`` adds ``sign * log w`` of the rows of a class."""
+Weigh = Callable[[Array, Array], None]
+"""``weigh(rows, out)`` fills ``log w`` (K, n) of the classes' rows (K, 4, n)."""
 
-CHUNK = 8192
-"""Rows that are computed at once: their scratch stays in the cache."""
+CHUNK = 1 << 14
+"""Rows, of all classes together, that are computed at once: their scratch stays in the cache."""
 
 FARTHEST = 80.0
 """Margin beyond which a weight that is derived from the slope stays as it is."""
@@ -43,40 +43,42 @@ def log_posterior(raw: Array, weigh: Weigh) -> Array:
     """Log-odds (n,) or unnormalised log-probabilities (n, K) of finite scores."""
     raw = np.asarray(raw.T, dtype=np.float64, order="C")  # class after class
     out = np.empty(raw.shape)
-    fill = _fill_binary if raw.ndim == 1 else _fill_softmax
-    if raw.shape[-1] <= CHUNK:
-        fill(raw, weigh, out)
-    else:
-        for start in range(0, raw.shape[-1], CHUNK):
-            part = raw[..., start : start + CHUNK]
-            fill(np.ascontiguousarray(part), weigh, out[..., start : start + CHUNK])
+    n_classes, n_rows = (2, len(raw)) if raw.ndim == 1 else raw.shape
+    fill, chunk = (binary_rows if raw.ndim == 1 else softmax_rows), max(CHUNK // n_classes, 64)
+    for start in range(0, n_rows, chunk):
+        here = (..., slice(start, start + chunk)) if n_rows > chunk else ...
+        part = np.ascontiguousarray(raw[here])
+        rows, log_p = np.empty((n_classes, 4, part.shape[-1])), np.empty(part.shape)
+        fill(part, rows, log_p)
+        log_weight = np.empty((n_classes, part.shape[-1]))
+        weigh(rows, log_weight)
+        if raw.ndim == 1:
+            out[here] = log_p - log_weight[1] + log_weight[0]
+        else:
+            np.subtract(log_p, log_weight, out=out[here])
     return out.T
-
-
-def _fill_binary(raw: Array, weigh: Weigh, out: Array) -> None:
-    rows = np.empty((4, len(raw)))
-    binary_rows(raw, rows, out)
-    weigh(rows, 1, 0, -1.0, out)
-    weigh(rows, 0, 1, 1.0, out)
-
-
-def _fill_softmax(raw: Array, weigh: Weigh, out: Array) -> None:
-    n_classes, n_rows = raw.shape
-    rows, shared, largest = np.empty((4, n_rows)), np.empty((4, n_rows)), np.empty(n_rows, np.intp)
-    largest_classes(raw, shared, largest)
-    for k in range(n_classes):
-        softmax_rows(raw[k], k, shared, largest, rows, out[k])
-        weigh(rows, k, 0, -1.0, out[k])
 
 
 @kernel
 def binary_rows(raw: Any, rows: Any, out: Any) -> None:
-    """p, q, -log p and -log q of class 1 and, in ``out``, the scores."""
+    """p, q, -log p and -log q of both classes and, in ``out``, the scores."""
     for i in range(raw.shape[0]):
         row = binary_row(raw[i])
-        rows[0, i], rows[1, i] = row.p, row.q
-        rows[2, i], rows[3, i] = row.neg_log_p, row.neg_log_q
+        rows[1, 0, i] = rows[0, 1, i] = row.p
+        rows[1, 1, i] = rows[0, 0, i] = row.q
+        rows[1, 2, i] = rows[0, 3, i] = row.neg_log_p
+        rows[1, 3, i] = rows[0, 2, i] = row.neg_log_q
         out[i] = raw[i]
+
+
+@kernel
+def softmax_rows(raw: Any, rows: Any, out: Any) -> None:
+    """p, q, -log p and -log q of each class and, in ``out``, log p."""
+    n_classes, n_rows = raw.shape
+    shared, largest = np.empty((4, n_rows)), np.empty(n_rows, np.int64)
+    largest_classes(raw, shared, largest)
+    for k in range(n_classes):
+        rows_of_class(raw[k], k, shared, largest, rows[k], out[k])
 
 
 @kernel
@@ -108,8 +110,8 @@ def largest_classes(raw: Any, shared: Any, largest: Any) -> None:
 
 
 @kernel
-def softmax_rows(raw: Any, k: int, shared: Any, largest: Any, rows: Any, out: Any) -> None:
-    """p, q, -log p and -log q of class k and, in ``out``, log p."""
+def rows_of_class(raw: Any, k: int, shared: Any, largest: Any, rows: Any, out: Any) -> None:
+    """The rows of class k."""
     top, rest, log_rest, log_total = shared[0], shared[1], shared[2], shared[3]
     for i in range(raw.shape[0]):
         log_p = raw[i] - top[i] - log_total[i]
@@ -138,20 +140,13 @@ def by_function(
     if loop is None:
         return None
 
-    def weigh(rows: Array, label: int, flip: int, sign: float, out: Array) -> None:
-        loop(rows, flip, shape[label], offset[label], sign, out)
-
-    return weigh
+    return lambda rows, out: loop(rows, shape, offset, out)
 
 
 def by_table(table: Array, log_nodes: Array, offset: Array) -> Weigh:
     """Weights by a table of ``log w``, (n,) or (K, n), linear in log p between its nodes."""
-
-    def weigh(rows: Array, label: int, flip: int, sign: float, out: Array) -> None:
-        of_class = table if table.ndim == 1 else table[label]
-        add_table(rows, flip, of_class, log_nodes, offset[label], sign, out)
-
-    return weigh
+    tables = table.reshape(-1, table.shape[-1])
+    return lambda rows, out: weight_of_table(rows, tables, log_nodes, offset, out)
 
 
 def _shape_reader(n_shape: int) -> ScalarFunction:
@@ -182,51 +177,53 @@ def _is_for_arrays(function: ScalarFunction) -> bool:
 def _weight_loop(
     log_weight: ScalarFunction | None, slope: ScalarFunction, n_shape: int
 ) -> Callable[..., None] | None:
-    """Compile the loop over a class's rows; of two classes ``flip`` exchanges them."""
+    """Compile the loop over the rows of each class."""
     scalar = log_weight or slope
     if _is_for_arrays(scalar):
         return None
     of_row, shape_of = log_weight or _derived(slope), _shape_reader(n_shape)
 
-    def add_weight(rows: Any, flip: int, shape: Any, offset: float, sign: float, out: Any) -> None:
-        p, q = rows[flip], rows[1 - flip]
-        neg_log_p, neg_log_q = rows[2 + flip], rows[3 - flip]
-        numbers = shape_of(shape)
-        for i in range(out.shape[0]):
-            v = neg_log_q[i]
-            row = Row(p[i], q[i], neg_log_p[i], v, v, v - v)
-            out[i] += sign * (of_row(row, *numbers) + offset)
+    def class_weights(rows: Any, shape: Any, offset: Any, out: Any) -> None:
+        for k in range(out.shape[0]):
+            # read before the loop: from inside it takes longer
+            numbers, added = shape_of(shape[k]), offset[k]
+            p, q, neg_log_p, neg_log_q = rows[k, 0], rows[k, 1], rows[k, 2], rows[k, 3]
+            of_class = out[k]
+            for i in range(of_class.shape[0]):
+                v = neg_log_q[i]
+                row = Row(p[i], q[i], neg_log_p[i], v, v, v - v)
+                of_class[i] = of_row(row, *numbers) + added
 
-    loop = kernel(add_weight, (scalar,))
+    loop = kernel(class_weights, (scalar,))
     try:
-        loop(np.empty((4, 0)), 0, np.zeros(n_shape), 0.0, 1.0, np.empty(0))
+        loop(np.empty((0, 4, 0)), np.empty((0, n_shape)), np.empty(0), np.empty((0, 0)))
     except NumbaError:  # a function that was written for NumPy, which has more than the compiler
         return None
     return loop
 
 
 @kernel
-def add_table(
-    rows: Any, flip: int, table: Any, log_nodes: Any, offset: float, sign: float, out: Any
-) -> None:
-    """As the loop of a loss's function, with ``log w`` from a table."""
+def weight_of_table(rows: Any, tables: Any, log_nodes: Any, offset: Any, out: Any) -> None:
+    """As the loop of a loss's function, with ``log w`` from a table for each class, or for all."""
     n_nodes, first, last = log_nodes.shape[0], log_nodes[0], log_nodes[-1]
-    # log w = log p - g(log p), g linear between the nodes: a line in each cell
-    n_cells = max(n_nodes - 1, 1)
+    # log w is linear in log p between the nodes: a line in each cell
+    n_cells, n_rows = max(n_nodes - 1, 1), out.shape[1]
     start, step = np.empty(n_cells), np.empty(n_cells)
-    start[0], step[0] = table[0], 0.0
-    for k in range(n_nodes - 1):
-        rise = (table[k + 1] - table[k]) / (log_nodes[k + 1] - log_nodes[k])
-        start[k], step[k] = table[k] - rise * log_nodes[k], rise
-    p, neg_log_p = rows[flip], rows[2 + flip]
-    cell, inside = np.empty(out.shape[0], np.uint32), np.empty(out.shape[0])
+    cell, inside = np.empty(n_rows, np.uint32), np.empty(n_rows)
     highest = n_cells - 1.0
-    for i in range(out.shape[0]):
-        cell[i] = np.uint32(min(max(p[i] * (n_nodes + 1.0) - 1.0, 0.0), highest))
-        inside[i] = min(max(-neg_log_p[i], first), last)
-    for i in range(out.shape[0]):
-        j = np.uint64(cell[i])
-        out[i] += sign * (start[j] + step[j] * inside[i] + offset)
+    for k in range(out.shape[0]):
+        table = tables[k if tables.shape[0] > 1 else 0]
+        start[0], step[0] = table[0] + offset[k], 0.0
+        for m in range(n_nodes - 1):
+            rise = (table[m + 1] - table[m]) / (log_nodes[m + 1] - log_nodes[m])
+            start[m], step[m] = table[m] - rise * log_nodes[m] + offset[k], rise
+        p, neg_log_p, of_class = rows[k, 0], rows[k, 2], out[k]
+        for i in range(n_rows):
+            cell[i] = np.uint32(min(max(p[i] * (n_nodes + 1.0) - 1.0, 0.0), highest))
+            inside[i] = min(max(-neg_log_p[i], first), last)
+        for i in range(n_rows):
+            j = np.uint64(cell[i])
+            of_class[i] = start[j] + step[j] * inside[i]
 
 
 # -- probabilities and log loss ----------------------------------------------------------------

@@ -63,7 +63,7 @@ class FittedLoss:
     def __init__(
         self,
         loss: Any,
-        log_weight_table: Sequence[Any] | Array | None = None,
+        log_weight_table: ArrayLike | None = None,
         *,
         offset: ArrayLike | None = None,
         slope: float = 1.0,
@@ -371,7 +371,7 @@ def from_former_dict(plain: Any) -> Any:
 NODES = 255
 
 
-def monotone_table(weights: Any, label: int) -> list[float]:
+def monotone_table(weights: Any, label: int) -> Array:
     """``log w`` at :data:`NODES` p, made so that the posterior never falls where p rises.
 
     GHM's weight beta(1 - p) jumps with the density, so that ``p / beta(1 - p)``, to which a
@@ -382,7 +382,7 @@ def monotone_table(weights: Any, label: int) -> list[float]:
     log_odds = np.log(p) - np.log(weights(1.0 - p, label))
     above = np.maximum.accumulate(log_odds)
     below = np.minimum.accumulate(log_odds[::-1])[::-1]
-    table: list[float] = (np.log(p) - (above + below) / 2.0).tolist()
+    table: Array = np.log(p) - (above + below) / 2.0
     return table
 
 

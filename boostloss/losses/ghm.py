@@ -293,8 +293,8 @@ class GHMLoss(Loss):
         return self._fitted(weights, class_weight)
 
     def _fitted(self, weights: Weights, class_weight: Array) -> FittedLoss:
-        tables = [monotone_table(weights, label) for label in range(len(class_weight))]
-        same = all(table == tables[0] for table in tables)
+        tables = np.array([monotone_table(weights, label) for label in range(len(class_weight))])
+        same = bool((tables == tables[0]).all())
         return FittedLoss(self.with_class_weight(class_weight), tables[0] if same else tables)
 
     @property

@@ -108,13 +108,15 @@ def as_labels(y: ArrayLike, n_rows: int | None = None) -> Array:
 def check_labels(y: ArrayLike, n_classes: int, n_rows: int | None = None) -> Array:
     """As :func:`as_labels`, and each is a class, 0..n_classes-1."""
     labels = as_labels(y, n_rows)
+    # False for NaN too
+    inside = not len(labels) or (labels.min() >= 0 and labels.max() <= n_classes - 1)
+    if inside and bool((labels == np.floor(labels)).all()):
+        return labels
     allowed = "0 or 1" if n_classes == 2 else f"whole numbers from 0 to {n_classes - 1}"
     if np.isnan(labels).any():
         raise ValueError(f"y must hold {allowed}, got NaN")
     wrong = (labels < 0) | (labels > n_classes - 1) | (labels != np.floor(labels))
-    if wrong.any():
-        raise ValueError(f"y must hold {allowed}, got {labels[wrong][0]:g}")
-    return labels
+    raise ValueError(f"y must hold {allowed}, got {labels[wrong][0]:g}")
 
 
 def as_sample_weight(
