@@ -64,6 +64,7 @@ def test_works_with_nothing_but_its_own_dependencies():
 @pytest.mark.parametrize(
     "module",
     [
+        "decide",
         "losses.cross_entropy",
         "losses.focal",
         "losses.ghm",
