@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boostloss.losses import FittedLoss
+from boostloss.losses import CrossEntropy, FittedLoss
 from boostloss.losses.validation import Array, check_choice
 
 FORMAT = 3
@@ -45,6 +45,37 @@ class State(NamedTuple):
         }
         text = json.dumps(state).replace("=", "\\u003d")
         return text.replace(SEAL, SEAL.replace("_", "\\u005f"))
+
+
+def state_of_codes(loss: FittedLoss) -> str | None:
+    """State of a booster whose labels are 0..K-1; None with a loss that no file can hold."""
+    try:
+        return State(np.arange(loss.n_classes), loss, "posterior").text()
+    except TypeError:
+        return None
+
+
+def calibrated_shift(loss: FittedLoss) -> Array:
+    """What is added to raw scores, (1,) or (K,), so that their link is the posterior.
+
+    Raises
+    ------
+    ValueError
+        With a loss whose posterior is not a shift of the raw score.
+    """
+    shift = loss.raw_shift()
+    if shift is None:
+        raise ValueError(
+            f"calibrated must be False with {loss.loss!r}: its posterior is not a shift of the raw "
+            "score, which alone an engine's file can hold; boostloss.onnx.to_onnx writes a file "
+            "that gives it"
+        )
+    return shift
+
+
+def calibrated_loss(loss: FittedLoss) -> FittedLoss:
+    """The loss whose posterior is the link of calibrated raw scores."""
+    return CrossEntropy(class_weight=[1.0] * loss.n_classes).fit(np.arange(loss.n_classes))
 
 
 def read_state(text: str, source: str) -> State:

@@ -77,7 +77,9 @@ def test_works_with_nothing_but_its_own_dependencies():
         "hist.classifier",
         "xgboost",
         "xgboost.classifier",
+        "xgboost.model",
         "lightgbm.classifier",
+        "lightgbm.prediction",
         "onnx",
     ],
 )

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boostloss.engine_call import stated_threads
-from boostloss.lightgbm.model import make_constant, make_native
-from boostloss.losses import Loss, constant_weights
+from boostloss.lightgbm.model import carry, make_constant, make_native, shifted
+from boostloss.lightgbm.prediction import fit_to_training_rows, predict_proba
+from boostloss.losses import FittedLoss, Loss, constant_weights
 from boostloss.losses.validation import Array, check_labels, check_sample_weight, class_counts
 from boostloss.metrics import Metric, posterior_metric
+from boostloss.model_file import calibrated_loss, calibrated_shift
 from boostloss.objectives import check_two_classes, training_objective
 from boostloss.optional import import_when_used, refuse_distributed, require
 from boostloss.recorder import Recorder
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 lgb = require("lightgbm", "lightgbm")
 
-__all__ = ["ImbalancedLGBMClassifier", "cv", "train"]
+__all__ = ["ImbalancedLGBMClassifier", "cv", "predict_proba", "train"]
 
 # the classifier is built on this module; what needs Dask, which few have, comes when asked for
 _LATE = {
@@ -55,6 +57,7 @@ def train(
     feval: Any = None,
     recorder: Recorder | None = None,
     init_model: Any = None,
+    calibrated: bool = False,
     **keywords: Any,
 ) -> Any:
     """``lightgbm.train`` with a loss.
@@ -62,9 +65,8 @@ def train(
     Training starts from the loss's exact intercept (an ``init_score`` of your own is kept
     instead). Afterwards the intercept is added to the first tree's leaves and the link is
     written into the model: ``predict`` gives sigma or softmax of the raw score, SHAP values
-    add up to it, and the saved file needs LightGBM alone. Calibrated probabilities are
-    ``loss.fit(y, raw_train).posterior(raw)``, with raw scores of
-    ``booster.predict(X, raw_score=True)``; only GHM needs those of the training rows.
+    add up to it, and the saved file needs LightGBM alone. The booster carries its fitted loss:
+    :func:`predict_proba` gives calibrated probabilities, from a saved file too.
 
     Cross-entropy with constant class weights is LightGBM's own objective, given these weights:
     unless a recorder or a custom metric needs the callable, that one trains. All of LightGBM then
@@ -88,8 +90,11 @@ def train(
         LightGBM's own log losses see raw scores during training and are wrong there.
     recorder : Recorder, optional
         Keeps what was hard in each round.
+    calibrated : bool, default=False
+        Write the way from raw score to posterior into the leaves: LightGBM's own ``predict`` then
+        gives calibrated probabilities. For cross-entropy, with any class weights.
     init_model, **keywords
-        As in ``lightgbm.train``.
+        As in ``lightgbm.train``. With ``keep_training_booster`` the booster carries no loss.
 
     Returns
     -------
@@ -99,7 +104,8 @@ def train(
     ------
     ValueError
         For labels, weights or parameters that do not fit; for ``linear_tree``, whose leaves
-        hold a linear model into which no intercept can be written.
+        hold a linear model into which no intercept can be written; with ``calibrated`` for a loss
+        whose posterior is not a shift of the raw score.
     """
     refuse_distributed("train_set", train_set)
     y, weight = _target(train_set)
@@ -108,10 +114,13 @@ def train(
     sets = list(dict.fromkeys([train_set, *(valid_sets or [])]))
     _remove_init_score([data for data in sets if data in _with_our_init_score])
     feval = _default_metric(native, resolved, feval)
+    loss_by_class = resolved.fit(np.arange(len(counts)), None, counts, n_classes=n_classes)
+    if calibrated:
+        _check_calibrated(loss_by_class, keywords)
     own = built_in_weights(resolved, recorder, feval, judged=train_set in (valid_sets or []))
     if own is not None:
         with _weight_in_training(own, train_set, y, weight):
-            return lgb.train(
+            booster = lgb.train(
                 {"metric": "None", **native, "objective": built_in_objective(n_classes)},
                 train_set,
                 num_boost_round,
@@ -120,6 +129,9 @@ def train(
                 init_model=init_model,
                 **keywords,
             )
+        if keywords.get("keep_training_booster"):
+            return booster
+        return _finished(booster, loss_by_class, calibrated)
     if keywords.get("keep_training_booster"):
         raise ValueError(
             "keep_training_booster must be False with loss=: link and intercept are written into "
@@ -144,8 +156,27 @@ def train(
     except lgb.basic.LightGBMError as error:
         if intercept is None or not no_feature_splits(error):
             raise
-        return make_constant(lgb.train(built_in_params(native, n_classes), train_set, 1), intercept)
-    return make_native(booster, intercept, n_classes, num_iteration=None).free_dataset()
+        made = make_constant(lgb.train(built_in_params(native, n_classes), train_set, 1), intercept)
+        raw = (
+            np.full(len(y), intercept[0]) if n_classes is None else np.tile(intercept, (len(y), 1))
+        )
+        return _finished(made, resolved.fit(y, raw, weight), calibrated)
+    fitted = fit_to_training_rows(resolved, booster, y, weight, loss_by_class)
+    make_native(booster, intercept, n_classes, num_iteration=None, loss=fitted).free_dataset()
+    return _finished(booster, fitted, calibrated) if calibrated else booster
+
+
+def _check_calibrated(loss: FittedLoss, keywords: dict[str, Any]) -> None:
+    calibrated_shift(loss)
+    if keywords.get("keep_training_booster"):
+        raise ValueError("keep_training_booster must be False with calibrated=True, got True")
+
+
+def _finished(booster: Any, fitted: FittedLoss, calibrated: bool) -> Any:
+    """The booster with its fitted loss and, ``calibrated``, with the posterior in its leaves."""
+    if calibrated:
+        booster, fitted = shifted(booster, calibrated_shift(fitted)), calibrated_loss(fitted)
+    return carry(booster, fitted)
 
 
 def cv(

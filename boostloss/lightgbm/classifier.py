@@ -53,11 +53,13 @@ from boostloss.lightgbm.model import (
     make_constant,
     make_native,
     rounds_used,
+    shifted,
     to_file,
 )
 from boostloss.losses import Loss
 from boostloss.losses.validation import Array, check_sample_weight
 from boostloss.metrics import posterior_metric
+from boostloss.model_file import State, calibrated_loss, calibrated_shift
 from boostloss.optional import require
 from boostloss.recorder import Recorder
 
@@ -298,19 +300,32 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             self._fitted.engine.set_params(**_for_prediction(params))
         return self
 
-    def save_model(self, filename: str | Path) -> None:
+    def save_model(self, filename: str | Path, *, calibrated: bool = False) -> None:
         """Save the model; labels and loss are written to a line that LightGBM ignores.
 
         Parameters
         ----------
         filename : str or path
+        calibrated : bool, default=False
+            Write the way from raw score to posterior into the leaves, so that LightGBM's own
+            ``predict``, SHAP values and every other reader of the file give calibrated
+            probabilities. For cross-entropy, with any class weights. Read again, the file is a
+            model of plain cross-entropy: the same probabilities, and labels by the most probable
+            class.
 
         Raises
         ------
         TypeError
             For a loss that is not one of boostloss, or labels that are neither text nor number.
+        ValueError
+            With ``calibrated`` for a loss whose posterior is not a shift of the raw score, such as
+            focal and GHM: :func:`boostloss.onnx.to_onnx` writes a file that gives it.
         """
-        Path(filename).write_bytes(to_file(self.booster_, self._state()))
+        booster, state = self.booster_, self._state()
+        if calibrated:
+            booster = shifted(booster, calibrated_shift(state.loss))
+            state = State(state.labels, calibrated_loss(state.loss), "posterior")
+        Path(filename).write_bytes(to_file(booster, state))
 
     def load_model(self, filename: str | Path) -> Self:
         """Load what :meth:`save_model` wrote, the posterior and the labels included.

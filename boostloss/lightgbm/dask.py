@@ -58,7 +58,8 @@ def dask_train(
     Returns
     -------
     lightgbm.Booster
-        Native: intercept and link are in the model.
+        Native: intercept and link are in the model. It carries its fitted loss, as that of
+        :func:`.train`.
 
     Raises
     ------
@@ -81,7 +82,8 @@ def dask_train(
     model = lgb.DaskLGBMRegressor(client=client, **arguments)
     init_score = _for_each_row(codes, intercept, n_classes)
     model.fit(X, codes, sample_weight=sample_weight, init_score=init_score)
-    return make_native(model.booster_, intercept, n_classes, num_iteration=None)
+    fitted = resolved.fit(labels, None, counts, n_classes=n_classes)
+    return make_native(model.booster_, intercept, n_classes, num_iteration=None, loss=fitted)
 
 
 def _for_each_row(codes: Any, intercept: Array, n_classes: int | None) -> Any:

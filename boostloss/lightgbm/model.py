@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from boostloss.losses import FittedLoss
 from boostloss.losses.validation import Array
 from boostloss.model_file import (
     SEAL,
@@ -17,23 +18,30 @@ from boostloss.model_file import (
     check_seal,
     read_state,
     sealed,
+    state_of_codes,
 )
 from boostloss.optional import require
 
 lgb = require("lightgbm", "lightgbm")
 
 _STATE = "boostloss="
+_PARAMETERS = "\nparameters:\n"
+_CARRIED = "[boostloss: "
 _FEATURES = "\nfeature_names="
 """Lines of ours stand before this one: LightGBM ignores those that it does not know."""
 
 
 def make_native(
-    booster: Any, intercept: Array | None, n_classes: int | None, num_iteration: int | None = -1
+    booster: Any,
+    intercept: Array | None,
+    n_classes: int | None,
+    num_iteration: int | None = -1,
+    loss: FittedLoss | None = None,
 ) -> Any:
     """Add the intercept to the first tree of each class and write the link into the model.
 
     ``n_classes`` is None for binary. ``num_iteration`` rounds are kept: -1 for all, None for those
-    up to the best.
+    up to the best. The model carries the fitted loss, if it is given.
     """
     if intercept is not None:
         _add_to_leaves(booster, intercept)
@@ -44,11 +52,48 @@ def make_native(
     # Booster.refit reads this one
     name = link.split()[0]
     model = model.replace("\n[objective: custom]", f"\n[objective: {name}]", 1)
-    best = booster.best_iteration, booster.best_score
-    booster.model_from_string(model)
+    _read_again(booster, _with_loss(model, loss))
     booster.params["objective"] = name
-    booster.best_iteration, booster.best_score = best
     return booster
+
+
+def carry(booster: Any, loss: FittedLoss) -> Any:
+    """Write the fitted loss into the model; one that no file can hold is left out."""
+    return _read_again(booster, _with_loss(booster.model_to_string(), loss))
+
+
+def carried(booster: Any) -> State:
+    """Labels and fitted loss that a booster carries.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no booster, or carries none.
+    """
+    if not isinstance(booster, lgb.Booster):
+        raise TypeError(f"booster must be a lightgbm.Booster, got {type(booster).__name__}")
+    parameters = booster.model_to_string(num_iteration=1).partition(_PARAMETERS)[2]
+    lines = parameters.splitlines()
+    line = next((one for one in lines if one.startswith(_CARRIED)), None)
+    if line is None:
+        raise ValueError(
+            "booster must carry a fitted loss, as those of boostloss.lightgbm.train with a "
+            "registered loss do until LightGBM refits them or trains on; got one without"
+        )
+    return read_state(line[len(_CARRIED) : -1], "booster")
+
+
+def shifted(booster: Any, shift: Array) -> Any:
+    """A copy of the booster with other raw scores: ``shift`` (1,) or (K,) is added to them."""
+    model = booster.model_to_string()
+    if "\nis_linear=1" in model and shift.any():
+        raise ValueError("calibrated must be False with linear_tree=True, got True")
+    copy = lgb.Booster(model_str=model)
+    if not copy.num_trees():
+        raise ValueError("calibrated must be False for a model without trees, got True")
+    _add_to_leaves(copy, shift * (rounds_used(booster) if is_forest(booster) else 1))
+    copy.best_iteration, copy.best_score = booster.best_iteration, booster.best_score
+    return copy
 
 
 def make_constant(booster: Any, intercept: Array) -> Any:
@@ -107,6 +152,21 @@ def rounds_used(booster: Any, start: int = 0, count: int | None = None) -> int:
         count = booster.best_iteration
     there = int(booster.current_iteration()) - max(start, 0)
     return min(count, there) if count > 0 else there
+
+
+def _with_loss(model: str, loss: FittedLoss | None) -> str:
+    """The model's text with the fitted loss among its parameters: LightGBM keeps that part."""
+    text = None if loss is None else state_of_codes(loss)
+    if text is None:
+        return model
+    return model.replace(_PARAMETERS, f"{_PARAMETERS}{_CARRIED}{text}]\n", 1)
+
+
+def _read_again(booster: Any, model: str) -> Any:
+    best = booster.best_iteration, booster.best_score
+    booster.model_from_string(model)
+    booster.best_iteration, booster.best_score = best
+    return booster
 
 
 def _header(model: str) -> list[str]:

@@ -113,6 +113,22 @@ class FittedLoss:
         # by logarithms, which keep a probability of 1e-310
         return np.exp(log_expit(log_odds) if raw.ndim == 1 else _log_softmax(log_odds))
 
+    def raw_shift(self) -> Array | None:
+        """What is added to raw scores so that sigma or softmax of them is the posterior.
+
+        Returns
+        -------
+        array of shape (1,) for two classes, (K,) for more, or None
+            None where the posterior is another function of the raw score, as for focal and GHM.
+        """
+        if not self._constant:
+            return None
+        log_weight = self._log_class_weight
+        if self.n_classes == 2:
+            return np.array([log_weight[0] - log_weight[1]])
+        shift: Array = log_weight.mean() - log_weight
+        return shift
+
     def log_posterior(self, raw: Array) -> Array:
         """Log-odds (n,) or unnormalised log-probabilities (n, K) of the posterior, in NumPy."""
         log_odds = self._log_posterior(raw)

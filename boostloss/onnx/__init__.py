@@ -56,9 +56,9 @@ def to_onnx(model: Any, *, dtype: str | None = None) -> Any:
     TypeError
         For a model of another kind, and for labels that ONNX has no type for.
     ValueError
-        For trees that ONNX cannot express: linear models (``booster="gblinear"``,
-        ``linear_tree=True``) and XGBoost's ``multi_strategy="multi_output_tree"``. For a custom
-        loss whose weight is 0 somewhere.
+        For a booster that carries no loss. For trees that ONNX cannot express: linear models
+        (``booster="gblinear"``, ``linear_tree=True``) and XGBoost's
+        ``multi_strategy="multi_output_tree"``. For a custom loss whose weight is 0 somewhere.
 
     References
     ----------
@@ -88,21 +88,29 @@ def to_onnx(model: Any, *, dtype: str | None = None) -> Any:
 
 
 def _read(model: Any) -> tuple[Trees, State]:
-    """Trees and state of a classifier."""
-    if not isinstance(model, LossClassifierMixin):
-        raise TypeError(
-            f"model must be a fitted classifier of boostloss, got {type(model).__name__}"
-        )
-    engine: Any = model.engine_model()
-    if hasattr(engine, "get_booster"):
-        from boostloss.xgboost import trees as of_xgboost
+    """Trees and state of a classifier, or of a booster that carries its loss."""
+    booster, state, missing = model, None, float("nan")
+    if isinstance(model, LossClassifierMixin):
+        engine: Any = model.engine_model()
+        state = State(model.classes_, model.loss_, model.probability)
+        missing = getattr(engine, "missing", missing)
+        booster = engine.get_booster() if hasattr(engine, "get_booster") else engine.booster_
+    kind = f"{type(booster).__module__.partition('.')[0]}.{type(booster).__name__}"
+    if kind == "xgboost.Booster":
+        from boostloss.xgboost import model as xgboost_model
+        from boostloss.xgboost import trees as xgboost_trees
 
-        trees = of_xgboost.read_trees(engine.get_booster(), engine.missing)
-    else:
-        from boostloss.lightgbm import trees as of_lightgbm
+        trees = xgboost_trees.read_trees(booster, missing)
+        return trees, state or xgboost_model.carried(booster)
+    if kind == "lightgbm.Booster":
+        from boostloss.lightgbm import model as lightgbm_model
+        from boostloss.lightgbm import trees as lightgbm_trees
 
-        trees = of_lightgbm.read_trees(engine.booster_)
-    return trees, State(model.classes_, model.loss_, model.probability)
+        return lightgbm_trees.read_trees(booster), state or lightgbm_model.carried(booster)
+    raise TypeError(
+        "model must be a fitted classifier of boostloss, or a booster that carries its loss, "
+        f"got {type(model).__name__}"
+    )
 
 
 def _code(raw: Value, state: State) -> Value:

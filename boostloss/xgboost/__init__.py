@@ -11,9 +11,11 @@ from boostloss import engine_call
 from boostloss.losses import ALONE, Loss, Workers, constant_weights
 from boostloss.losses.validation import Array, check_labels, check_sample_weight, class_counts
 from boostloss.metrics import Metric, posterior_metric
+from boostloss.model_file import calibrated_loss, calibrated_shift
 from boostloss.objectives import check_two_classes, training_objective
 from boostloss.optional import import_when_used, refuse_distributed, require
 from boostloss.recorder import Recorder
+from boostloss.xgboost.model import carry, predict_proba, raw_scores, shifted
 
 if TYPE_CHECKING:
     from boostloss.xgboost.classifier import ImbalancedXGBClassifier as ImbalancedXGBClassifier
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 xgb = require("xgboost", "xgboost")
 
-__all__ = ["ImbalancedXGBClassifier", "base_score", "cv", "train"]
+__all__ = ["ImbalancedXGBClassifier", "base_score", "cv", "predict_proba", "train"]
 
 # the classifier is built on this module; what needs Dask, which few have, comes when asked for
 _LATE = {
@@ -46,6 +48,7 @@ def train(
     custom_metric: Callable[..., Any] | None = None,
     recorder: Recorder | None = None,
     xgb_model: Any = None,
+    calibrated: bool = False,
     **keywords: Any,
 ) -> Any:
     """``xgboost.train`` with a loss.
@@ -53,9 +56,8 @@ def train(
     The booster is native: its objective is "binary:logistic" or "multi:softprob", it starts
     from the loss's exact intercept (unless ``params`` has a ``base_score`` or training goes on
     from ``xgb_model``), ``predict`` gives sigma or softmax of the raw score, and the saved
-    file needs XGBoost alone. Calibrated probabilities are
-    ``loss.fit(y, raw_train).posterior(raw)``, with raw scores of
-    ``booster.predict(d, output_margin=True)``; only GHM needs those of the training rows.
+    file needs XGBoost alone. The booster carries its fitted loss: :func:`predict_proba` gives
+    calibrated probabilities, from a saved file too.
 
     Cross-entropy with constant class weights (of two classes, or the same for all) is XGBoost's own
     objective: unless a recorder or a custom metric needs the callable, that one trains.
@@ -75,6 +77,9 @@ def train(
         Default, where ``params`` has no ``eval_metric``: :func:`boostloss.posterior_log_loss`.
     recorder : Recorder, optional
         Keeps what was hard in each round.
+    calibrated : bool, default=False
+        Write the way from raw score to posterior into the model's intercept: XGBoost's own
+        ``predict`` then gives calibrated probabilities. For cross-entropy, with any class weights.
     xgb_model, **keywords
         As in ``xgboost.train``.
 
@@ -85,20 +90,32 @@ def train(
     Raises
     ------
     ValueError
-        For labels, weights or an objective that do not fit the loss.
+        For labels, weights or an objective that do not fit the loss; with ``calibrated`` for a
+        loss whose posterior is not a shift of the raw score.
     """
     refuse_distributed("dtrain", dtrain)
-    counts = _class_counts(dtrain, engine_call.xgboost_workers())
+    workers = engine_call.xgboost_workers()
+    counts = _class_counts(dtrain, workers)
     arguments, resolved = training_arguments(params, loss, counts, custom_metric, recorder)
     if xgb_model is None:
         set_base_score(arguments["params"], resolved, counts)
-    return xgb.train(
+    n_classes = arguments["params"].get("num_class")
+    fitted = resolved.fit(np.arange(len(counts)), None, counts, n_classes=n_classes)
+    if calibrated:
+        calibrated_shift(fitted)
+    booster = xgb.train(
         dtrain=dtrain,
         num_boost_round=num_boost_round,
         xgb_model=xgb_model,
         **arguments,
         **keywords,
     )
+    if resolved.depends_on_all_scores:
+        y, weight = workers.together(_target, dtrain)
+        fitted = resolved.fit(y, raw_scores(booster, dtrain), weight, workers=workers)
+    if calibrated:
+        booster, fitted = shifted(booster, calibrated_shift(fitted)), calibrated_loss(fitted)
+    return carry(booster, fitted)
 
 
 def cv(

@@ -29,6 +29,9 @@ from boostloss.metrics import posterior_metric
 from boostloss.model_file import (
     SEAL,
     UNSEALED,
+    State,
+    calibrated_loss,
+    calibrated_shift,
     check_objective,
     check_seal,
     read_state,
@@ -38,12 +41,12 @@ from boostloss.objectives import training_objective
 from boostloss.optional import require
 from boostloss.recorder import Recorder
 from boostloss.xgboost import as_base_score, built_in_params
+from boostloss.xgboost.model import ATTRIBUTE, shifted
 
 xgb = require("xgboost", "xgboost")
 _Parent: Any = xgb.XGBClassifier
 _Engine: Any = object  # stands for the one of XGBoost's classifiers that comes after the mixin
 
-_ATTRIBUTE = "boostloss"
 _OBJECTIVES = (None, "binary:logistic", "multi:softprob", "multi:softmax")
 
 
@@ -133,7 +136,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             fitted = loss.fit(np.arange(n_classes), None, counts)
         # without the callables that trained it: they need not pickle
         engine.objective, engine.eval_metric = _native_objective(n_classes), None
-        engine.get_booster().set_attr(**{_ATTRIBUTE: None, SEAL: None})  # of a file gone on from
+        engine.get_booster().set_attr(**{ATTRIBUTE: None, SEAL: None})  # of a file gone on from
         keep_labels(engine.get_booster(), labels)
         self._fitted = Fitted(engine, labels, fitted)
         return self
@@ -186,21 +189,34 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             params["objective"] = _native_objective(self.n_classes_)
         return params
 
-    def save_model(self, fname: Any) -> None:
+    def save_model(self, fname: Any, *, calibrated: bool = False) -> None:
         """Save the model; labels and loss are written to an attribute that XGBoost ignores.
 
         Parameters
         ----------
         fname : str or path
             Ending in ``.json`` or ``.ubj``.
+        calibrated : bool, default=False
+            Write the way from raw score to posterior into the model's intercept, so that
+            XGBoost's own ``predict``, SHAP values and every other reader of the file give
+            calibrated probabilities. For cross-entropy, with any class weights. Read again, the
+            file is a model of plain cross-entropy: the same probabilities, and labels by the most
+            probable class.
 
         Raises
         ------
         TypeError
             For a loss that is not one of boostloss, or labels that are neither text nor number.
+        ValueError
+            With ``calibrated`` for a loss whose posterior is not a shift of the raw score, such as
+            focal and GHM: :func:`boostloss.onnx.to_onnx` writes a file that gives it.
         """
         booster = self.get_booster().copy()  # others may be saving this one at the same time
-        attributes = {_ATTRIBUTE: self._state().text(), SEAL: UNSEALED}
+        state = self._state()
+        if calibrated:
+            booster = shifted(booster, calibrated_shift(state.loss))
+            state = State(state.labels, calibrated_loss(state.loss), "posterior")
+        attributes = {ATTRIBUTE: state.text(), SEAL: UNSEALED}
         booster.set_attr(**attributes, scikit_learn=json.dumps({"_estimator_type": "classifier"}))
         booster.save_model(fname)
         path = Path(fname).expanduser()
@@ -226,13 +242,13 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         try:
             engine.load_model(data)
             booster = engine.get_booster()
-            text = booster.attr(_ATTRIBUTE) or ""
+            text = booster.attr(ATTRIBUTE) or ""
         except (AssertionError, TypeError, ValueError) as error:
             raise ValueError(f"{source} cannot be read by XGBoost: {error}") from error
         state = read_state(text, source)
         wanted = f"{_native_objective(len(state.labels))} for {len(state.labels)}"
         check_objective(state, wanted, [f"{engine.objective} for {engine.n_classes_}"], source)
-        booster.set_attr(**{_ATTRIBUTE: None, SEAL: None})
+        booster.set_attr(**{ATTRIBUTE: None, SEAL: None})
         keep_labels(booster, state.labels)
         read = ("booster", "feature_types", "enable_categorical")  # as XGBoost's load_model does
         self.__dict__.update(
@@ -415,8 +431,8 @@ def labels_of(model: Any) -> Array | None:
     if isinstance(model, xgb.XGBModel):
         model = model.get_booster()
     booster = model if isinstance(model, xgb.Booster) else xgb.Booster(model_file=model)
-    if booster.attr(_ATTRIBUTE):
-        return read_state(booster.attr(_ATTRIBUTE), "xgb_model").labels
+    if booster.attr(ATTRIBUTE):
+        return read_state(booster.attr(ATTRIBUTE), "xgb_model").labels
     if kept_labels(booster) is not None:
         return kept_labels(booster)
     config = json.loads(booster.save_config())

@@ -1,0 +1,137 @@
+"""What boostloss keeps in an XGBoost model, and the only module that edits its JSON.
+
+The fitted loss is an attribute of the booster, which XGBoost saves, copies and pickles with it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from boostloss.classifier import probabilities
+from boostloss.losses import FittedLoss
+from boostloss.losses.validation import Array
+from boostloss.model_file import State, read_state, state_of_codes
+from boostloss.optional import require
+from boostloss.xgboost.trees import start_of
+
+xgb = require("xgboost", "xgboost")
+
+ATTRIBUTE = "boostloss"
+_ROUNDS = "boostloss_rounds"
+"""Rounds after which the loss was fitted: with more of them, another training went on."""
+
+
+def carry(booster: Any, loss: FittedLoss) -> Any:
+    """Write the fitted loss into the booster; one that no file can hold is left out."""
+    rounds = str(booster.num_boosted_rounds())
+    booster.set_attr(**{ATTRIBUTE: state_of_codes(loss), _ROUNDS: rounds})
+    return booster
+
+
+def carried(booster: Any) -> State:
+    """Labels and fitted loss that a booster carries.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no booster, carries none, or was trained on since.
+    """
+    if not isinstance(booster, xgb.Booster):
+        raise TypeError(f"booster must be an xgboost.Booster, got {type(booster).__name__}")
+    text = booster.attr(ATTRIBUTE)
+    if text is None:
+        raise ValueError(
+            "booster must carry a fitted loss, as those of boostloss.xgboost.train with a "
+            "registered loss do, and files that ImbalancedXGBClassifier saved; got one without"
+        )
+    rounds, fitted = booster.num_boosted_rounds(), booster.attr(_ROUNDS)
+    if fitted is not None and rounds > int(fitted):
+        raise ValueError(
+            f"booster must be as boostloss.xgboost.train returned it: its loss was fitted after "
+            f"{fitted} rounds, and it has {rounds}"
+        )
+    return read_state(text, "booster")
+
+
+def predict_proba(booster: Any, X: Any) -> Array:
+    """Calibrated probabilities from a booster of :func:`train`, which carries its fitted loss.
+
+    Parameters
+    ----------
+    booster : xgboost.Booster
+        As :func:`train` returned it, or read from its saved file; or read from a file that
+        :class:`ImbalancedXGBClassifier` saved. After early stopping the rounds up to the best
+        count.
+    X : DMatrix, or array or frame of shape (n, d)
+
+    Returns
+    -------
+    array of shape (n, K), rows summing to 1
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no booster; for one that carries no loss, or was trained on by XGBoost itself.
+
+    Examples
+    --------
+    >>> import boostloss.xgboost, xgboost as xgb
+    >>> from boostloss import FocalLoss
+    >>> from sklearn.datasets import make_classification
+    >>> X, y = make_classification(500, weights=[0.9], random_state=0)
+    >>> booster = boostloss.xgboost.train({}, xgb.DMatrix(X, y), 20, loss=FocalLoss())
+    >>> boostloss.xgboost.predict_proba(booster, X).shape
+    (500, 2)
+    """
+    state = carried(booster)
+    data = X if isinstance(X, xgb.DMatrix) else xgb.DMatrix(X, enable_categorical=True)
+    return probabilities(raw_scores(booster, data), state.loss, state.probability)
+
+
+def raw_scores(booster: Any, data: Any) -> Array:
+    """Raw scores by the rounds up to the best."""
+    best = booster.attr("best_iteration")
+    rounds = (0, 0) if best is None else (0, int(best) + 1)
+    raw: Array = booster.predict(data, output_margin=True, iteration_range=rounds)
+    return raw
+
+
+def shifted(booster: Any, shift: Array) -> Any:
+    """A copy of the booster with other raw scores: ``shift`` (1,) or (K,) is added to them.
+
+    It goes into ``base_score``. What that cannot hold, a probability in float32, goes into the
+    leaves of the first tree of each class.
+    """
+    document = json.loads(bytes(booster.save_raw("json")))
+    learner = document["learner"]
+    wanted = start_of(learner) + shift
+    binary = learner["objective"]["name"] == "binary:logistic"
+    base = 1.0 / (1.0 + np.exp(-wanted)) if binary else wanted
+    base = np.clip(base, 1e-6, 0.5) if binary else base  # float32 has few digits near 1
+    numbers = ",".join(f"{value:.9E}" for value in base)
+    learner["learner_model_param"]["base_score"] = f"[{numbers}]"
+    rest = wanted - start_of(learner)
+    if (np.abs(rest) > np.finfo(np.float32).eps * np.maximum(1.0, np.abs(wanted))).any():
+        _add_to_leaves(learner["gradient_booster"], rest)
+    copy = xgb.Booster()
+    copy.load_model(bytearray(json.dumps(document).encode()))
+    return copy
+
+
+def _add_to_leaves(gradient_booster: dict[str, Any], rest: Array) -> None:
+    model = gradient_booster.get("gbtree", gradient_booster)["model"]
+    targets = model.get("tree_info", [])
+    if set(range(len(rest))) - set(targets):
+        raise ValueError(
+            "calibrated must be False for a model without trees whose shift base_score cannot hold"
+        )
+    factors = gradient_booster.get("weight_drop") or [1.0] * len(targets)
+    for target, value in enumerate(rest):
+        first = targets.index(target)
+        tree = model["trees"][first]
+        for node, left in enumerate(tree["left_children"]):
+            if left == -1:
+                tree["split_conditions"][node] += value / factors[first]
