@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -24,6 +25,9 @@ from boostloss.losses.validation import (
     class_counts,
     n_classes_of,
 )
+
+FEW_ROWS = 1000
+"""So many slopes take less time in Python than loading the compiler does."""
 
 FARTHEST_DERIVED = 80.0
 """Margin beyond which a weight that is derived from the slope stays as it is: the kernels hold q
@@ -344,17 +348,30 @@ def row_of(log_p: Any, log_q: Any) -> Row:
 def _derived_log_weight(
     functions: RowFunctions, log_p: Array, log_q: Array, shape: tuple[float, ...]
 ) -> Array:
-    """``log(slope / q)``, the slope computed by the compiled loop of a binary loss's value."""
-    from boostloss.kernels import binary  # a posterior in closed form needs no compiler
-
+    """``log(slope / q)``, where a loss has no ``log_weight`` of its own."""
     margin = np.atleast_1d(np.minimum(log_p - log_q, FARTHEST_DERIVED))
-    of_class = (1.0, FARTHEST_DERIVED, shape)
-    slope = np.empty(margin.shape)
-    as_value = RowFunctions(value=functions.slope, slope=functions.slope)
-    binary.value(as_value, margin, np.ones(margin.shape), None, (of_class, of_class), slope)
+    slope = _slope(functions.slope, margin, shape)
     with np.errstate(divide="ignore"):
         log_weight: Array = np.log(slope) - log_expit(-margin)
     return log_weight.reshape(np.shape(log_p))
+
+
+def _slope(function: Any, margin: Array, shape: tuple[float, ...]) -> Array:
+    """Slope at each margin: compiled, as a binary loss's value is; a few rows, or all where there
+    is no compiler, one by one in Python.
+    """
+    if not in_use() and (margin.size <= FEW_ROWS or importlib.util.find_spec("numba") is None):
+        rows = [row_of(log_expit(m), log_expit(-m)) for m in margin.ravel()]
+        with np.errstate(all="ignore"):
+            slopes = np.array([function(row, *shape) for row in rows], dtype=np.float64)
+        return slopes.reshape(margin.shape)
+    from boostloss.kernels import binary
+
+    of_class = (1.0, FARTHEST_DERIVED, shape)
+    slope = np.empty(margin.shape)
+    as_value = RowFunctions(value=function, slope=function)
+    binary.value(as_value, margin, np.ones(margin.shape), None, (of_class, of_class), slope)
+    return slope
 
 
 def _log_complement(log_p: Array) -> Array:
