@@ -61,7 +61,7 @@ def fit_to_training_rows(
     if not loss.depends_on_all_scores:
         return by_class
     if booster.best_iteration > 0:
-        while booster.current_iteration() > booster.best_iteration:
+        for _ in range(booster.current_iteration() - booster.best_iteration):
             booster.rollback_one_iter()
     seen: list[Array] = []
 
