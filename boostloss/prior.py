@@ -1,0 +1,223 @@
+"""Probabilities for a population with other class shares than the training rows had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from boostloss.losses.validation import Array, check_integer, check_number
+
+__all__ = ["add_unfound", "estimate_prior", "shift_prior"]
+
+SUM_TOLERANCE = 1e-4
+"""Shares, and probabilities of a row, may miss 1 by so much."""
+
+
+def shift_prior(probability: ArrayLike, old: ArrayLike, new: ArrayLike) -> Array:
+    """Probabilities in a population with other class shares.
+
+    ``P_new(k | x)`` is proportional to ``P_old(k | x) new_k / old_k``. This is exact where the
+    classes look alike in both populations, ``P(x | k)`` is the same, as after rows of one class
+    were dropped at random.
+
+    Parameters
+    ----------
+    probability : array of shape (n,) or (n, K)
+        Of the positive class, or of each class, in the old population.
+    old, new : float or array of shape (K,)
+        Class shares: those of the training rows, and those where the probabilities are used. A
+        float is the share of the positive class, the second one of two.
+
+    Returns
+    -------
+    array of the shape of ``probability``
+
+    Raises
+    ------
+    ValueError
+        For probabilities outside [0, 1], shares that are not above 0 or do not add up to 1.
+
+    Examples
+    --------
+    A model was trained after 90% of the negatives had been dropped; 1% of all rows are positive.
+
+    >>> from boostloss.decide import shift_prior
+    >>> print(shift_prior([0.5, 0.9], old=0.01 / (0.01 + 0.099), new=0.01).round(3))
+    [0.091 0.474]
+    """
+    p, several = _probabilities(probability)
+    ratio = as_shares("new", new, p.shape[1]) / as_shares("old", old, p.shape[1])
+    return _like(_normalised(p * (ratio / ratio.max())), several)
+
+
+def estimate_prior(
+    probability: ArrayLike,
+    old: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    max_iter: int = 10_000,
+    tol: float = 1e-8,
+) -> float | Array:
+    """Estimate the class shares of a population from its rows without labels [1]_.
+
+    The shares of the largest likelihood, found by expectation maximisation: the probabilities are
+    shifted to the shares found so far, and their mean gives the next ones.
+
+    Parameters
+    ----------
+    probability : array of shape (n,) or (n, K)
+        Of the unlabelled rows, by a model of the old population.
+    old : float or array of shape (K,)
+        Class shares of the old population, as in :func:`shift_prior`.
+    sample_weight : array of shape (n,), optional
+    max_iter : int >= 1, default=10000
+    tol : float > 0, default=1e-8
+        Stops when no share changes by more than this part of itself.
+
+    Returns
+    -------
+    float or array of shape (K,)
+        Share of the positive class where ``probability`` is (n,); of each class otherwise.
+
+    Raises
+    ------
+    ValueError
+        As :func:`shift_prior`; where there are no rows; where ``max_iter`` is not enough.
+
+    Notes
+    -----
+    Three things must hold. The classes look alike in both populations: if new kinds of fraud have
+    come up, the result is wrong without a sign of it. The probabilities are calibrated in the old
+    population on rows that were not trained on: an error in them is taken for another share. And
+    the model tells the classes apart: if it hardly does, many rows are needed. Rare classes need
+    many rows as well: the estimate cannot be more certain than a count of the positives would be.
+
+    References
+    ----------
+    .. [1] Saerens, Latinne, Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori
+       Probabilities: A Simple Procedure", Neural Computation 14, 2002.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from boostloss.decide import estimate_prior
+    >>> print(round(estimate_prior(np.repeat([0.1, 0.9], [300, 100]), old=0.5), 3))
+    0.188
+    """
+    p, several = _probabilities(probability)
+    old = as_shares("old", old, p.shape[1])
+    max_iter = check_integer("max_iter", max_iter, 1)
+    tol = check_number("tol", tol, np.nextafter(0, 1))
+    if not len(p):
+        raise ValueError("probability must hold at least one row, got none")
+    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    if weight is not None and (weight.shape != (len(p),) or not (weight >= 0).all()):
+        raise ValueError(f"sample_weight must be not negative, one for each of {len(p)} rows")
+    likelihood, share = p / old, old
+    for _ in range(max_iter):
+        found = np.average(_normalised(likelihood * share), axis=0, weights=weight)
+        if (np.abs(found - share) <= tol * np.maximum(found, np.finfo(float).tiny)).all():
+            return found if several else float(found[1])
+        share = found
+    raise ValueError(f"max_iter must be larger for these rows, got {max_iter}")
+
+
+def add_unfound(probability: ArrayLike, unfound: float) -> Array:
+    """Probability of a positive where some positives were never found and count as negative.
+
+    ``P(positive) = P(found) / (1 - unfound)``, at most 1. It holds where a positive stays unfound
+    by chance, all of them alike [1]_: if those that stay unfound look different, as frauds of a
+    kind that nobody checks do, no formula knows them.
+
+    Parameters
+    ----------
+    probability : array of shape (n,)
+        Of a positive that is found, as a model gives it that was trained on such labels.
+    unfound : float in [0, 1)
+        Share of the positives that are never found: an estimate from outside, such as a sample that
+        was checked completely.
+
+    Returns
+    -------
+    array of shape (n,)
+
+    References
+    ----------
+    .. [1] Elkan, Noto, "Learning Classifiers from Only Positive and Unlabeled Data", KDD 2008.
+
+    Examples
+    --------
+    >>> from boostloss.decide import add_unfound
+    >>> print(add_unfound([0.1, 0.6], unfound=0.2))
+    [0.125 0.75 ]
+    """
+    p, several = _probabilities(probability)
+    if several:
+        raise ValueError(f"probability must be of the positive class, (n,), got shape {p.shape}")
+    unfound = check_number("unfound", unfound, 0.0, 1.0, open_end=True)
+    found: Array = np.minimum(p[:, 1] / (1.0 - unfound), 1.0)
+    return found
+
+
+def as_shares(name: str, value: Any, n_classes: int) -> Array:
+    """Class shares (K,) of a float for the positive one of two classes, or of K numbers."""
+    try:
+        share = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a share or {n_classes} shares, got {value!r}") from error
+    if share.ndim == 0 and n_classes == 2:
+        share = np.array([1.0 - share, share])
+    if share.shape != (n_classes,) or not (share > 0).all() or abs(share.sum() - 1) > SUM_TOLERANCE:
+        one = "a share between 0 and 1, or " if n_classes == 2 else ""
+        raise ValueError(
+            f"{name} must be {one}{n_classes} shares above 0 that add up to 1, got {value!r}"
+        )
+    shares: Array = share / share.sum()
+    return shares
+
+
+def shares_by_label(prior: Any, labels: Array) -> Array:
+    """The classifiers' parameter ``prior`` as shares in the order of the labels."""
+    if isinstance(prior, Mapping):
+        wanted = labels.tolist()
+        if set(prior) != set(wanted):
+            raise ValueError(f"prior must have the keys {wanted}, got {list(prior)}")
+        return as_shares("prior", [prior[label] for label in wanted], len(labels))
+    if len(labels) > 2 or np.ndim(prior) or isinstance(prior, bool):
+        raise ValueError(
+            f"prior must be None, a dict of each label's share or, for two classes, the share of "
+            f"the positive one, got {prior!r} for labels {labels.tolist()}"
+        )
+    return as_shares("prior", prior, 2)
+
+
+def _probabilities(probability: ArrayLike) -> tuple[Array, bool]:
+    """Probabilities (n, K), and whether they were given so."""
+    try:
+        p = np.asarray(probability, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"probability must hold numbers, got {probability!r}") from error
+    if p.ndim not in (1, 2) or (p.ndim == 2 and p.shape[1] < 2):
+        raise ValueError(f"probability must have shape (n,) or (n, K), got {p.shape}")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("probability must be between 0 and 1 in every row")
+    several = p.ndim == 2
+    p = p if several else np.column_stack([1.0 - p, p])
+    if len(p) and np.abs(p.sum(axis=1) - 1.0).max() > SUM_TOLERANCE:
+        raise ValueError("probability must add up to 1 in every row")
+    return p, several
+
+
+def _normalised(p: Array) -> Array:
+    total = p.sum(axis=1, keepdims=True)
+    if not (total > 0).all():
+        raise ValueError("probability must leave some class possible in every row")
+    normalised: Array = p / total
+    return normalised
+
+
+def _like(p: Array, several: bool) -> Array:
+    return p if several else p[:, 1]
