@@ -31,8 +31,9 @@ from boostloss.losses.validation import (
 from boostloss.metrics import Metric, raw_of_probability, workers_now
 from boostloss.model_file import PROBABILITIES, State
 from boostloss.optional import refuse_distributed
+from boostloss.prior import shares_by_label
 
-LOSS_PARAMETERS = ("loss", "probability")
+LOSS_PARAMETERS = ("loss", "probability", "prior")
 """Parameters of the classifiers that the engine's own classifier does not have."""
 
 
@@ -46,6 +47,9 @@ class Fitted(NamedTuple):
     """The engine's own classifier, fitted to the codes 0..K-1."""
     labels: Array
     loss: FittedLoss
+    """Its posterior is that of the training rows."""
+    class_share: Array | None = None
+    """Share of each class in the (weighted) training rows; unknown for a file of 0.1.0."""
 
 
 class LossClassifierMixin:
@@ -57,6 +61,7 @@ class LossClassifierMixin:
 
     loss: Any
     probability: Any
+    prior: Any
     objective: Any
     _fitted: Fitted | None = None
 
@@ -72,8 +77,15 @@ class LossClassifierMixin:
 
     @property
     def loss_(self) -> FittedLoss:
-        """The loss as training left it; its ``posterior(raw)`` is ``predict_proba``."""
-        return self._fitted_or_raise().loss
+        """The loss as training left it, for the classes' ``prior`` if there is one.
+
+        Its ``posterior(raw)`` is ``predict_proba``.
+        """
+        fitted = self._fitted_or_raise()
+        if self.prior is None:
+            return fitted.loss
+        shift = self._prior_shift(fitted.labels, fitted.class_share)
+        return fitted.loss.with_offset(fitted.loss.offset + shift / fitted.loss.slope)
 
     def engine_model(self) -> Any:
         """The engine's own fitted classifier, for tools that look at a model's exact type.
@@ -104,7 +116,8 @@ class LossClassifierMixin:
         Parameters
         ----------
         X : features of shape (n, d)
-            Rows that the model was neither trained on nor stopped by.
+            Rows that the model was neither trained on nor stopped by, of the population in which it
+            will be used: with ``prior``, that of the prior.
         y : array of shape (n,)
             Labels; each class must have rows.
         sample_weight : array of shape (n,), optional
@@ -131,8 +144,43 @@ class LossClassifierMixin:
         raw = self._gathered(self.decision_function(X, **keywords))  # type: ignore[attr-defined]
         if len(raw) != len(codes):
             raise ValueError(f"X and y must have as many rows, got {len(raw)} and {len(codes)}")
-        self._fitted = fitted._replace(loss=fitted.loss.recalibrated(codes, raw, weight))
+        loss = fitted.loss.recalibrated(codes, raw, weight)
+        if self.prior is not None:
+            shift = self._prior_shift(fitted.labels, fitted.class_share)
+            loss = loss.with_offset(loss.offset - shift / loss.slope)
+        self._fitted = fitted._replace(loss=loss)
         return self
+
+    def _prior_shift(self, labels: Array, class_share: Array | None) -> Array:
+        """What ``prior`` adds to each class's log-probability."""
+        if class_share is None:
+            raise ValueError(
+                "prior must be None for a model whose file has no class shares: older versions "
+                "did not write them"
+            )
+        shift: Array = np.log(self._check_prior(labels)) - np.log(class_share)
+        return shift
+
+    def _check_prior(self, labels: Array) -> Any:
+        """Class shares where the model is used, by code; None if they are those of training."""
+        if self.prior is None:
+            return None
+        if self.probability != "posterior":
+            raise ValueError(
+                f"probability must be 'posterior' with prior={self.prior!r}, "
+                f"got {self.probability!r}"
+            )
+        shares = shares_by_label(self.prior, labels)
+        if not isinstance(self.prior, Mapping):
+            first, last = labels.tolist()
+            by_label = f"give prior as a dict, {{{first!r}: ..., {last!r}: ...}}"
+            check_positive_known(labels, {"prior": self.prior}, by_label)
+        return shares
+
+    def _shares_in_use(self, labels: Array, counts: Array) -> tuple[Array, Array] | None:
+        """Class shares of the training rows and where the model is used, for a metric."""
+        shares = self._check_prior(labels)
+        return None if shares is None else (counts / counts.sum(), shares)
 
     def _read_held_out(self, y: Any, sample_weight: Any) -> tuple[Array, Array | None]:
         codes = codes_of(self._gathered(y), self.classes_, "y")
@@ -193,20 +241,34 @@ class LossClassifierMixin:
 
     def _decide(self, raw: Any) -> Any:
         """Labels by the loss's own decision."""
-        return decide(raw, self.classes_)
+        return decide(self._raw_in_use(raw), self.classes_)
+
+    def _raw_in_use(self, raw: Any) -> Any:
+        """Raw scores on which the loss decides where ``prior`` are the class shares."""
+        if self.prior is None:
+            return raw
+        fitted = self._fitted_or_raise()
+        shift = self._prior_shift(fitted.labels, fitted.class_share)
+        return raw_for_shares(raw, fitted.loss.loss, fitted.loss, shift)
 
     def _probability(self, raw: Any) -> Any:
         """Probabilities (n, K) of raw scores, as the parameter ``probability`` says."""
         return probabilities(raw, self.loss_, self.probability)
 
-    def _metric_on_probability(self, metric: Any, loss: Loss, linked: bool) -> Any:
+    def _metric_on_probability(
+        self, metric: Any, loss: Loss, linked: bool, in_use: tuple[Array, Array] | None = None
+    ) -> Any:
         """A user's metric, which expects probabilities, for what the engine passes.
 
         That are raw scores or, ``linked``, their sigma or softmax.
         """
         if isinstance(metric, Metric):
             return metric.on_probabilities() if linked else metric
-        if linked and (self.probability == "link" or is_plain_cross_entropy(loss)):
+        if (
+            linked
+            and self.prior is None
+            and (self.probability == "link" or is_plain_cross_entropy(loss))
+        ):
             return metric
 
         @functools.wraps(metric)
@@ -214,6 +276,8 @@ class LossClassifierMixin:
             raw = raw_of_probability(np.asarray(raw)) if linked else raw
             sample_weight = weight[0] if weight else keywords.get("sample_weight")
             fitted = loss.fit(y, raw, sample_weight, workers=workers_now(), offset=False)
+            if in_use is not None:
+                fitted = fitted.with_offset(np.log(in_use[1]) - np.log(in_use[0]))
             p = _one_probability(raw, fitted, self.probability)
             return metric(y, p, *weight, **keywords)
 
@@ -221,7 +285,21 @@ class LossClassifierMixin:
 
     def _state(self) -> State:
         """What a model file must contain beside the engine's model."""
-        return State(self.classes_, self.loss_, self.probability)
+        fitted = self._fitted_or_raise()
+        return State(
+            fitted.labels,
+            fitted.loss,
+            self.probability,
+            class_share=fitted.class_share,
+            prior=self._check_prior(fitted.labels),
+        )
+
+
+def prior_by_label(state: State) -> dict[Any, float] | None:
+    """The parameter ``prior`` that a file's state stands for."""
+    if state.prior is None:
+        return None
+    return dict(zip(state.labels.tolist(), state.prior.tolist(), strict=True))
 
 
 def from_engine(name: str, unfitted: Any = NotFittedError) -> Any:
@@ -252,6 +330,19 @@ def _one_probability(raw: Array, loss: FittedLoss, probability: str) -> Array:
     raw = np.asarray(raw, dtype=np.float64)
     p: Array = expit(raw) if raw.ndim == 1 else softmax(raw, axis=1)
     return p
+
+
+def raw_for_shares(raw: Array, loss: Loss, fitted: FittedLoss, shift: Array) -> Array:
+    """Scores whose sign, or largest, is the loss's decision under other class shares.
+
+    A loss decides for the class with the largest posterior over that at equal raw scores: what it
+    adds to each class by its weights stays, and the shares change.
+    """
+    bare = FittedLoss(loss, fitted.log_weight_table)
+    start = np.zeros((1, *np.shape(raw)[1:]))
+    ahead = bare.log_posterior(np.asarray(raw)) - bare.log_posterior(start)
+    moved: Array = ahead + (shift if ahead.ndim == 2 else shift[1] - shift[0])
+    return moved
 
 
 def decide(raw: Array, labels: Array) -> Array:

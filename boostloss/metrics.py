@@ -89,6 +89,7 @@ class Metric:
         self.loss = loss
         self.posterior = posterior
         self.scores = scores
+        self.in_use: tuple[Array, Array] | None = None
         self.__name__ = name or ("posterior_log_loss" if posterior else f"{loss.name}_loss")
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> Any:
@@ -120,6 +121,7 @@ class Metric:
             raw = raw_of_probability(raw)
         if self.posterior:
             rows = self._log_loss(call, raw, workers)
+            weight = weight if self.in_use is None else self._weight_in_use(call, workers)
             rows = rows if weight is None else rows * np.asarray(weight)
         else:
             rows = self.loss.value(call.y, raw, weight, workers=workers)
@@ -134,7 +136,19 @@ class Metric:
         fitted = self.fitted
         if fitted is None:
             fitted = self.loss.fit(call.y, raw, call.sample_weight, workers=workers, offset=False)
+        if self.in_use is not None:
+            fitted = fitted.with_offset(np.log(self.in_use[1]) - np.log(self.in_use[0]))
         return fitted.log_loss(call.y, raw, MOST_NATS)
+
+    def _weight_in_use(self, call: engine_call.Call, workers: Workers) -> Array:
+        """Weights with which the classes have the shares of the population of use."""
+        assert self.in_use is not None
+        shares, y = self.in_use[1], np.asarray(call.y).astype(np.intp)
+        weight = np.ones(len(y)) if call.sample_weight is None else np.asarray(call.sample_weight)
+        counts = workers.sum(np.bincount(y, weights=weight, minlength=len(shares)))
+        per_row = np.divide(shares, counts, out=np.zeros(len(shares)), where=counts > 0)
+        in_use: Array = weight * per_row[y]
+        return in_use
 
     def __repr__(self) -> str:
         return f"{'posterior_log_loss' if self.posterior else 'metric'}({self.loss!r})"
@@ -202,13 +216,19 @@ def posterior_log_loss(loss: Loss | FittedLoss, *, scores: str = "raw") -> Metri
     return Metric(loss, posterior=True, scores=scores)
 
 
-def posterior_metric(loss: Loss, *, scores: str = "raw") -> Metric:
+def posterior_metric(
+    loss: Loss, *, scores: str = "raw", in_use: tuple[Array, Array] | None = None
+) -> Metric:
     """:func:`posterior_log_loss` of a loss whose class weights are numbers.
 
-    Only GHM needs to be fitted anew to each data set that is evaluated.
+    Only GHM needs to be fitted anew to each data set that is evaluated. ``in_use`` are the class
+    shares of the training rows and where the model is used: it is judged there, whatever the shares
+    among the rows that judge.
     """
     fitted = loss if loss.depends_on_all_scores else FittedLoss(loss)
-    return Metric(fitted, posterior=True, scores=scores)
+    made = Metric(fitted, posterior=True, scores=scores)
+    made.in_use = in_use
+    return made
 
 
 def balanced_ce_metric(

@@ -11,6 +11,7 @@ import numpy as np
 
 from boostloss.losses import CrossEntropy, FittedLoss
 from boostloss.losses.validation import Array, check_choice
+from boostloss.prior import as_shares
 
 FORMAT = 3
 READ_FORMATS = (1, 2, 3)
@@ -32,6 +33,8 @@ class State(NamedTuple):
     labels: Array
     loss: FittedLoss
     probability: str
+    class_share: Array | None = None
+    prior: Array | None = None
 
     def text(self) -> str:
         """The state as one line of JSON, with nothing that LightGBM or the seal would read."""
@@ -39,6 +42,8 @@ class State(NamedTuple):
         state = {
             "format": FORMAT,
             "probability": self.probability,
+            "class_share": None if self.class_share is None else self.class_share.tolist(),
+            "prior": None if self.prior is None else self.prior.tolist(),
             "loss": self.loss.to_dict(),
             "labels": labels,
             "positive": positive_of(labels["values"]),
@@ -98,10 +103,21 @@ def read_state(text: str, source: str) -> State:
         loss = FittedLoss.from_dict(state["loss"], n_classes=len(labels))
         with np.errstate(all="ignore"):
             loss.posterior(np.zeros(1 if len(labels) == 2 else (1, len(labels))))
-        return State(labels, loss, check_choice("probability", state["probability"], PROBABILITIES))
+        return State(
+            labels,
+            loss,
+            check_choice("probability", state["probability"], PROBABILITIES),
+            class_share=_read_shares("class_share", state, len(labels)),
+            prior=_read_shares("prior", state, len(labels)),
+        )
     except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
         why = f"no {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{source} holds a boostloss line that cannot be read: {why}") from error
+
+
+def _read_shares(name: str, state: Any, n_classes: int) -> Array | None:
+    plain = state.get(name)
+    return None if plain is None else as_shares(name, plain, n_classes)
 
 
 def check_objective(state: State, wanted: str, found: list[str], source: str) -> None:

@@ -75,7 +75,7 @@ def estimate_prior(
     sample_weight : array of shape (n,), optional
     max_iter : int >= 1, default=10000
     tol : float > 0, default=1e-8
-        Stops when no share changes by more than this part of itself.
+        Stops when no share changes by more.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def estimate_prior(
     likelihood, share = p / old, old
     for _ in range(max_iter):
         found = np.average(_normalised(likelihood * share), axis=0, weights=weight)
-        if (np.abs(found - share) <= tol * np.maximum(found, np.finfo(float).tiny)).all():
+        if (np.abs(found - share) <= tol).all():
             return found if several else float(found[1])
         share = found
     raise ValueError(f"max_iter must be larger for these rows, got {max_iter}")

@@ -2,8 +2,8 @@
 
     python -m benchmarks.quality.calibration --data FOLDER --seeds 5
 
-Every loss is trained on 60% of the rows, stopped by log loss on 15% and judged on 25%. The offset is
-that of the training rows. For the prior's shift nine tenths of the most frequent class are dropped
+Every loss is trained on 60% of the rows, stopped by log loss on 15% and judged on 25%. The offset
+is that of the training rows. For the prior's shift nine tenths of the most frequent class are dropped
 from the rows that train and stop, and the test rows keep theirs.
 """
 
@@ -37,8 +37,11 @@ LOSSES: dict[str, Loss] = {
 }
 TRIAL = {"leaves": 31, "min_child_weight": 1.0, "learning_rate": 0.05, "columns": 1.0, "l2": 1.0}
 ROUNDS, PATIENCE = 500, 6
-PARTS, STOPPED_BY, TESTED_ON = 20, 3, 5
-"""Of so many parts of the rows, those that stop the training and those that judge."""
+TESTED, STOPPED_BY = 4, 5
+"""One row in so many judges; of the others one in so many stops the training."""
+
+FEWEST = 20
+"""Test rows of a class of which a mean probability says something."""
 
 KEPT = 0.1
 RESULTS = Path("benchmarks/results")
@@ -65,7 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
 def run(options: Any, file: Path) -> None:
     """Append one line for each training that is not there yet."""
     lines = file.read_text().splitlines() if file.exists() else []
-    done = {tuple(json.loads(line)[name] for name in ("seed", "set", "engine", "loss")) for line in lines}
+    names = ("seed", "set", "engine", "loss")
+    done = {tuple(json.loads(line)[name] for name in names) for line in lines}
     for seed in range(options.seeds):  # an interrupted run has whole seeds
         for name in available(options.data):
             data = load(name, options.data, options.max_rows)
@@ -82,16 +86,16 @@ def run(options: Any, file: Path) -> None:
 
 def split(data: Set, seed: int) -> tuple[Set, Set, Set]:
     """Rows to learn from, to stop by and to judge on."""
-    grouped = data.groups is not None
-    splitter = (StratifiedGroupKFold if grouped else StratifiedKFold)(
-        PARTS, shuffle=True, random_state=seed
-    )
-    parts = [part for _, part in splitter.split(data.X, data.y, data.groups)]
-    ends = (0, TESTED_ON, TESTED_ON + STOPPED_BY, PARTS)
-    test, stop, learn = (
-        data.rows(np.sort(np.concatenate(parts[a:b]))) for a, b in zip(ends, ends[1:], strict=False)
-    )
+    rest, test = _parts(data, TESTED, seed)
+    learn, stop = _parts(rest, STOPPED_BY, seed)
     return learn, stop, test
+
+
+def _parts(data: Set, one_in: int, seed: int) -> tuple[Set, Set]:
+    splitter = StratifiedKFold if data.groups is None else StratifiedGroupKFold
+    folds = splitter(one_in, shuffle=True, random_state=seed)
+    rest, part = next(folds.split(data.X, data.y, data.groups))
+    return data.rows(rest), data.rows(part)
 
 
 def fit(data: Set, engine: str, loss: Loss, stop: Set, seed: int) -> tuple[Loss, Any, int]:
@@ -110,7 +114,8 @@ def calibrated(data: Set, engine: str, name: str, seed: int) -> dict[str, float]
     learn, stop, test = split(data, seed)
     loss, model, rounds = fit(learn, engine, LOSSES[name], stop, seed)
     raw_learn, raw = model.raw(learn.X, rounds), model.raw(test.X, rounds)
-    rarest = int(np.bincount(test.y, minlength=data.n_classes).argmin())
+    counts = np.bincount(test.y, minlength=data.n_classes)
+    rarest = int(np.where(counts < FEWEST, len(test.y), counts).argmin())
     share = float(np.mean(learn.y == rarest))
     found: dict[str, float] = {"rounds": rounds}
     for when, offset in (("before", False), ("after", True)):
@@ -145,19 +150,24 @@ def report(rows: Any) -> str:
     """Both tables, the short one first."""
     losses = rows[rows["loss"] != "prior"]
     names = [name for name in LOSSES if name in set(losses["loss"])]
-    short = ["| loss | mean / share, before | after | log loss, before | after |", "|---|---|---|---|---|"]
-    plain = losses[losses["loss"] == "cross-entropy"].groupby(["set", "engine"])["log_loss_before"].mean()
+    short = ["| loss | mean / share, before | after | log loss, before | after |"]
+    short.append("|---|---|---|---|---|")
+    plain = losses[losses["loss"] == "cross-entropy"].groupby(["set", "engine"])
+    plain = plain["log_loss_before"].mean()
     for name in names:
         pairs = losses[losses["loss"] == name].groupby(["set", "engine"]).mean(numeric_only=True)
-        over = {when: pairs[f"log_loss_{when}"] / plain[pairs.index] - 1 for when in ("before", "after")}
         cells = [name, *(_spread(pairs[f"mean_{when}"]) for when in ("before", "after"))]
-        short.append("| " + " | ".join([*cells, *(f"{over[w].median():+.1%}" for w in over)]) + " |")
+        for when in ("before", "after"):
+            over = (pairs[f"log_loss_{when}"] / plain[pairs.index] - 1).median()
+            cells.append("0" if name == "cross-entropy" else f"{over:+.1%}")
+        short.append("| " + " | ".join(cells) + " |")
     seeds = rows["seed"].nunique()
     lines = [
         "# Mean probability and log loss, before and after the offset\n",
-        f"{seeds} seed(s), {rows['set'].nunique()} sets, both engines; test rows. Mean over share is that of "
-        "the rarest class: median (lowest to highest) of the pairs of set and engine, means over "
-        "seeds. Log loss is the median difference to plain cross-entropy.\n",
+        f"{seeds} seed(s), {rows['set'].nunique()} sets, both engines; test rows. Mean over share is "
+        f"that of the rarest class with {FEWEST} test rows: median (lowest to highest) of the pairs of "
+        "set and engine, means over seeds. Log loss is the median difference to plain "
+        "cross-entropy.\n",
         *short, "",
         *_pairs(losses, names), "",
         *_prior(rows[rows["loss"] == "prior"]),
@@ -187,12 +197,13 @@ def _pairs(losses: Any, names: list[str]) -> list[str]:
 
 def _prior(rows: Any) -> list[str]:
     lines = [
-        "## Nine tenths of the most frequent class dropped in training: log loss of cross-entropy\n",
+        "## Nine tenths of the most frequent class dropped in training: cross-entropy's log loss\n",
         "| set | engine | all rows | dropped | dropped, prior shifted |", "|---|---|---|---|---|",
     ]  # fmt: skip
     names = ["log_loss_all", "log_loss_kept", "log_loss_shifted"]
     for (data, engine), m in rows.groupby(["set", "engine"], sort=False)[names].mean().iterrows():
-        lines.append(f"| {data} | {engine} | " + " | ".join(f"{m[name]:.4f}" for name in names) + " |")
+        cells = " | ".join(f"{m[name]:.4f}" for name in names)
+        lines.append(f"| {data} | {engine} | {cells} |")
     return lines
 
 

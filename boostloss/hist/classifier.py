@@ -22,7 +22,7 @@ from boostloss.classifier import (
 )
 from boostloss.hist.sklearn_loss import FIT_TAKES_VALIDATION, EngineState, HistLoss, plain
 from boostloss.losses import CrossEntropy, FittedLoss, Loss, constant_weights
-from boostloss.losses.validation import Array, check_sample_weight
+from boostloss.losses.validation import Array, check_sample_weight, class_counts
 from boostloss.recorder import Recorder, check_recorder
 
 _Parent: Any = HistGradientBoostingClassifier
@@ -44,6 +44,11 @@ default="cross_entropy"
     probability : {"posterior", "link"}, default="posterior"
         What :meth:`predict_proba` returns: the loss's calibrated posterior, or sigma (softmax) of
         the raw score, which for a weighted loss is not a probability of the class.
+    prior : float or dict, optional
+        Class shares where the model will be used, if they are not those of the (weighted) training
+        rows: the share of the positive class, or a dict by label. Probabilities and decisions are
+        then those of that population; early stopping follows the rows as they are. It may be set
+        after fitting. See :func:`boostloss.decide.shift_prior` for what must hold.
     **kwargs
         Parameters of ``HistGradientBoostingClassifier``. Its ``class_weight`` multiplies the
         loss's class weights, which the posterior undoes.
@@ -97,9 +102,15 @@ default="cross_entropy"
     validation_score_ = from_engine("validation_score_")
 
     def __init__(
-        self, *, loss: Loss | str = "cross_entropy", probability: str = "posterior", **kwargs: Any
+        self,
+        *,
+        loss: Loss | str = "cross_entropy",
+        probability: str = "posterior",
+        prior: Any = None,
+        **kwargs: Any,
     ) -> None:
         self.probability = probability
+        self.prior = prior
         super().__init__(loss, **kwargs)
 
     def fit(
@@ -143,7 +154,9 @@ default="cross_entropy"
         """
         going_on = self.warm_start and self._fitted is not None
         labels, codes = encode_labels(y, self.classes_ if going_on else None)
+        self._check_prior(labels)
         weight = check_sample_weight(sample_weight, len(codes))
+        counts = class_counts(codes, weight, len(labels))
         X = check_features(X, y=codes)
         check_recorder(recorder)
         loss = self._resolved_loss(codes, weight, labels, self._class_factor(labels[codes], labels))
@@ -171,7 +184,7 @@ default="cross_entropy"
         fitted = self._fitted_loss(loss, engine, X, codes, weight, in_rows)
         if isinstance(engine.loss, HistLoss):
             engine.loss.finish(fitted)
-        self._fitted = Fitted(engine, labels, fitted)
+        self._fitted = Fitted(engine, labels, fitted, counts / counts.sum())
         return self
 
     def predict(self, X: Any) -> Any:

@@ -28,6 +28,7 @@ from boostloss.classifier import (
     needs_training_scores,
     of_the_positive,
     positive_factor,
+    prior_by_label,
 )
 from boostloss.lightgbm import (
     CLASS_ALIASES,
@@ -57,7 +58,7 @@ from boostloss.lightgbm.model import (
     to_file,
 )
 from boostloss.losses import Loss
-from boostloss.losses.validation import Array, check_sample_weight
+from boostloss.losses.validation import Array, check_sample_weight, class_counts
 from boostloss.metrics import posterior_metric
 from boostloss.model_file import State, calibrated_loss, calibrated_shift
 from boostloss.optional import require
@@ -87,6 +88,11 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     probability : {"posterior", "link"}, default="posterior"
         What :meth:`predict_proba` gives: the loss's calibrated posterior, or sigma (softmax) of
         the raw score, which for a weighted loss is no probability of the class.
+    prior : float or dict, optional
+        Class shares where the model will be used, if they are not those of the (weighted) training
+        rows: the share of the positive class, or a dict by label. Probabilities, decisions and the
+        default metric of early stopping are then those of that population. It may be set after
+        fitting. See :func:`boostloss.decide.shift_prior` for what must hold.
     **kwargs
         Parameters of ``lightgbm.LGBMClassifier``. ``objective`` stays None: ``loss`` takes its
         place. ``class_weight``, ``scale_pos_weight`` and ``is_unbalance`` multiply the loss's
@@ -136,10 +142,16 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     fitted_ = from_engine("fitted_", unfitted=False)
 
     def __init__(
-        self, *, loss: Loss | str = "cross_entropy", probability: str = "posterior", **kwargs: Any
+        self,
+        *,
+        loss: Loss | str = "cross_entropy",
+        probability: str = "posterior",
+        prior: Any = None,
+        **kwargs: Any,
     ) -> None:
         self.loss = loss
         self.probability = probability
+        self.prior = prior
         super().__init__(**kwargs)
 
     def fit(
@@ -178,6 +190,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             labels in an evaluation set that are not in ``y``.
         """
         labels, codes = encode_labels(y, labels_of(init_model))
+        self._check_prior(labels)
         n_classes = len(labels)
         softmax = n_classes if n_classes > 2 else None
         params = self._training_params(n_classes)
@@ -188,9 +201,15 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         sets = eval_codes(_pairs(eval_set, eval_X, eval_y), y, codes, labels)
         # the training set stays the same object: LightGBM recognises it by that
         sets = sets and [(X if own_X is users_X else own_X, own_y) for own_X, own_y in sets]
+        counts = class_counts(codes, weight, n_classes)
         own = built_in_weights(loss, recorder, None, judged=any(x is X for x, _ in sets or ()))
         metrics, callables = self._split_metrics(
-            params, eval_metric, loss, n_classes, linked=own is not None
+            params,
+            eval_metric,
+            loss,
+            own is not None,
+            self._shares_in_use(labels, counts),
+            n_classes,
         )
         intercept = None
         data = {
@@ -235,7 +254,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         else:
             fitted = loss.fit(codes, None, weight)
         keep_labels(engine.booster_, labels)
-        self._fitted = Fitted(engine, labels, fitted)
+        self._fitted = Fitted(engine, labels, fitted, counts / counts.sum())
         return self
 
     def predict(
@@ -343,7 +362,9 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         engine = self._engine_of(booster, len(state.labels))
         keep_labels(booster, state.labels)
         self.__dict__.update(
-            _fitted=Fitted(engine, state.labels, state.loss), probability=state.probability
+            _fitted=Fitted(engine, state.labels, state.loss, state.class_share),
+            probability=state.probability,
+            prior=prior_by_label(state),
         )
         return self
 
@@ -366,7 +387,13 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         return params
 
     def _split_metrics(
-        self, params: dict[str, Any], eval_metric: Any, loss: Loss, n_classes: int, linked: bool
+        self,
+        params: dict[str, Any],
+        eval_metric: Any,
+        loss: Loss,
+        linked: bool,
+        in_use: tuple[Array, Array] | None,
+        n_classes: int,
     ) -> tuple[Any, list[Any]]:
         """LightGBM's own metrics, and callables, from ``metric`` and ``eval_metric``.
 
@@ -375,7 +402,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         default = "multi_logloss" if n_classes > 2 else "binary_logloss"
         # cross-entropy's posterior is its link: LightGBM's own default says the same
         scores: Literal["raw", "probability"] = "probability" if linked else "raw"
-        ours = [] if is_plain_cross_entropy(loss) else [posterior_metric(loss, scores=scores)]
+        plain = is_plain_cross_entropy(loss) and in_use is None
+        ours = [] if plain else [posterior_metric(loss, scores=scores, in_use=in_use)]
         by_alias = [params.pop(name) for name in METRIC_ALIASES if name in params]
         metric = next((metric for metric in by_alias if metric is not None), None)
         if metric is None:
@@ -388,7 +416,9 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         if not linked:
             names, callables = split_metrics(names, n_classes)
         users = [
-            self._metric_on_probability(m, loss, linked) for m in listed if not isinstance(m, str)
+            self._metric_on_probability(m, loss, linked, in_use)
+            for m in listed
+            if not isinstance(m, str)
         ]
         return names or "None", [*callables, *ours, *users]
 

@@ -21,6 +21,7 @@ from boostloss.classifier import (
     kept_labels,
     needs_training_scores,
     positive_factor,
+    prior_by_label,
 )
 from boostloss.engine_call import stated_threads
 from boostloss.losses import FittedLoss, Loss
@@ -68,11 +69,13 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         *,
         loss: Loss | str = "cross_entropy",
         probability: str = "posterior",
+        prior: Any = None,
         objective: Any = "binary:logistic",
         **kwargs: Any,
     ) -> None:
         self.loss = loss
         self.probability = probability
+        self.prior = prior
         super().__init__(objective=objective, **kwargs)
 
     def fit(
@@ -106,6 +109,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         self._check_objective(_OBJECTIVES, "binary:logistic")
         known = labels_of(xgb_model)
         labels, codes, weight, counts = self._read_target(y, sample_weight, known)
+        self._check_prior(labels)
         n_classes = len(labels)
         # one row for each class, weighted with its count: a loss asks no more of the labels
         loss = self._resolved_loss(
@@ -116,7 +120,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         )
         X = self._read_features(X, codes)
         params = self._training_params(loss, counts, xgb_model)
-        engine = self._new_engine(self._with_objective(params, loss, n_classes, recorder))
+        engine = self._new_engine(self._with_objective(params, loss, recorder, labels, counts))
         engine.fit(
             X,
             codes,
@@ -138,7 +142,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         engine.objective, engine.eval_metric = _native_objective(n_classes), None
         engine.get_booster().set_attr(**{ATTRIBUTE: None, SEAL: None})  # of a file gone on from
         keep_labels(engine.get_booster(), labels)
-        self._fitted = Fitted(engine, labels, fitted)
+        self._fitted = Fitted(engine, labels, fitted, counts / counts.sum())
         return self
 
     def predict(
@@ -252,8 +256,9 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         keep_labels(booster, state.labels)
         read = ("booster", "feature_types", "enable_categorical")  # as XGBoost's load_model does
         self.__dict__.update(
-            _fitted=Fitted(engine, state.labels, state.loss),
+            _fitted=Fitted(engine, state.labels, state.loss, state.class_share),
             probability=state.probability,
+            prior=prior_by_label(state),
             **{name: getattr(engine, name) for name in read},
         )
 
@@ -274,8 +279,11 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             params["base_score"] = as_base_score(raw, floor)
         return params
 
-    def _with_objective(self, params: dict[str, Any], loss: Loss, n: int, recorder: Any) -> Any:
+    def _with_objective(
+        self, params: dict[str, Any], loss: Loss, recorder: Any, labels: Array, counts: Array
+    ) -> Any:
         """Parameters with the built-in objective where it does what the loss asks for."""
+        n = len(labels)
         native = {**params, "objective": _native_objective(n)}
         own = built_in_params(native, loss, n > 2) if recorder is None else None
         if own is None:
@@ -284,19 +292,28 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             own["objective"] = training_objective(
                 loss, "xgboost", n_threads=threads, recorder=recorder
             )
-        return self._with_metrics(own, loss, linked=isinstance(own["objective"], str))
+        in_use = self._shares_in_use(labels, counts)
+        return self._with_metrics(own, loss, isinstance(own["objective"], str), in_use)
 
-    def _with_metrics(self, params: dict[str, Any], loss: Loss, linked: bool) -> dict[str, Any]:
+    def _with_metrics(
+        self,
+        params: dict[str, Any],
+        loss: Loss,
+        linked: bool,
+        in_use: tuple[Array, Array] | None,
+    ) -> dict[str, Any]:
         metrics = params["eval_metric"]
         if metrics is None:
             # cross-entropy's posterior is its link: XGBoost's own default says the same
-            if not is_plain_cross_entropy(loss):
+            if in_use is not None or not is_plain_cross_entropy(loss):
                 scores: Literal["raw", "probability"] = "probability" if linked else "raw"
-                params["eval_metric"] = posterior_metric(loss, scores=scores)
+                params["eval_metric"] = posterior_metric(loss, scores=scores, in_use=in_use)
                 params["disable_default_eval_metric"] = 1
         elif not isinstance(metrics, str):
             metrics = [
-                self._metric_on_probability(metric, loss, linked) if callable(metric) else metric
+                self._metric_on_probability(metric, loss, linked, in_use)
+                if callable(metric)
+                else metric
                 for metric in ([metrics] if callable(metrics) else metrics)
             ]
             # XGBoost's booster would be sent a list of callables alone
@@ -353,6 +370,11 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
     probability : {"posterior", "link"}, default="posterior"
         What :meth:`predict_proba` gives: the loss's calibrated posterior, or sigma (softmax) of
         the raw score, which for a weighted loss is no probability of the class.
+    prior : float or dict, optional
+        Class shares where the model will be used, if they are not those of the (weighted) training
+        rows: the share of the positive class, or a dict by label. Probabilities, decisions and the
+        default metric of early stopping are then those of that population. It may be set after
+        fitting. See :func:`boostloss.decide.shift_prior` for what must hold.
     objective : str, default="binary:logistic"
         Left as it is: ``loss`` takes its place.
     **kwargs

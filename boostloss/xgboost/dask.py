@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.classifier import check_labels_of_model, decide, probabilities
+from boostloss.classifier import check_labels_of_model, decide, probabilities, raw_for_shares
 from boostloss.dask import (
     check_labels_seen,
     class_counts,
@@ -100,6 +100,8 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
     ----------
     loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="cross_entropy"
     probability : {"posterior", "link"}, default="posterior"
+    prior : float or dict, optional
+        As in :class:`~boostloss.ImbalancedXGBClassifier`.
     objective : str, default="binary:logistic"
         Left as it is: ``loss`` takes its place.
     **kwargs
@@ -125,10 +127,12 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
     (1000, 2)
     """
 
-    def _with_objective(self, params: dict[str, Any], loss: Loss, n: int, recorder: Any) -> Any:
+    def _with_objective(
+        self, params: dict[str, Any], loss: Loss, recorder: Any, labels: Array, counts: Array
+    ) -> Any:
         if recorder is not None:
             raise ValueError("recorder must be None on Dask: the rows are on several workers")
-        return super()._with_objective(params, loss, n, None)
+        return super()._with_objective(params, loss, None, labels, counts)
 
     def _new_engine(self, params: dict[str, Any]) -> Any:
         engine = xgb_dask.DaskXGBClassifier(**params)
@@ -170,11 +174,19 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
             return collection
         return self.client.compute(collection, sync=True)
 
+    def _raw_in_use(self, raw: Any) -> Any:
+        if self.prior is None:
+            return raw
+        fitted = self._fitted_or_raise()
+        shift = self._prior_shift(fitted.labels, fitted.class_share)
+        given = fitted.loss.loss, fitted.loss, shift
+        return raw.map_blocks(raw_for_shares, *given, meta=np.empty((0,) * raw.ndim))
+
     def _decide(self, raw: Any) -> Any:
         labels = self.classes_
         drop = [1] if raw.ndim == 2 else []
         meta = np.empty(0, dtype=labels.dtype)
-        return raw.map_blocks(decide, labels, drop_axis=drop, meta=meta)
+        return self._raw_in_use(raw).map_blocks(decide, labels, drop_axis=drop, meta=meta)
 
     def _probability(self, raw: Any) -> Any:
         shape = {"new_axis": [1]} if raw.ndim == 1 else {}
