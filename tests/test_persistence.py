@@ -364,7 +364,10 @@ REDUCE = "gASVIQAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOUjAV0b3VjaJSFlFKULg"
 """``pickle.dumps`` of something that runs a command, in base64: nobody must read it as such."""
 
 WRONG = {
-    "later format": {"format": 3},
+    "later format": {"format": 4},
+    "shares of another number": {"class_share": [1.0]},
+    "shares that are none": {"class_share": ["a", "b"]},
+    "prior that does not add up": {"prior": [0.5, 0.6]},
     "format as text": {"format": "1"},
     "no probability": {"probability": "eval"},
     "probability list": {"probability": ["posterior"]},

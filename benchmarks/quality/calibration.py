@@ -3,8 +3,8 @@
     python -m benchmarks.quality.calibration --data FOLDER --seeds 5
 
 Every loss is trained on 60% of the rows, stopped by log loss on 15% and judged on 25%. The offset
-is that of the training rows. For the prior's shift nine tenths of the most frequent class are dropped
-from the rows that train and stop, and the test rows keep theirs.
+is that of the training rows. For the prior's shift nine tenths of the most frequent class are
+dropped from the rows that train and stop, and the test rows keep theirs.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def fit(data: Set, engine: str, loss: Loss, stop: Set, seed: int) -> tuple[Loss,
 
 
 def calibrated(data: Set, engine: str, name: str, seed: int) -> dict[str, float]:
-    """Figures of one loss on the test rows, before and after its offset."""
+    """Results of one loss on the test rows, before and after its offset."""
     learn, stop, test = split(data, seed)
     loss, model, rounds = fit(learn, engine, LOSSES[name], stop, seed)
     raw_learn, raw = model.raw(learn.X, rounds), model.raw(test.X, rounds)
@@ -165,8 +165,8 @@ def report(rows: Any) -> str:
     lines = [
         "# Mean probability and log loss, before and after the offset\n",
         f"{seeds} seed(s), {rows['set'].nunique()} sets, both engines; test rows. Mean over share is "
-        f"that of the rarest class with {FEWEST} test rows: median (lowest to highest) of the pairs of "
-        "set and engine, means over seeds. Log loss is the median difference to plain "
+        f"that of the rarest class with {FEWEST} test rows: median (lowest to highest) of the "
+        "pairs of set and engine, means over seeds. Log loss is the median difference to plain "
         "cross-entropy.\n",
         *short, "",
         *_pairs(losses, names), "",
