@@ -6,9 +6,9 @@ import argparse
 import shutil
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
+from boostloss import __version__
 from boostloss.losses.registry import names
 from boostloss.losses.validation import check_integer
 from boostloss.optional import require
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="boostloss", description=__doc__)
-    parser.add_argument("--version", action="version", version=f"boostloss {version('boostloss')}")
+    parser.add_argument("--version", action="version", version=f"boostloss {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     compare = commands.add_parser(
         "compare",

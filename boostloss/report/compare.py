@@ -181,7 +181,8 @@ def cross_validate(
     ratio = np.mean([len(test) / (len(learn) + len(stop)) for learn, stop, test in splits])
     comparison = Comparison(
         settings, labels, chosen, rows, data, float(ratio),
-        n_models=len(splits) * len(chosen), description=description,
+        n_models=len(splits) * len(chosen), description=description, splits=splits,
+        order=_order(time_order, data),
     )  # fmt: skip
     for loss in chosen.values():
         _compile(loss, settings.engine, len(labels))
@@ -197,6 +198,19 @@ def cross_validate(
         if not keep_if_interrupted:
             raise
     return comparison
+
+
+def _order(time_order: bool, data: table.Table) -> str:
+    names = {option: name for name, option in data.roles.items()}
+    if time_order:
+        by = f" by {names['time-order']}" if "time-order" in names else ""
+        return (
+            f"Rows are in order of time{by}; each fold is tested on what follows its training rows"
+        )
+    if data.groups is None:
+        return "Folds are stratified by class, rows are taken as independent"
+    by = f" of {names['groups']}" if "groups" in names else ""
+    return f"Rows of one group{by} are in one fold, stratified by class"
 
 
 def _leaks(data: table.Table, codes: Array) -> list[str]:
@@ -229,12 +243,14 @@ def _train_and_test(comparison: Comparison, name: str, split: Split) -> None:
         return training.posterior(loss, learn, raw_learn, model.raw(X, rounds))
 
     y, p = test.judged(probability(test.X))
-    decision = Threshold(*stop.judged(probability(stop.X))).decide(p)
+    threshold = Threshold(*stop.judged(probability(stop.X)))
+    decision = threshold.decide(p)
     results = {metric: score(y, p) for metric, score in METRICS.items()}
     results["f1"] = f1(y, decision, test.n_classes)
     results |= {"seconds": seconds, "rounds": float(rounds)}
     comparison.folds.setdefault(name, []).append(results)
     comparison.held_out.setdefault(name, []).append((y, p))
+    comparison.decided.setdefault(name, []).append((decision, threshold.number))
 
 
 def _compile(loss: Loss | None, engine: str, n_classes: int) -> None:

@@ -5,25 +5,19 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 
 from boostloss import plot
-from boostloss.hist.sklearn_loss import plain
 from boostloss.losses.validation import Array
-from boostloss.model_file import positive_of
 from boostloss.optional import require
-from boostloss.report import training
+from boostloss.report import importance, judged, record
+from boostloss.report.model import SUFFIXES, write_model
 from boostloss.report.scores import BUILT_IN, TITLES, Comparison
-
-SUFFIXES = {"xgboost": "json", "lightgbm": "txt", "hist": "joblib"}
-"""Of the best model's file, by engine."""
 
 FILES = (
     "report.html",
@@ -44,6 +38,12 @@ th, td { padding: .35rem .55rem; font-size: .85rem; text-align: right; white-spa
          border-bottom: 1px solid #ddd; }
 th:first-child, td:first-child { text-align: left; }
 .best { font-weight: 700; } .muted { color: #555; font-size: .9rem; }
+.wide td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+.note { max-width: 48rem; }
+@media print { body { font-size: 11px; margin: 0; max-width: none; } table { display: table; }
+  th, td { font-size: .75rem; padding: .15rem .3rem; } pre { white-space: pre-wrap; }
+  h2 { break-after: avoid; } img, tr { break-inside: avoid; } thead { display: table-header-group; }
+}
 img { max-width: 100%; height: auto; } pre { background: #f4f4f4; padding: 1rem; overflow-x: auto; }
 """
 
@@ -62,9 +62,9 @@ def write(comparison: Comparison, title: str, output: Path) -> None:
     with tempfile.TemporaryDirectory(dir=output, prefix=".writing-") as name:
         unfinished = Path(name)
         comparison.frame().to_csv(unfinished / "table.csv", float_format="%.6g")
-        snippet = _write_model(comparison, unfinished)
+        snippet, booster = write_model(comparison, unfinished)
         (unfinished / "use_model.py").write_text(snippet, encoding="utf-8")
-        page = _page(comparison, title, snippet)
+        page = _page(comparison, title, snippet, booster)
         (unfinished / "report.html").write_text(page, encoding="utf-8")
         for other in SUFFIXES.values():  # of an earlier run on another engine
             (output / f"model.{other}").unlink(missing_ok=True)
@@ -72,72 +72,7 @@ def write(comparison: Comparison, title: str, output: Path) -> None:
             os.replace(path, output / path.name)
 
 
-def _write_model(comparison: Comparison, folder: Path) -> str:
-    """Refit the best loss on all rows, for the rounds that the folds needed; how to use it."""
-    name, rows, settings = comparison.best, comparison.rows, comparison.settings
-    loss = training.resolved(comparison.losses[name], rows)
-    rounds = max(1, round(float(np.median(comparison.values(name, "rounds")))))
-    model = training.train(settings.engine, loss, settings.engine_params, rows, rounds)
-    suffix = SUFFIXES[settings.engine]
-    if settings.engine == "hist":
-        joblib.dump(plain(model.booster), folder / f"model.{suffix}")
-    else:
-        model.booster.save_model(folder / f"model.{suffix}")
-    labels = comparison.labels.tolist()
-    state: dict[str, Any] = {"labels": labels, "positive": positive_of(labels), "loss": None}
-    if loss is not None:
-        state["loss"] = training.fitted(loss, rows, model.raw(rows.X, rounds)).to_dict()
-    (folder / "model_loss.json").write_text(json.dumps(state, default=str), encoding="utf-8")
-    return _snippet(comparison, suffix, loss is not None)
-
-
-def _snippet(comparison: Comparison, suffix: str, has_loss: bool) -> str:
-    """Code that loads the model and predicts."""
-    labels = comparison.labels
-    if comparison.settings.engine == "xgboost":
-        load = ["import xgboost as xgb", "",
-                f'booster = xgb.Booster(model_file="model.{suffix}")  # XGBoost alone',
-                "data = xgb.DMatrix(X, enable_categorical=True)"]  # fmt: skip
-        link, raw = "booster.predict(data)", "booster.predict(data, output_margin=True)"
-    elif comparison.settings.engine == "hist":
-        read = f'model = joblib.load("model.{suffix}")  # scikit-learn alone; a pickle: trust it'
-        load = ["import joblib", "", read]
-        link, raw = "model.predict_proba(X)", "model.decision_function(X)"
-        link += "[:, 1]" if len(labels) == 2 else ""
-    else:
-        read = f'booster = lgb.Booster(model_file="model.{suffix}")  # LightGBM alone'
-        load = ["import lightgbm as lgb", "", read]
-        link, raw = "booster.predict(X)", "booster.predict(X, raw_score=True)"
-    what = f"of {labels.tolist() if comparison.positive is None else comparison.positive}"
-    of_other = comparison.positive is not None and comparison.rows.positive == 0
-    other = f"1 - probability  # the model's own is that of {labels[1]}" if of_other else ""
-    columns = [column for column in comparison.data.columns if column.inside]
-    renamed = {column.name: column.inside for column in columns if column.name != column.inside}
-    head = "\n".join([
-        f'"""Probabilities {what}; X: a frame with the columns of the training file."""', "",
-        "import pandas as pd", "",
-        f"X = X[{[column.name for column in columns]!r}].copy()",
-        *[column.code for column in columns if column.code],
-        *([f"X = X.rename(columns={renamed!r})"] if renamed else []), "",
-    ])  # fmt: skip
-    if not has_loss:
-        last = [f"probability = {other}"] if other else []
-        return "\n".join([head, *load, f"probability = {link}", *last]) + "\n"
-    undo = [
-        "",
-        "# calibrated probabilities undo the loss's weights",
-        "import json",
-        "from boostloss.losses import FittedLoss",
-        "",
-        'fitted = FittedLoss.from_dict(json.load(open("model_loss.json"))["loss"])',
-        f"probability = fitted.posterior({raw})",
-        *([f"probability = {other}"] if other else []),
-    ]
-    sign = "-" if other else ""
-    return "\n".join([head, *load, f"ranking = {sign}{link}", *undo]) + "\n"
-
-
-def _page(comparison: Comparison, title: str, snippet: str) -> str:
+def _page(comparison: Comparison, title: str, snippet: str, booster: Any) -> str:
     rows, settings = comparison.rows, comparison.settings
     counts = np.bincount(rows.y)
     shares = ", ".join(
@@ -159,22 +94,48 @@ def _page(comparison: Comparison, title: str, snippet: str) -> str:
 {TITLES[settings.metric]}.</p>
 <h2>Summary</h2><ul>{sentences}</ul>
 <h2>Results</h2>{_html_table(comparison)}
-<p class="muted">Mean ± standard deviation over the folds; Δ is the paired difference to the
+<p class="muted">Mean ± standard deviation over the folds, bold where a loss is significantly better
+than the built-in one; Δ is the paired difference to the
 built-in objective with half of its 95% interval, corrected for overlapping training sets. Average
 precision and ROC AUC are better when larger, log loss and Brier score of the calibrated
 probabilities when smaller. F1 is that of a threshold tuned on other rows.</p>
 {plots}
+{"".join(map(_section, judged.sections(comparison, *_best(comparison))))}
+{_section(importance.section(comparison, booster))}
+{"".join(map(_section, record.sections(comparison)))}
 <h2>The model</h2><p>{html.escape(comparison.best)}, refitted on all rows.</p>
 <pre>{html.escape(snippet)}</pre>
 </body></html>
 """
 
 
+def _best(comparison: Comparison) -> tuple[Array, Array, str]:
+    """Labels and probabilities of the best loss, and the class that they are of."""
+    y, curves = _rarest_class(comparison)
+    codes, p = comparison.predictions(comparison.best)
+    code = int(np.bincount(codes).argmin()) if p.ndim == 2 else 1
+    return y, curves[comparison.best], str(comparison.labels_as_judged[code])
+
+
+def _section(section: record.Section) -> str:
+    """A table as HTML; text is escaped here."""
+
+    def cells(values: tuple[str, ...], tag: str) -> str:
+        return "".join(f"<{tag}>{html.escape(value)}</{tag}>" for value in values)
+
+    head = f"<thead><tr>{cells(section.columns, 'th')}</tr></thead>" if any(section.columns) else ""
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in section.rows)
+    note = f'<p class="muted note">{html.escape(section.note)}</p>' if section.note else ""
+    wide = "" if any(section.columns[1:2]) and section.columns[0] != "column" else ' class="wide"'
+    heading = html.escape(section.heading)
+    return f"<h2>{heading}</h2>{note}<table{wide}>{head}<tbody>{body}</tbody></table>"
+
+
 def _html_table(comparison: Comparison) -> str:
     metric, finished = comparison.settings.metric, comparison.finished
     titles = [*TITLES.values(), f"Δ {TITLES[metric]}"]
     head = "".join(f"<th>{title}</th>" for title in ["loss", *titles])
-    best = {name: comparison.best_mean(name, finished) for name in TITLES}
+    best = {name: comparison.clearly_best(name) for name in TITLES}
     lines = []
     for name in finished:
         cells = [f"<td>{html.escape(name)}</td>"]
@@ -201,12 +162,24 @@ def _plots(comparison: Comparison) -> list[tuple[str, Any]]:
         ("Reliability of the probabilities", plot.reliability),
     ):
         figure = make_figure(figsize=(8, 5), layout="constrained")
-        draw(y, curves, ax=figure.subplots())
+        axes = draw(y, curves, ax=figure.subplots())
+        if draw is plot.precision_recall:
+            _name_average_precision(comparison, axes)
         plots.append((heading, figure))
     height = 1.2 + 0.5 * len(comparison.finished)
     figure = make_figure(figsize=(8, height), layout="constrained")
     _plot_folds(comparison, figure.subplots())
     return [*plots, (f"Each fold's {TITLES[comparison.settings.metric]}", figure)]
+
+
+def _name_average_precision(comparison: Comparison, axes: Any) -> None:
+    """In the legend the average precision of the table, the mean of the folds; no second one."""
+    names = list(comparison.finished)
+    if len(comparison.labels) == 2:
+        values = [comparison.values(name, "average_precision").mean() for name in names]
+        names = [f"{name} ({value:.4f})" for name, value in zip(names, values, strict=True)]
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles, [*names, *labels[len(names) :]], title="average precision, mean of folds")
 
 
 def _rarest_class(comparison: Comparison) -> tuple[Array, dict[str, Array]]:

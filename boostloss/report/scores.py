@@ -20,6 +20,7 @@ from boostloss.losses.validation import Array
 from boostloss.optional import require
 
 if TYPE_CHECKING:
+    from boostloss.report.folds import Split
     from boostloss.report.table import Table
     from boostloss.report.training import Rows, Settings
 
@@ -168,6 +169,15 @@ class Comparison:
     held_out: dict[str, list[tuple[Array, Array]]] = field(default_factory=dict)
     """Codes and probabilities of each fold's test rows."""
 
+    decided: dict[str, list[tuple[Array, float]]] = field(default_factory=dict)
+    """Decisions on each fold's test rows, and the number that was tuned for them."""
+
+    splits: list[Split] = field(default_factory=list)
+    """Rows of each fold."""
+
+    order: str = ""
+    """What is kept together or in order, in words."""
+
     @property
     def positive(self) -> Any:
         """Label of the class that metrics of two classes are about; None of several."""
@@ -228,6 +238,13 @@ class Comparison:
         """Of these losses the one whose mean is best."""
         return max(names, key=lambda name: sign(metric) * self.values(name, metric).mean())
 
+    def clearly_best(self, metric: str) -> str | None:
+        """The loss of the best mean if it is significantly better than the built-in one."""
+        if BUILT_IN not in self.finished or len(self.finished) < 2:
+            return None
+        name = self.best_mean(metric, self.finished)
+        return name if name != BUILT_IN and self.difference(name, metric).is_significant else None
+
     def values(self, name: str, metric: str) -> Array:
         """A metric of one loss on each fold."""
         return np.array([results[metric] for results in self.folds[name][: self.n_folds]])
@@ -236,6 +253,21 @@ class Comparison:
         """Codes and one loss's probabilities of all test rows."""
         y, p = zip(*self.held_out[name][: self.n_folds], strict=True)
         return np.concatenate(y), np.concatenate(p)
+
+    def decisions(self, name: str) -> tuple[Array, Array]:
+        """Codes and one loss's decisions of all test rows."""
+        decided = [decision for decision, _ in self.decided[name][: self.n_folds]]
+        return self.predictions(name)[0], np.concatenate(decided)
+
+    def thresholds(self, name: str) -> list[float]:
+        """The number tuned in each fold: a threshold, or of several classes a power."""
+        return [number for _, number in self.decided[name][: self.n_folds]]
+
+    @property
+    def labels_as_judged(self) -> list[Any]:
+        """Labels by the codes of predictions: of two classes the positive one is last."""
+        labels: list[Any] = self.labels.tolist()
+        return labels[::-1] if self.positive is not None and self.rows.positive == 0 else labels
 
     def difference(self, name: str, metric: str) -> Difference:
         """Compare one loss with the built-in one on the same folds.

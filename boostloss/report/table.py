@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +37,9 @@ class Table:
 
     how: str = ""
     """Name and format of the file."""
+
+    sha256: str = ""
+    """Of the file's bytes."""
 
     where: Callable[[int], str] = "row {}".format
     """Says where a row comes from."""
@@ -106,7 +110,7 @@ def read(
         None if groups is None else _groups(frame[groups], reading),
         None if weight is None else _weights(frame[weight], weight, where),
         features.columns, roles, source.notes + labels.notes,
-        f"{path.name}: {source.how}", where,
+        f"{path.name}: {source.how}", _sha256(path), where,
     )  # fmt: skip
 
 
@@ -167,6 +171,11 @@ def _without_infinity(X: Any) -> tuple[Any, list[str]]:
     columns = np.flatnonzero(infinite.any(axis=0)).tolist()
     note = f"{infinite.sum():,} infinite values read as missing, in columns {columns[:10]} of X"
     return np.where(infinite, np.nan, X), [note]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _where(lines: Any) -> Callable[[int], str]:
