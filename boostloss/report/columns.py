@@ -127,7 +127,7 @@ def read_columns(frame: Any, reading: Reading) -> Features:
     X = pd.DataFrame({inside[name]: column.values for name, column in kept.items()})
     columns = [
         Column(
-            name, column.kind, ", ".join(_with_name(column.remarks, name, inside.get(name, name))),
+            name, column.kind, "; ".join(_with_name(column.remarks, name, inside.get(name, name))),
             inside.get(name, ""), column.code.replace("\0", f"X[{name!r}]"),
         )
         for name, column in read.items()

@@ -10,7 +10,9 @@ from boostloss.losses.validation import Array
 from boostloss.report.record import Section
 from boostloss.report.scores import CONFIDENCE, Comparison
 
-GROUPS = 10
+EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+"""Of the groups of calibration, as shares of the rows; finer where a rare class is."""
+
 ALERT_SHARES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
@@ -27,16 +29,18 @@ def sections(comparison: Comparison, y: Array, probability: Array, of_class: str
     of_class : str
         Its label.
     """
-    return [
+    found = [
         calibration(y, probability, of_class),
         alerts(y, probability, of_class),
         confusion(comparison),
     ]
+    return [one._replace(note=f"Loss: {comparison.best}. {one.note}") for one in found]
 
 
 def calibration(y: Array, probability: Array, of_class: str) -> Section:
-    """Predicted and observed shares of ten groups of equally many rows."""
-    groups = np.array_split(np.argsort(probability, kind="stable"), GROUPS)
+    """Predicted and observed shares of groups of rows, from the least probable to the most."""
+    places = np.rint(np.array(EDGES[1:-1]) * len(y)).astype(int)
+    groups = np.split(np.argsort(probability, kind="stable"), places)
     rows = []
     for group in filter(len, groups):
         found, n = int(y[group].sum()), len(group)

@@ -38,7 +38,7 @@ th, td { padding: .35rem .55rem; font-size: .85rem; text-align: right; white-spa
          border-bottom: 1px solid #ddd; }
 th:first-child, td:first-child { text-align: left; }
 .best { font-weight: 700; } .muted { color: #555; font-size: .9rem; }
-.wide td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+.wide th, .wide td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 .note { max-width: 48rem; }
 @media print { body { font-size: 11px; margin: 0; max-width: none; } table { display: table; }
   th, td { font-size: .75rem; padding: .15rem .3rem; } pre { white-space: pre-wrap; }

@@ -456,7 +456,7 @@ def test_cases_from_public_trackers(tmp_path):
     assert set(data.y) == {"NA", "EU"}
     # https://github.com/pandas-dev/pandas/issues/24681: n/a and N/A among words
     data = read(tmp_path, with_column(["<para>", "n/a", "N/A", "test/ok"]))
-    assert "15 'n/a' read as missing, 15 'N/A' read as missing" in found(data, "x")[0].remark
+    assert "15 'n/a' read as missing; 15 'N/A' read as missing" in found(data, "x")[0].remark
     assert (
         read(tmp_path, with_column(["<para>", "n/a"]), reading={"missing": ("-",)}).X["x"].nunique()
         == 2

@@ -87,7 +87,7 @@ def test_calibration_and_alerts_are_counted_right():
         low, high = map(float, row[4].split(" to "))
         assert low <= float(row[3]) <= high
         inside += low <= float(row[2]) <= high
-    assert inside >= 8  # of ten intervals of 95%
+    assert inside >= 8  # of nine intervals of 95%
     for threshold, alerts, found, precision, recall in judged.alerts(y, p, "fraud").rows:
         n, hits = int(alerts.split()[0].replace(",", "")), int(found.replace(",", ""))
         chosen = np.argsort(-p)[:n]
