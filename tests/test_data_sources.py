@@ -85,7 +85,8 @@ def test_spark_frames_are_refused_with_the_way():
         lambda: boostloss.lightgbm.train({}, frame, loss=FocalLoss()),
     ):
         with pytest.raises(
-            TypeError, match=r"DataFrame; on Spark use boostloss\.spark\.Spark.*spark_train.*toPandas"
+            TypeError,
+            match=r"DataFrame; on Spark use boostloss\.spark\.Spark.*spark_train.*toPandas",
         ):
             fit()
 

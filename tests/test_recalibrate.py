@@ -19,7 +19,9 @@ from boostloss.hist import ImbalancedHistGradientBoostingClassifier
 
 QUIET = {"n_jobs": 1, "verbose": -1, "min_child_weight": 1.0}
 KINDS = {
-    "xgboost": lambda **given: ImbalancedXGBClassifier(**{"n_jobs": 1, "n_estimators": 12, **given}),
+    "xgboost": lambda **given: ImbalancedXGBClassifier(
+        **{"n_jobs": 1, "n_estimators": 12, **given}
+    ),
     "lightgbm": lambda **given: ImbalancedLGBMClassifier(**QUIET, **{"n_estimators": 12, **given}),
     "hist": lambda **given: ImbalancedHistGradientBoostingClassifier(
         **{"max_iter": 12, "early_stopping": False, **given}

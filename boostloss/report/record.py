@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import NamedTuple
 
 import numpy as np
 
-import boostloss
 from boostloss.report.compare import PATIENCE
 from boostloss.report.folds import STOPPING_PART
 from boostloss.report.scores import TITLES, Comparison
 from boostloss.report.training import CHECK_EVERY
 
-LIBRARIES = ("scikit-learn", "numpy", "pandas")
+LIBRARIES = ("sklearn", "numpy", "pandas")
 
 
 class Section(NamedTuple):
@@ -36,14 +35,9 @@ def sections(comparison: Comparison) -> list[Section]:
 
 def _run(comparison: Comparison) -> Section:
     settings, data = comparison.settings, comparison.data
-    engine = "xgboost" if settings.engine == "xgboost" else "lightgbm"
     rows = [
         ("date", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
-        ("versions", ", ".join([
-            f"boostloss {boostloss.__version__}", f"{engine} {_engine_version(engine)}",
-            *(f"{name} {version(name)}" for name in LIBRARIES),
-            f"Python {platform.python_version()}",
-        ])),
+        ("versions", _versions(settings.engine)),
         ("system", platform.platform()),
     ]  # fmt: skip
     if comparison.command:
@@ -64,9 +58,13 @@ def _run(comparison: Comparison) -> Section:
     return Section("How this was made", "", ("", ""), rows)
 
 
-def _engine_version(engine: str) -> str:
-    """The module's, since several distributions hold it."""
-    return str(__import__(engine).__version__)
+def _versions(engine: str) -> str:
+    libraries = [*([engine] if engine in ("xgboost", "lightgbm") else []), *LIBRARIES]
+    found = ["boostloss", *libraries]
+    said = [f"{name} {importlib.import_module(name).__version__}" for name in found]
+    return ", ".join([*said, f"Python {platform.python_version()}"]).replace(
+        "sklearn", "scikit-learn"
+    )
 
 
 def _listed(params: dict[str, object]) -> str:
@@ -78,6 +76,7 @@ def _built_in(comparison: Comparison) -> str:
     names = {
         "xgboost": "multi:softprob" if several else "binary:logistic",
         "lightgbm": "multiclass" if several else "binary",
+        "hist": "log_loss",
     }
     name = names[comparison.settings.engine]
     return f'the engine\'s objective "{name}": cross-entropy without class weights'
