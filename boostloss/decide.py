@@ -121,7 +121,7 @@ def expected_cost(probability: ArrayLike, costs: ArrayLike) -> Array:
            [10.  ,  0.8 ]])
     """
     p = _probabilities(probability)
-    costs = _costs(costs, len(p), p.shape[1])
+    costs = as_costs(costs, len(p), p.shape[1])
     expected: Array = p @ costs if costs.ndim == 2 else np.einsum("nk,nkj->nj", p, costs)
     return expected
 
@@ -205,7 +205,7 @@ def observed_cost(y: ArrayLike, decision: ArrayLike, costs: ArrayLike) -> Array:
     matrix = _numbers("costs", costs)
     n_classes = matrix.shape[-1] if matrix.ndim in (2, 3) else 2
     true = check_labels(y, n_classes).astype(np.intp)
-    matrix = _costs(costs, len(true), n_classes)
+    matrix = as_costs(costs, len(true), n_classes)
     chosen = _decisions(decision, n_classes, len(true))
     observed: Array = (
         matrix[true, chosen] if matrix.ndim == 2 else matrix[np.arange(len(true)), true, chosen]
@@ -429,7 +429,8 @@ def _probabilities(probability: ArrayLike) -> Array:
     return p
 
 
-def _costs(costs: ArrayLike, n_rows: int, n_classes: int) -> Array:
+def as_costs(costs: ArrayLike, n_rows: int, n_classes: int) -> Array:
+    """Costs (K, K) or (n, K, K) as an array, checked."""
     matrix = _numbers("costs", costs)
     if matrix.shape not in ((n_classes, n_classes), (n_rows, n_classes, n_classes)):
         raise ValueError(
@@ -441,7 +442,7 @@ def _costs(costs: ArrayLike, n_rows: int, n_classes: int) -> Array:
 
 def _costs_of_all(metric: Any, n_classes: int) -> Array:
     try:
-        return _costs(metric, -1, n_classes)
+        return as_costs(metric, -1, n_classes)
     except (TypeError, ValueError) as error:
         raise type(error)(
             f"metric must be a name, a callable or a cost matrix ({n_classes}, {n_classes}), got "

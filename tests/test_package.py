@@ -64,6 +64,7 @@ def test_works_with_nothing_but_its_own_dependencies():
 @pytest.mark.parametrize(
     "module",
     [
+        "calibration",
         "decide",
         "losses.cross_entropy",
         "losses.focal",
@@ -71,7 +72,7 @@ def test_works_with_nothing_but_its_own_dependencies():
         "objectives",
         "metrics",
         "recorder",
-        "plot",
+        "plot.losses",
         "report.compare",
         "hist",
         "hist.classifier",

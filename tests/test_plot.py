@@ -7,6 +7,8 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from boostloss import CrossEntropy, FocalLoss, GHMLoss, Recorder, plot
+from boostloss.calibration import calibration_groups
+from boostloss.decide import cost_matrix, observed_cost
 from boostloss.losses import TrainingRun
 
 matplotlib.use("Agg")
@@ -128,6 +130,53 @@ def test_reliability_lies_on_the_diagonal_where_it_should():
         predicted, observed = drawn[name][drawn[name][:, 0] > 0.003].T  # enough positives
         np.testing.assert_allclose(factor * predicted, observed, rtol=0.2)
     assert 8 <= len(drawn["true"]) <= 12
+
+
+@pytest.mark.parametrize("share", [0.03, 0.0025])
+def test_reliability_shows_ends_without_positives(share):
+    rng = np.random.default_rng(0)
+    p = np.sort(rng.beta(0.3, 0.3 / share, 20_000))
+    y = (rng.random(len(p)) < p).astype(int)
+    y[:8000] = 0
+    found = calibration_groups(y, p)
+    axes = plot.reliability(y, {"one": p})
+    assert (found.positives == 0).sum() + len(lines(axes)["one"]) == len(found.rows)
+    assert [text.get_text() for text in axes.texts] == [str(k) for k in found.positives]
+    ends = [bar.get_segments() for bar in axes.collections if hasattr(bar, "get_segments")]
+    assert sum(map(len, ends)) == len(found.rows)  # an interval each
+    assert axes.get_xlim()[0] < found.predicted.min()
+
+
+def test_precision_of_rare_classes_is_logarithmic():
+    rng = np.random.default_rng(0)
+    y = (rng.random(50_000) < 0.002).astype(int)
+    axes = plot.precision_recall(y, rng.random(50_000) + y)
+    assert axes.get_yscale() == "log"
+    assert 0 < axes.get_ylim()[0] < y.mean()
+
+
+def test_alerts_and_right_ones_over_the_threshold(data):
+    y, raw = data
+    p = expit(raw)
+    drawn = lines(plot.alerts_over_threshold(y, {"a": p}))
+    for threshold, alerts in drawn["a alerts"][::200]:
+        assert alerts == pytest.approx((p >= threshold).sum())
+    for threshold, right in drawn["a right"][::200]:
+        assert right == y[p >= threshold].sum()
+
+
+@pytest.mark.parametrize("by_row", [False, True])
+def test_cost_over_the_threshold(data, by_row):
+    y, raw = data
+    p = expit(raw)
+    missed = np.linspace(5, 15, len(y)) if by_row else 10.0
+    costs = cost_matrix(false_negative=missed, false_positive=1)
+    drawn = lines(plot.cost_over_threshold(y, {"a": p}, costs))
+    curve = next(line for name, line in drawn.items() if name.startswith("a (lowest"))
+    for threshold, cost in curve[::100]:
+        decision = (p >= threshold).astype(int)
+        assert cost == pytest.approx(observed_cost(y, decision, costs).mean())
+    assert drawn["always class 0"][0, 1] == pytest.approx(np.mean(missed * y))
 
 
 @pytest.mark.parametrize("draw", [plot.precision_recall, plot.reliability])

@@ -1,0 +1,159 @@
+"""How probabilities agree with what was observed, in groups of rows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import betaincinv
+
+from boostloss.losses.validation import (
+    SMALLEST,
+    Array,
+    check_integer,
+    check_labels,
+    check_number,
+    check_present,
+    class_counts,
+)
+
+ATOMS = 200
+"""Groups are made of so many parts with equally many rows."""
+
+LEAST_INFORMATION = 5.0
+"""Variance of the number of positives that a group must have by its predictions: about five
+expected positives where they are rare. With less its interval says nothing."""
+
+
+class CalibrationGroups(NamedTuple):
+    """Predicted and observed share of positives, group by group, in the order of the predictions.
+
+    Parameters
+    ----------
+    predicted : array of shape (g,)
+        Mean predicted probability of the group's rows.
+    observed : array of shape (g,)
+        Their share of positives. It may be 0 or 1.
+    low, high : array of shape (g,)
+        Interval of the share that the group was drawn from.
+    rows : array of shape (g,)
+        Number of rows.
+    positives : array of shape (g,)
+        Number of positives among them.
+
+    See Also
+    --------
+    calibration_groups : Makes them.
+    """
+
+    predicted: Array
+    observed: Array
+    low: Array
+    high: Array
+    rows: Array
+    positives: Array
+
+
+def calibration_groups(
+    y: ArrayLike, probability: ArrayLike, *, groups: int = 12, confidence: float = 0.95
+) -> CalibrationGroups:
+    """Compare the predicted with the observed share of positives in groups of rows.
+
+    Rows are sorted by their probability and cut into parts of equally many rows. Neighbouring
+    parts are merged until each group can say something: until the variance of its number of
+    positives by the predictions, ``sum p (1 - p)``, is at least 5 and a fair part of the whole.
+    Groups therefore depend on the predictions alone. One without positives stays.
+
+    Parameters
+    ----------
+    y : array of shape (n,)
+        Labels, 0 or 1; each must be there.
+    probability : array of shape (n,)
+        Predicted probability of class 1, within [0, 1].
+    groups : int, default=12
+        Largest number of groups, at least 1.
+    confidence : float in (0, 1), default=0.95
+        Confidence of the intervals, which are Clopper and Pearson's.
+
+    Returns
+    -------
+    CalibrationGroups
+        Arrays with one element for each group.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For labels that are not 0 and 1, or probabilities that are not within [0, 1].
+
+    See Also
+    --------
+    boostloss.plot.reliability : Plots them.
+
+    References
+    ----------
+    C. J. Clopper, E. S. Pearson, The use of confidence or fiducial limits illustrated in the case
+    of the binomial, Biometrika 1934.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from boostloss.calibration import calibration_groups
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.beta(0.5, 20, 10_000)
+    >>> found = calibration_groups(rng.random(10_000) < p, p, groups=4)
+    >>> print(found.rows, found.positives)
+    [7100 1550  900  450] [62 65 72 60]
+    >>> print(((found.low < found.predicted) & (found.predicted < found.high)).all())
+    True
+    """
+    check_integer("groups", groups, 1)
+    check_number("confidence", confidence, SMALLEST, 1.0, open_end=True)
+    labels, p = _checked(y, probability)
+    order = np.argsort(p, kind="stable")
+    labels, p = labels[order], p[order]
+    starts = _starts(p, groups)
+    rows = np.diff(np.append(starts, len(p)))
+    positives = np.add.reduceat(labels, starts)
+    low, high = _clopper_pearson(positives, rows, (1.0 - confidence) / 2.0)
+    predicted = np.add.reduceat(p, starts) / rows
+    return CalibrationGroups(predicted, positives / rows, low, high, rows, positives)
+
+
+def _checked(y: ArrayLike, probability: ArrayLike) -> tuple[Array, Array]:
+    labels = check_labels(y, 2)
+    check_present(class_counts(labels, None, 2))
+    p = np.asarray(probability, dtype=np.float64)
+    if p.shape != labels.shape:
+        raise ValueError(f"probability must have shape {labels.shape} as y, got {p.shape}")
+    outside = ~((p >= 0) & (p <= 1))
+    if outside.any():
+        raise ValueError(f"probability must be within [0, 1], got {p[outside][0]:g}")
+    return labels.astype(np.intp), p
+
+
+def _starts(p: Array, groups: int) -> Array:
+    """First row of each group of sorted probabilities; equal ones stay together."""
+    parts = np.searchsorted(p, p[np.linspace(0, len(p), ATOMS, endpoint=False).astype(np.intp)])
+    parts = np.unique(parts)
+    information = np.add.reduceat(p * (1.0 - p), parts)
+    # rounded down a little, or a sum that misses its part by a rounding error costs a group
+    wanted = max(LEAST_INFORMATION, information.sum() / groups * (1 - 1e-9))
+    starts, held = [0], 0.0
+    for part, of_part in zip(parts, information, strict=True):
+        if held >= wanted:
+            starts.append(part)
+            held = 0.0
+        held += of_part
+    if len(starts) > 1 and held < LEAST_INFORMATION:
+        starts.pop()
+    return np.array(starts)
+
+
+def _clopper_pearson(positives: Array, rows: Array, tail: float) -> tuple[Array, Array]:
+    negatives = rows - positives
+    low = np.where(positives > 0, betaincinv(np.maximum(positives, 1), negatives + 1, tail), 0.0)
+    high = np.where(
+        negatives > 0, betaincinv(positives + 1, np.maximum(negatives, 1), 1.0 - tail), 1.0
+    )
+    return low, high

@@ -1,0 +1,30 @@
+"""What all plots share: axes, styles, and what is drawn by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from boostloss.optional import require
+
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's palette: told apart by readers with colour-blindness."""
+
+STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+
+
+def by_name(one_or_more: Any) -> Mapping[str, Any]:
+    """One thing without a name, or several with theirs."""
+    return one_or_more if isinstance(one_or_more, Mapping) else {"": one_or_more}
+
+
+def axes_of(ax: Any) -> Any:
+    """The axes given, or those of a new figure."""
+    if ax is not None:
+        return ax
+    return require("matplotlib.pyplot", "report").subplots(layout="constrained")[1]
+
+
+def style(i: int) -> dict[str, Any]:
+    """Colour and line of the i-th of several things."""
+    return {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
