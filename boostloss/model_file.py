@@ -15,7 +15,8 @@ from boostloss.prior import as_shares
 
 FORMAT = 3
 READ_FORMATS = (1, 2, 3)
-"""3 is that of a loss with an offset and a slope, which older versions would leave out."""
+FORMAT_WITH_SHARES = 3
+"""From this one on files have class shares, a prior, and losses with an offset and a slope."""
 
 PROBABILITIES = ("posterior", "link")
 SEAL = "boostloss_sha256"
@@ -116,7 +117,7 @@ def read_state(text: str, source: str) -> State:
 
 
 def _read_shares(name: str, state: Any, n_classes: int) -> Array | None:
-    plain = state.get(name)
+    plain = state[name] if state["format"] >= FORMAT_WITH_SHARES else None
     return None if plain is None else as_shares(name, plain, n_classes)
 
 

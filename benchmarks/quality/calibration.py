@@ -164,8 +164,8 @@ def report(rows: Any) -> str:
     seeds = rows["seed"].nunique()
     lines = [
         "# Mean probability and log loss, before and after the offset\n",
-        f"{seeds} seed(s), {rows['set'].nunique()} sets, both engines; test rows. Mean over share is "
-        f"that of the rarest class with {FEWEST} test rows: median (lowest to highest) of the "
+        f"{seeds} seed(s), {rows['set'].nunique()} sets, both engines; test rows. Mean over share "
+        f"is that of the rarest class with {FEWEST} test rows: median (lowest to highest) of the "
         "pairs of set and engine, means over seeds. Log loss is the median difference to plain "
         "cross-entropy.\n",
         *short, "",

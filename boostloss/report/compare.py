@@ -94,7 +94,9 @@ def compare(
     params : dict, optional
         More parameters of the engine.
     sample_weight : array of shape (n,), optional
-        For training; the metrics are not weighted.
+        For training, for stopping it and for all metrics. Where one class was undersampled, give
+        its rows the inverse of the share that was kept: everything is then judged in the population
+        of use. Plots show the rows as they are.
     positive : label, optional
         Of two classes the one to be found, which metrics are about; default: the rarer. A loss's
         parameters of the positive class (a number as ``class_weight``, ``alpha``) are its too. The
@@ -243,10 +245,10 @@ def _train_and_test(comparison: Comparison, name: str, split: Split) -> None:
         return training.posterior(loss, learn, raw_learn, model.raw(X, rounds))
 
     y, p = test.judged(probability(test.X))
-    threshold = Threshold(*stop.judged(probability(stop.X)))
+    threshold = Threshold(*stop.judged(probability(stop.X)), stop.weight)
     decision = threshold.decide(p)
-    results = {metric: score(y, p) for metric, score in METRICS.items()}
-    results["f1"] = f1(y, decision, test.n_classes)
+    results = {metric: score(y, p, test.weight) for metric, score in METRICS.items()}
+    results["f1"] = f1(y, decision, test.n_classes, test.weight)
     results |= {"seconds": seconds, "rounds": float(rounds)}
     comparison.folds.setdefault(name, []).append(results)
     comparison.held_out.setdefault(name, []).append((y, p))

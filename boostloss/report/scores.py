@@ -30,45 +30,49 @@ MIN_PROBABILITY = 1e-15
 """Smaller probabilities count as this one in the log loss, which stays finite."""
 
 
-def average_precision(y: Array, probability: Array) -> float:
+def average_precision(y: Array, probability: Array, weight: Array | None = None) -> float:
     """Of the positives; of several classes the mean of each against the rest."""
-    return _mean_over_classes(average_precision_score, y, probability)
+    return _mean_over_classes(average_precision_score, y, probability, weight)
 
 
-def roc_auc(y: Array, probability: Array) -> float:
+def roc_auc(y: Array, probability: Array, weight: Array | None = None) -> float:
     """Of the positives; of several classes the mean of each against the rest."""
-    return _mean_over_classes(roc_auc_score, y, probability)
+    return _mean_over_classes(roc_auc_score, y, probability, weight)
 
 
-def _mean_over_classes(score: Callable[..., Any], y: Array, probability: Array) -> float:
+def _mean_over_classes(
+    score: Callable[..., Any], y: Array, probability: Array, weight: Array | None
+) -> float:
     if probability.ndim == 1:
-        return float(score(y, probability))
+        return float(score(y, probability, sample_weight=weight))
     # a class that these rows lack has no score
     present = np.unique(y)
-    return float(np.mean([score(y == k, probability[:, k]) for k in present]))
+    of_class = [score(y == k, probability[:, k], sample_weight=weight) for k in present]
+    return float(np.mean(of_class))
 
 
-def log_loss(y: Array, probability: Array) -> float:
+def log_loss(y: Array, probability: Array, weight: Array | None = None) -> float:
     """Mean in nats."""
     of_true_class = (
         np.where(y == 1, probability, 1.0 - probability)
         if probability.ndim == 1
         else probability[np.arange(len(y)), y]
     )
-    return float(-np.log(np.maximum(of_true_class, MIN_PROBABILITY)).mean())
+    return float(np.average(-np.log(np.maximum(of_true_class, MIN_PROBABILITY)), weights=weight))
 
 
-def brier(y: Array, probability: Array) -> float:
+def brier(y: Array, probability: Array, weight: Array | None = None) -> float:
     """Mean squared error of the probabilities, (1/2) sum over the classes."""
     if probability.ndim == 1:
-        return float(np.mean((probability - y) ** 2))
-    return float(np.mean(((probability - np.eye(probability.shape[1])[y]) ** 2).sum(axis=1) / 2))
+        return float(np.average((probability - y) ** 2, weights=weight))
+    squares = ((probability - np.eye(probability.shape[1])[y]) ** 2).sum(axis=1) / 2
+    return float(np.average(squares, weights=weight))
 
 
-def f1(y: Array, decision: Array, n_classes: int) -> float:
+def f1(y: Array, decision: Array, n_classes: int, weight: Array | None = None) -> float:
     """Of the positives; of several classes the mean."""
     average = "binary" if n_classes == 2 else "macro"
-    return float(f1_score(y, decision, average=average, zero_division=0.0))
+    return float(f1_score(y, decision, average=average, zero_division=0.0, sample_weight=weight))
 
 
 METRICS = {
@@ -100,15 +104,19 @@ def sign(metric: str) -> int:
 class Threshold:
     """A decision tuned for F1: a threshold; of several classes ``argmax P_k / share_k**power``."""
 
-    def __init__(self, y: Array, probability: Array) -> None:
-        self.shares = np.bincount(y) / len(y)
+    def __init__(self, y: Array, probability: Array, weight: Array | None = None) -> None:
+        counts = np.bincount(y, weights=weight)
+        self.shares = counts / counts.sum()
         if probability.ndim == 1:
-            precision, recall, thresholds = precision_recall_curve(y, probability)
+            precision, recall, thresholds = precision_recall_curve(
+                y, probability, sample_weight=weight
+            )
             f1s = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
             self.number = float(thresholds[np.argmax(f1s[:-1])])
             return
         powers = (0.0, 0.25, 0.5, 0.75, 1.0)
-        f1s = [f1(y, self._argmax(probability, power), probability.shape[1]) for power in powers]
+        n_classes = probability.shape[1]
+        f1s = [f1(y, self._argmax(probability, power), n_classes, weight) for power in powers]
         self.number = powers[int(np.argmax(f1s))]
 
     def decide(self, probability: Array) -> Array:

@@ -117,7 +117,7 @@ class EarlyStopping:
         """Note the metrics of these probabilities; whether to stop."""
         y, judged = self.rows.judged(probability)
         for name, curve in self.curves.items():
-            curve.append(sign(name) * METRICS[name](y, judged))
+            curve.append(sign(name) * METRICS[name](y, judged, self.rows.weight))
         since_best = [len(curve) - 1 - int(np.argmax(curve)) for curve in self.curves.values()]
         return min(since_best) >= self.patience
 
@@ -141,15 +141,17 @@ def resolved(loss: Loss | None, rows: Rows) -> Loss | None:
     return found
 
 
-def fitted(loss: Loss, rows: Rows, raw: Array) -> FittedLoss:
+def fitted(loss: Loss, rows: Rows, raw: Array, offset: bool = True) -> FittedLoss:
     """The loss with all that depends on the rows it was trained on, and on their raw scores."""
-    return loss.fit(rows.y, raw, rows.weight)
+    return loss.fit(rows.y, raw, rows.weight, offset=offset)
 
 
-def posterior(loss: Loss | None, train: Rows, raw_train: Array, raw: Array) -> Array:
+def posterior(
+    loss: Loss | None, train: Rows, raw_train: Array, raw: Array, offset: bool = True
+) -> Array:
     """Calibrated probabilities; the link where the built-in objective was used."""
     if loss is not None:
-        return fitted(loss, train, raw_train).posterior(raw)
+        return fitted(loss, train, raw_train, offset).posterior(raw)
     linked: Array = expit(raw) if raw.ndim == 1 else softmax(raw, axis=1)
     return linked
 
@@ -220,7 +222,7 @@ def _xgboost_callback(loss: Loss | None, valid: Any, stopping: EarlyStopping) ->
             if (epoch + 1) % CHECK_EVERY:
                 return False
             raw = model.predict(valid, output_margin=True)
-            return stopping.should_stop(posterior(loss, stopping.rows, raw, raw))
+            return stopping.should_stop(posterior(loss, stopping.rows, raw, raw, offset=False))
 
     return StopEarly()
 
@@ -269,7 +271,7 @@ def _lightgbm_callback(loss: Loss | None, stopping: EarlyStopping) -> Callable[[
         # LightGBM passes probabilities with its built-in objective, which cross-entropy has too
         if env.params["objective"] != "none":
             scores = raw_of_probability(scores)
-        if stopping.should_stop(posterior(loss, stopping.rows, scores, scores)):
+        if stopping.should_stop(posterior(loss, stopping.rows, scores, scores, offset=False)):
             raise lgb.callback.EarlyStopException(env.iteration, [])
 
     return callback
@@ -311,6 +313,6 @@ def _hist_callback(loss: Loss | None, stopping: EarlyStopping) -> Callable[[Arra
     def callback(raw: Array) -> bool:
         if next(rounds) % CHECK_EVERY:
             return False
-        return stopping.should_stop(posterior(loss, stopping.rows, raw, raw))
+        return stopping.should_stop(posterior(loss, stopping.rows, raw, raw, offset=False))
 
     return callback

@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
@@ -56,7 +57,7 @@ def test_training_is_stopped_by_the_posterior_of_the_rows_that_stop_it(engine, l
     model = training.train(engine, loss, settings.engine_params, learn, 20, stopping)
     for check, value in enumerate(stopping.curves["log_loss"], 1):
         raw = model.raw(stop.X, check * training.CHECK_EVERY)
-        p = training.posterior(loss, stop, raw, raw)
+        p = training.posterior(loss, stop, raw, raw, offset=False)
         assert -value == pytest.approx(log_loss(y[600:], p), abs=2e-6)
 
 
@@ -205,3 +206,26 @@ def test_hist_stopped_while_it_trains_is_hist_stopped_afterwards(loss, n_classes
     while_it_trains = "X_val" in inspect.signature(HistGradientBoostingClassifier.fit).parameters
     rounds = checks * training.CHECK_EVERY if while_it_trains else 80
     assert models[0].booster.n_iter_ == rounds
+
+
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
+def test_weights_count_in_stopping_and_metrics(engine, claims):
+    X, y = claims[list("abcdef")], (claims["target"] == "fraud").astype(int).to_numpy()
+    weight = np.where(y == 1, 1.0, 9.0)
+    rows = Rows(X, y, weight, 2)
+    learn, stop = rows.part(np.arange(600)), rows.part(np.arange(600, 900))
+    settings = Settings(engine, "log_loss", 20, 0.1, {}, 0)
+    stopping = training.EarlyStopping(stop, ("log_loss", "roc_auc"), 10)
+    model = training.train(engine, None, settings.engine_params, learn, 20, stopping)
+    p = expit(model.raw(stop.X, training.CHECK_EVERY))
+    want = log_loss(stop.y, p, sample_weight=stop.weight)
+    assert -stopping.curves["log_loss"][0] == pytest.approx(want, abs=2e-6)
+    # negatives that were undersampled: metrics are those of the rows that are not here
+    options = {"losses": ["balanced"], "engine": engine, **SHORT}
+    plain, weighted, double = (
+        compare(X, y, sample_weight=w, **options) for w in (None, weight, np.full(len(y), 2.0))
+    )
+    share = y.mean() / (y.mean() + 9 * (1 - y.mean()))
+    assert weighted["log_loss"].max() < -share * np.log(share) - (1 - share) * np.log(1 - share)
+    assert weighted["average_precision"].max() < plain["average_precision"].max()
+    assert double["log_loss"].tolist() == pytest.approx(plain["log_loss"].tolist(), rel=0.1)

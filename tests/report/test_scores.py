@@ -70,3 +70,20 @@ def test_scores_are_scikit_learns():
     assert scores.log_loss(y, p) == pytest.approx(sklearn_log_loss(y, p))
     threshold = scores.Threshold(y, p)
     assert scores.f1(y, threshold.decide(p), 3) >= scores.f1(y, p.argmax(axis=1), 3)
+
+
+def test_weighted_metrics_are_those_of_repeated_rows():
+    rng = np.random.default_rng(0)
+    for n_classes in (2, 3):
+        y, p = rng.integers(0, n_classes, 200), rng.dirichlet(np.ones(n_classes), 200)
+        p = p[:, 1] if n_classes == 2 else p
+        weight = rng.integers(1, 5, 200)
+        again = np.repeat(np.arange(200), weight)
+        for name, metric in scores.METRICS.items():
+            assert metric(y, p, weight) == pytest.approx(metric(y[again], p[again])), name
+        one, other = scores.Threshold(y, p, weight), scores.Threshold(y[again], p[again])
+        assert one.number == other.number
+        decision = one.decide(p)
+        assert scores.f1(y, decision, n_classes, weight) == pytest.approx(
+            scores.f1(y[again], decision[again], n_classes)
+        )
