@@ -14,14 +14,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from boostloss.losses.validation import Array, check_integer, check_labels, check_sample_weight
+from boostloss.prior import add_unfound, estimate_prior, shift_prior
 from boostloss.thresholds import Rows, best_thresholds, check_metric
 
 __all__ = [
+    "add_unfound",
     "apply_threshold",
     "cost_matrix",
     "decide",
+    "estimate_prior",
     "expected_cost",
     "observed_cost",
+    "shift_prior",
     "top",
     "tune_threshold",
 ]

@@ -44,7 +44,7 @@ def shift_prior(probability: ArrayLike, old: ArrayLike, new: ArrayLike) -> Array
     --------
     A model was trained after 90% of the negatives had been dropped; 1% of all rows are positive.
 
-    >>> from boostloss.prior import shift_prior
+    >>> from boostloss.decide import shift_prior
     >>> print(shift_prior([0.5, 0.9], old=0.01 / (0.01 + 0.099), new=0.01).round(3))
     [0.091 0.474]
     """
@@ -103,7 +103,7 @@ def estimate_prior(
     Examples
     --------
     >>> import numpy as np
-    >>> from boostloss.prior import estimate_prior
+    >>> from boostloss.decide import estimate_prior
     >>> print(round(estimate_prior(np.repeat([0.1, 0.9], [300, 100]), old=0.5), 3))
     0.188
     """
@@ -150,7 +150,7 @@ def add_unfound(probability: ArrayLike, unfound: float) -> Array:
 
     Examples
     --------
-    >>> from boostloss.prior import add_unfound
+    >>> from boostloss.decide import add_unfound
     >>> print(add_unfound([0.1, 0.6], unfound=0.2))
     [0.125 0.75 ]
     """

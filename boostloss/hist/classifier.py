@@ -48,7 +48,7 @@ default="cross_entropy"
         Class shares where the model will be used, if they are not those of the (weighted) training
         rows: the share of the positive class, or a dict by label. Probabilities and decisions are
         then those of that population; early stopping follows the rows as they are. It may be set
-        after fitting. See :func:`boostloss.prior.shift_prior` for what must hold.
+        after fitting. See :func:`boostloss.decide.shift_prior` for what must hold.
     **kwargs
         Parameters of ``HistGradientBoostingClassifier``. Its ``class_weight`` multiplies the
         loss's class weights, which the posterior undoes.

@@ -92,7 +92,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         Class shares where the model will be used, if they are not those of the (weighted) training
         rows: the share of the positive class, or a dict by label. Probabilities, decisions and the
         default metric of early stopping are then those of that population. It may be set after
-        fitting. See :func:`boostloss.prior.shift_prior` for what must hold.
+        fitting. See :func:`boostloss.decide.shift_prior` for what must hold.
     **kwargs
         Parameters of ``lightgbm.LGBMClassifier``. ``objective`` stays None: ``loss`` takes its
         place. ``class_weight``, ``scale_pos_weight`` and ``is_unbalance`` multiply the loss's

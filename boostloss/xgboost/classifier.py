@@ -374,7 +374,7 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
         Class shares where the model will be used, if they are not those of the (weighted) training
         rows: the share of the positive class, or a dict by label. Probabilities, decisions and the
         default metric of early stopping are then those of that population. It may be set after
-        fitting. See :func:`boostloss.prior.shift_prior` for what must hold.
+        fitting. See :func:`boostloss.decide.shift_prior` for what must hold.
     objective : str, default="binary:logistic"
         Left as it is: ``loss`` takes its place.
     **kwargs
