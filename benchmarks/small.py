@@ -186,7 +186,7 @@ def whole(quick: bool) -> str:
     else:
         parts = (
             callables(2_000, 300), training(2_000, 100, 15), fitting([2_000, 20_000], 9),
-            serving(15), many(1_000, 500),
+            serving(15), many(500, 500),
         )  # fmt: skip
     return "\n".join(parts)
 

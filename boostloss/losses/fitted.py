@@ -33,6 +33,9 @@ FARTHEST_DERIVED = 80.0
 """Margin beyond which a weight that is derived from the slope stays as it is: the kernels hold q
 there, and its share of a posterior is 1e-35."""
 
+MANY_SCORES = 5_000
+"""Scores from which compiled code is worth its compilation in a process's first fit."""
+
 
 class FittedLoss:
     """A loss as its training rows left it; made by :meth:`Loss.fit`.
@@ -85,6 +88,7 @@ class FittedLoss:
         # a constant of the class, as its weight is
         self._log_class_weight = np.log(self.class_weight) - self.offset
         self._shape = loss.shape_arrays(self.n_classes)
+        self._shape_of_class = np.array(self._shape).reshape(-1, self.n_classes).T.copy()
         # cross-entropy's weight is its class's: most of the work can be left out
         plain = registry.is_type_of("cross_entropy", loss)
         self._constant = log_weight_table is None and plain
@@ -174,8 +178,9 @@ class FittedLoss:
         return FittedLoss(self.loss, self.log_weight_table, offset=offset / slope, slope=slope)
 
     def compiled_log_posterior(self, raw: Array) -> Array:
-        """As :meth:`log_posterior`, by the kernels where they are in use."""
-        weigh = self._weigh()
+        """As :meth:`log_posterior`, by the kernels where they are in use and scores are many."""
+        # few are as fast in NumPy, and need not wait for the compiler at the end of a first fit
+        weigh = self._weigh() if raw.size >= MANY_SCORES else None
         if weigh is None:
             return self.log_posterior(raw)
         log_odds: Array = _kernels().log_posterior(raw, weigh)
@@ -252,9 +257,8 @@ class FittedLoss:
             nodes = _log_nodes(self.log_weight_table.shape[-1])
             return _kernels().by_table(self.log_weight_table, nodes, self._log_class_weight)
         functions = self.loss.row_functions()
-        shape = np.array(self._shape).reshape(-1, self.n_classes).T.copy()
         of_slope = functions.log_weight, functions.slope
-        return _kernels().by_function(*of_slope, self._log_class_weight, shape)
+        return _kernels().by_function(*of_slope, self._log_class_weight, self._shape_of_class)
 
     def log_weight(self, label: int, row: Row) -> Array:
         """``log w`` of rows of class ``label``, the class weight left out."""

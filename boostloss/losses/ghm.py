@@ -289,7 +289,10 @@ class GHMLoss(Loss):
     def _fit_counts(self, counts: Array, class_weight: Array) -> FittedLoss:
         """Each class at its share, where training starts."""
         p = counts * class_weight / (counts @ class_weight)
-        weights = self._weights((1.0 - p).astype(np.float32), np.arange(len(p)), counts, len(p))
+        norms, y = (1.0 - p).astype(np.float32), np.arange(len(p), dtype=np.float32)
+        # each class's density is its own, whatever its count: no kernel for weighted rows is needed
+        weight = None if self.density == "class" else counts
+        weights = self._weights(norms, y, weight, len(p))
         return self._fitted(weights, class_weight)
 
     def _fitted(self, weights: Weights, class_weight: Array) -> FittedLoss:
