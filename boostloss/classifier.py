@@ -20,6 +20,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from boostloss.decision import Rule, check_decision, codes_by_loss, codes_by_rule
 from boostloss.losses import FittedLoss, Loss, constant_weights, named
 from boostloss.losses.validation import (
     SMALLEST,
@@ -33,7 +34,7 @@ from boostloss.model_file import PROBABILITIES, State
 from boostloss.optional import refuse_distributed
 from boostloss.prior import shares_by_label
 
-LOSS_PARAMETERS = ("loss", "probability", "prior")
+LOSS_PARAMETERS = ("loss", "probability", "prior", "decision")
 """Parameters of the classifiers that the engine's own classifier does not have."""
 
 
@@ -53,7 +54,7 @@ class Fitted(NamedTuple):
 
 
 class LossClassifierMixin:
-    """Parameters ``loss`` and ``probability`` on top of an engine's own classifier.
+    """Parameters ``loss``, ``probability`` and ``decision`` on an engine's own classifier.
 
     Stands before the engine's class among the bases. Fitting sets ``_fitted`` and nothing else;
     what the engine's class knows of a fitted model is read from there (:func:`from_engine`).
@@ -62,6 +63,7 @@ class LossClassifierMixin:
     loss: Any
     probability: Any
     prior: Any
+    decision: Any
     objective: Any
     _fitted: Fitted | None = None
 
@@ -240,8 +242,41 @@ class LossClassifierMixin:
         return resolved.with_class_weight(fitted.class_weight * class_factor)
 
     def _decide(self, raw: Any) -> Any:
-        """Labels by the loss's own decision."""
-        return decide(self._raw_in_use(raw), self.classes_)
+        """Labels, as the parameter ``decision`` says."""
+        rule = self._rule()
+        return decided(self._decided_on(raw, rule), rule, self.classes_)
+
+    def _decided_on(self, raw: Any, rule: Rule) -> Any:
+        """What a rule looks at: the raw scores, or what ``predict_proba`` gives."""
+        return self._raw_in_use(raw) if isinstance(rule, str) else self._probability(raw)
+
+    def _check_decision(self, labels: Array) -> Rule:
+        rule = check_decision(self.decision, labels)
+        needs_posterior = rule == "balanced" if isinstance(rule, str) else np.ndim(rule) == 2
+        if needs_posterior and self.probability != "posterior":
+            raise ValueError(
+                f"decision must be 'loss', 'probability' or thresholds with probability="
+                f"{self.probability!r}, got {self.decision!r}, which needs probability='posterior'"
+            )
+        return rule
+
+    def _rule(self) -> Rule:
+        """The rule in numbers; "loss" for the loss's own decision."""
+        fitted = self._fitted_or_raise()
+        rule = self._check_decision(fitted.labels)
+        if not isinstance(rule, str) or rule == "loss":
+            return rule
+        if rule == "probability":
+            return np.ones(len(fitted.labels))
+        if self.prior is not None:  # the probabilities are those of other shares
+            shares: Array = self._check_prior(fitted.labels)
+            return shares
+        if fitted.class_share is None:
+            raise ValueError(
+                "decision must not be 'balanced' for a model that was saved by 0.1.0: its file "
+                "has no class shares"
+            )
+        return fitted.class_share
 
     def _raw_in_use(self, raw: Any) -> Any:
         """Raw scores on which the loss decides where ``prior`` are the class shares."""
@@ -292,6 +327,7 @@ class LossClassifierMixin:
             self.probability,
             class_share=fitted.class_share,
             prior=self._check_prior(fitted.labels),
+            decision=self._check_decision(fitted.labels),
         )
 
 
@@ -345,10 +381,10 @@ def raw_for_shares(raw: Array, loss: Loss, fitted: FittedLoss, shift: Array) -> 
     return moved
 
 
-def decide(raw: Array, labels: Array) -> Array:
-    """Labels by a loss's own decision: raw score above 0, or the largest."""
-    code = np.argmax(raw, axis=1) if raw.ndim == 2 else (raw > 0).astype(np.intp)
-    decision: Array = labels[code]
+def decided(values: Array, rule: Rule, labels: Array) -> Array:
+    """Labels by the loss's own decision on raw scores, or by a rule on probabilities (n, K)."""
+    codes = codes_by_loss(values) if isinstance(rule, str) else codes_by_rule(values, rule)
+    decision: Array = labels[codes]
     return decision
 
 

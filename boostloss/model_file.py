@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from boostloss.decision import Rule, check_decision
 from boostloss.losses import CrossEntropy, FittedLoss
 from boostloss.losses.validation import Array, check_choice
 from boostloss.prior import as_shares
@@ -36,6 +37,7 @@ class State(NamedTuple):
     probability: str
     class_share: Array | None = None
     prior: Array | None = None
+    decision: Rule = "loss"
 
     def text(self) -> str:
         """The state as one line of JSON, with nothing that LightGBM or the seal would read."""
@@ -45,6 +47,7 @@ class State(NamedTuple):
             "probability": self.probability,
             "class_share": None if self.class_share is None else self.class_share.tolist(),
             "prior": None if self.prior is None else self.prior.tolist(),
+            "decision": _plain(self.decision),
             "loss": self.loss.to_dict(),
             "labels": labels,
             "positive": positive_of(labels["values"]),
@@ -110,6 +113,7 @@ def read_state(text: str, source: str) -> State:
             check_choice("probability", state["probability"], PROBABILITIES),
             class_share=_read_shares("class_share", state, len(labels)),
             prior=_read_shares("prior", state, len(labels)),
+            decision=_read_decision(state.get("decision", "loss"), labels),
         )
     except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
         why = f"no {error}" if isinstance(error, KeyError) else error
@@ -133,6 +137,16 @@ def check_objective(state: State, wanted: str, found: list[str], source: str) ->
 def positive_of(labels: list[Any]) -> Any:
     """The positive class of sorted labels, as a file says it: of two the last, else None."""
     return labels[1] if len(labels) == 2 else None
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _read_decision(plain: Any, labels: Array) -> Rule:
+    if not isinstance(plain, str | float | list):
+        raise TypeError(f"decision must be a string, a number or lists, got {_short(plain)}")
+    return check_decision(plain, labels)
 
 
 def _plain_labels(labels: Array) -> dict[str, Any]:

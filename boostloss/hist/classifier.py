@@ -49,6 +49,15 @@ default="cross_entropy"
         rows: the share of the positive class, or a dict by label. Probabilities and decisions are
         then those of that population; early stopping follows the rows as they are. It may be set
         after fitting. See :func:`boostloss.decide.shift_prior` for what must hold.
+    decision : {"loss", "probability", "balanced"}, float, array or dict, default="loss"
+        What :meth:`predict` decides on. "loss": the loss's own decision, raw score above 0 or the
+        largest. "probability": the largest probability. "balanced": the largest probability
+        over the class's share in training, for the most balanced accuracy. A float in [0, 1], for
+        two classes: the second of ``classes_`` from this probability on. K numbers above 0: the
+        largest probability over its number. A cost matrix (K, K), the true class in rows: the
+        decision of least expected cost. Numbers and costs may be dicts by label,
+        ``{label: number}`` and ``{true label: {decided label: cost}}`` or a data frame. It may be
+        set after fitting.
     **kwargs
         Parameters of ``HistGradientBoostingClassifier``. Its ``class_weight`` multiplies the
         loss's class weights, which the posterior undoes.
@@ -66,11 +75,11 @@ default="cross_entropy"
 
     Notes
     -----
-    :meth:`predict` follows the loss's own decision: raw score above 0, or the largest. A loss
-    that weighs a rare class up therefore decides in its favour, and ``predict`` need not be
-    the class with the largest ``predict_proba``. For a threshold on the probability wrap the
-    classifier in ``sklearn.model_selection.FixedThresholdClassifier`` (a given one) or
-    ``TunedThresholdClassifierCV`` (found by cross-validation), with
+    By default :meth:`predict` follows the loss's own decision. A loss that weighs a rare class up
+    therefore decides in its favour, and ``predict`` need not be the class with the largest
+    ``predict_proba``; ``decision`` says otherwise. :mod:`boostloss.decide` has costs of each row,
+    alert budgets and thresholds tuned on held-out rows; scikit-learn's
+    ``TunedThresholdClassifierCV`` finds one by cross-validation, with
     ``response_method="predict_proba"``.
 
     Early stopping with ``scoring="loss"`` follows the log loss of the posterior, and
@@ -107,10 +116,12 @@ default="cross_entropy"
         loss: Loss | str = "cross_entropy",
         probability: str = "posterior",
         prior: Any = None,
+        decision: Any = "loss",
         **kwargs: Any,
     ) -> None:
         self.probability = probability
         self.prior = prior
+        self.decision = decision
         super().__init__(loss, **kwargs)
 
     def fit(
@@ -155,6 +166,7 @@ default="cross_entropy"
         going_on = self.warm_start and self._fitted is not None
         labels, codes = encode_labels(y, self.classes_ if going_on else None)
         self._check_prior(labels)
+        self._check_decision(labels)
         weight = check_sample_weight(sample_weight, len(codes))
         counts = class_counts(codes, weight, len(labels))
         X = check_features(X, y=codes)
@@ -188,7 +200,7 @@ default="cross_entropy"
         return self
 
     def predict(self, X: Any) -> Any:
-        """Labels by the loss's own decision: raw score above 0, or the largest."""
+        """Labels, as the parameter ``decision`` says."""
         return self._decide(self.decision_function(X))
 
     def predict_proba(self, X: Any) -> Any:

@@ -93,6 +93,15 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         rows: the share of the positive class, or a dict by label. Probabilities, decisions and the
         default metric of early stopping are then those of that population. It may be set after
         fitting. See :func:`boostloss.decide.shift_prior` for what must hold.
+    decision : {"loss", "probability", "balanced"}, float, array or dict, default="loss"
+        What :meth:`predict` decides on. "loss": the loss's own decision, raw score above 0 or the
+        largest. "probability": the largest probability. "balanced": the largest probability
+        over the class's share in training, for the most balanced accuracy. A float in [0, 1], for
+        two classes: the second of ``classes_`` from this probability on. K numbers above 0: the
+        largest probability over its number. A cost matrix (K, K), the true class in rows: the
+        decision of least expected cost. Numbers and costs may be dicts by label,
+        ``{label: number}`` and ``{true label: {decided label: cost}}`` or a data frame. It may be
+        set after fitting.
     **kwargs
         Parameters of ``lightgbm.LGBMClassifier``. ``objective`` stays None: ``loss`` takes its
         place. ``class_weight``, ``scale_pos_weight`` and ``is_unbalance`` multiply the loss's
@@ -117,11 +126,11 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     Training that goes on from a model keeps the codes of its labels; ``y`` must hold just them. A
     booster or file that does not hold its labels knows codes 0..K-1 only.
 
-    :meth:`predict` follows the loss's own decision: raw score above 0, or the largest. A loss
-    that weighs a rare class up therefore decides in its favour, and ``predict`` need not be
-    the class with the largest ``predict_proba``. For a threshold on the probability wrap the
-    classifier in ``sklearn.model_selection.FixedThresholdClassifier`` (a given one) or
-    ``TunedThresholdClassifierCV`` (found by cross-validation), with
+    By default :meth:`predict` follows the loss's own decision. A loss that weighs a rare class up
+    therefore decides in its favour, and ``predict`` need not be the class with the largest
+    ``predict_proba``; ``decision`` says otherwise. :mod:`boostloss.decide` has costs of each row,
+    alert budgets and thresholds tuned on held-out rows; scikit-learn's
+    ``TunedThresholdClassifierCV`` finds one by cross-validation, with
     ``response_method="predict_proba"``.
 
     An evaluation set is judged by :func:`boostloss.posterior_log_loss` (plain cross-entropy: by
@@ -147,11 +156,13 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         loss: Loss | str = "cross_entropy",
         probability: str = "posterior",
         prior: Any = None,
+        decision: Any = "loss",
         **kwargs: Any,
     ) -> None:
         self.loss = loss
         self.probability = probability
         self.prior = prior
+        self.decision = decision
         super().__init__(**kwargs)
 
     def fit(
@@ -191,6 +202,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         """
         labels, codes = encode_labels(y, labels_of(init_model))
         self._check_prior(labels)
+        self._check_decision(labels)
         n_classes = len(labels)
         softmax = n_classes if n_classes > 2 else None
         params = self._training_params(n_classes)
@@ -268,7 +280,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         validate_features: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Labels by the loss's own decision: raw score above 0, or the largest.
+        """Labels, as the parameter ``decision`` says.
 
         Parameters are those of ``LGBMClassifier.predict``: with ``raw_score``, ``pred_leaf`` or
         ``pred_contrib`` the booster's raw scores, leaves or SHAP values.
@@ -365,6 +377,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             _fitted=Fitted(engine, state.labels, state.loss, state.class_share),
             probability=state.probability,
             prior=prior_by_label(state),
+            decision=state.decision,
         )
         return self
 

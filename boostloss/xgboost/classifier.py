@@ -70,12 +70,14 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         loss: Loss | str = "cross_entropy",
         probability: str = "posterior",
         prior: Any = None,
+        decision: Any = "loss",
         objective: Any = "binary:logistic",
         **kwargs: Any,
     ) -> None:
         self.loss = loss
         self.probability = probability
         self.prior = prior
+        self.decision = decision
         super().__init__(objective=objective, **kwargs)
 
     def fit(
@@ -110,6 +112,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         known = labels_of(xgb_model)
         labels, codes, weight, counts = self._read_target(y, sample_weight, known)
         self._check_prior(labels)
+        self._check_decision(labels)
         n_classes = len(labels)
         # one row for each class, weighted with its count: a loss asks no more of the labels
         loss = self._resolved_loss(
@@ -154,7 +157,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         base_margin: Any = None,
         iteration_range: tuple[int, int] | None = None,
     ) -> Any:
-        """Labels by the loss's own decision: raw score above 0, or the largest.
+        """Labels, as the parameter ``decision`` says.
 
         Parameters are those of XGBoost's own ``predict``; ``output_margin=True`` gives raw
         scores, (n,) or (n, K).
@@ -259,6 +262,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             _fitted=Fitted(engine, state.labels, state.loss, state.class_share),
             probability=state.probability,
             prior=prior_by_label(state),
+            decision=state.decision,
             **{name: getattr(engine, name) for name in read},
         )
 
@@ -375,6 +379,15 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
         rows: the share of the positive class, or a dict by label. Probabilities, decisions and the
         default metric of early stopping are then those of that population. It may be set after
         fitting. See :func:`boostloss.decide.shift_prior` for what must hold.
+    decision : {"loss", "probability", "balanced"}, float, array or dict, default="loss"
+        What :meth:`predict` decides on. "loss": the loss's own decision, raw score above 0 or the
+        largest. "probability": the largest probability. "balanced": the largest probability
+        over the class's share in training, for the most balanced accuracy. A float in [0, 1], for
+        two classes: the second of ``classes_`` from this probability on. K numbers above 0: the
+        largest probability over its number. A cost matrix (K, K), the true class in rows: the
+        decision of least expected cost. Numbers and costs may be dicts by label,
+        ``{label: number}`` and ``{true label: {decided label: cost}}`` or a data frame. It may be
+        set after fitting.
     objective : str, default="binary:logistic"
         Left as it is: ``loss`` takes its place.
     **kwargs
@@ -399,11 +412,11 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
     Training that goes on from a model keeps the codes of its labels; ``y`` must hold just them. A
     booster or file that does not hold its labels knows codes 0..K-1 only.
 
-    :meth:`predict` follows the loss's own decision: raw score above 0, or the largest. A loss
-    that weighs a rare class up therefore decides in its favour, and ``predict`` need not be
-    the class with the largest ``predict_proba``. For a threshold on the probability wrap the
-    classifier in ``sklearn.model_selection.FixedThresholdClassifier`` (a given one) or
-    ``TunedThresholdClassifierCV`` (found by cross-validation), with
+    By default :meth:`predict` follows the loss's own decision. A loss that weighs a rare class up
+    therefore decides in its favour, and ``predict`` need not be the class with the largest
+    ``predict_proba``; ``decision`` says otherwise. :mod:`boostloss.decide` has costs of each row,
+    alert budgets and thresholds tuned on held-out rows; scikit-learn's
+    ``TunedThresholdClassifierCV`` finds one by cross-validation, with
     ``response_method="predict_proba"``.
 
     Without ``eval_metric`` an ``eval_set`` is judged by :func:`boostloss.posterior_log_loss`

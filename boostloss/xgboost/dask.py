@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.classifier import check_labels_of_model, decide, probabilities, raw_for_shares
+from boostloss.classifier import check_labels_of_model, decided, probabilities, raw_for_shares
 from boostloss.dask import (
     check_labels_seen,
     class_counts,
@@ -102,6 +102,8 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
     probability : {"posterior", "link"}, default="posterior"
     prior : float or dict, optional
         As in :class:`~boostloss.ImbalancedXGBClassifier`.
+    decision : {"loss", "probability", "balanced"}, float, array or dict, default="loss"
+        As in :class:`~boostloss.ImbalancedXGBClassifier`.
     objective : str, default="binary:logistic"
         Left as it is: ``loss`` takes its place.
     **kwargs
@@ -183,10 +185,11 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
         return raw.map_blocks(raw_for_shares, *given, meta=np.empty((0,) * raw.ndim))
 
     def _decide(self, raw: Any) -> Any:
-        labels = self.classes_
-        drop = [1] if raw.ndim == 2 else []
+        labels, rule = self.classes_, self._rule()
+        values = self._decided_on(raw, rule)
+        drop = [1] if values.ndim == 2 else []
         meta = np.empty(0, dtype=labels.dtype)
-        return self._raw_in_use(raw).map_blocks(decide, labels, drop_axis=drop, meta=meta)
+        return values.map_blocks(decided, rule, labels, drop_axis=drop, meta=meta)
 
     def _probability(self, raw: Any) -> Any:
         shape = {"new_axis": [1]} if raw.ndim == 1 else {}

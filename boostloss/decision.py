@@ -1,0 +1,109 @@
+"""The classifiers' parameter ``decision``: what it may be, and what it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from boostloss.losses.validation import Array
+
+NAMES = ("loss", "probability", "balanced")
+Rule = str | float | Array
+"""A name, a threshold, thresholds (K,) or costs (K, K); classes are in the order of their codes."""
+
+_ALLOWED = (
+    "decision must be 'loss', 'probability', 'balanced', a threshold in [0, 1] for two classes, "
+    "thresholds above 0 for each class, or a cost matrix (K, K), the last two also as dicts by "
+    "label"
+)
+
+
+def check_decision(decision: Any, labels: Array) -> Rule:
+    """The rule that a user's ``decision`` stands for.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For anything else than a rule for these labels.
+    """
+    if isinstance(decision, str):
+        if decision not in NAMES:
+            raise ValueError(f"{_ALLOWED}; got {decision!r}")
+        return decision
+    if decision is None or isinstance(decision, bool | np.bool_):
+        raise TypeError(f"{_ALLOWED}; got {decision!r}")
+    if isinstance(decision, int | float | np.number):
+        return _threshold(decision, len(labels))
+    if type(decision).__name__ == "DataFrame" and hasattr(decision, "to_dict"):
+        decision = decision.to_dict(orient="index")  # its rows and columns are named by label
+    if isinstance(decision, Mapping):
+        decision = _by_code(decision, labels.tolist())
+    return _array(decision, len(labels))
+
+
+def _threshold(number: Any, n_classes: int) -> float:
+    if n_classes > 2:
+        raise ValueError(f"{_ALLOWED}; got the number {number!r} for {n_classes} classes")
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"{_ALLOWED}; got {number!r}")
+    return float(number)
+
+
+def _array(values: Any, n_classes: int) -> Array:
+    try:
+        array = np.asarray(values)
+        array = array.astype(np.float64) if array.dtype.kind in "iufO" else array
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{_ALLOWED}; got {values!r}") from error
+    if array.dtype != np.float64:
+        raise TypeError(f"{_ALLOWED}; got {values!r}")
+    if array.shape not in ((n_classes,), (n_classes, n_classes)):
+        hint = ""
+        if array.ndim == 3:
+            hint = "; costs of each row are for boostloss.decide.decide(predict_proba(X), costs)"
+        raise ValueError(
+            f"{_ALLOWED}; got an array of shape {array.shape} for {n_classes} classes{hint}"
+        )
+    if not np.isfinite(array).all() or (array.ndim == 1 and not (array > 0).all()):
+        raise ValueError(f"{_ALLOWED}; got {array.tolist()}")
+    numbers: Array = array
+    return numbers
+
+
+def _by_code(by_label: Mapping[Any, Any], labels: list[Any]) -> list[Any]:
+    """Thresholds or costs in the order of the codes; a right decision not named costs nothing."""
+    _check_keys(by_label, labels, set(labels), "")
+    rows = [by_label[label] for label in labels]
+    if not any(isinstance(row, Mapping) for row in rows):
+        return rows
+    ordered = []
+    for label, row in zip(labels, rows, strict=True):
+        if not isinstance(row, Mapping):
+            raise TypeError(f"{_ALLOWED}; got {row!r} for {label!r} beside dicts")
+        _check_keys(row, labels, set(labels) - {label}, f" for {label!r}")
+        ordered.append([row.get(other, 0.0) for other in labels])
+    return ordered
+
+
+def _check_keys(given: Mapping[Any, Any], labels: list[Any], needed: set[Any], of: str) -> None:
+    if not needed <= set(given) <= set(labels):
+        raise ValueError(f"decision must have the keys {labels}{of}, got {list(given)}")
+
+
+def codes_by_rule(probability: Array, rule: float | Array) -> Array:
+    """Codes of rows with these probabilities (n, K)."""
+    if isinstance(rule, float):
+        return (probability[:, 1] >= rule).astype(np.intp)
+    if rule.ndim == 1:
+        code: Array = (probability / rule).argmax(axis=1)
+        return code
+    code = (probability @ rule).argmin(axis=1)
+    return code
+
+
+def codes_by_loss(raw: Array) -> Array:
+    """Codes by a loss's own decision: raw score above 0, or the largest."""
+    code: Array = np.argmax(raw, axis=1) if raw.ndim == 2 else (raw > 0).astype(np.intp)
+    return code
