@@ -1,0 +1,209 @@
+"""The parameter ``decision`` of the classifiers, on both engines and scikit-learn's trees."""
+
+import json
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
+
+from boostloss import (
+    ImbalancedHistGradientBoostingClassifier,
+    ImbalancedLGBMClassifier,
+    ImbalancedXGBClassifier,
+)
+from boostloss.decide import decide, observed_cost
+from boostloss.model_file import read_state
+
+MAKERS = {
+    "xgboost": lambda **p: ImbalancedXGBClassifier(n_jobs=1, n_estimators=8, max_depth=3, **p),
+    "lightgbm": lambda **p: ImbalancedLGBMClassifier(
+        n_jobs=1, n_estimators=8, num_leaves=8, verbose=-1, **p
+    ),
+    "hist": lambda **p: ImbalancedHistGradientBoostingClassifier(max_iter=8, max_depth=3, **p),
+}
+SUFFIX = {"xgboost": "json", "lightgbm": "txt"}
+COSTS = {2: np.array([[0, 1], [30, -1.0]]), 3: np.array([[0, 1, 2], [5, 0, 1], [40, 9, 0.0]])}
+
+
+@pytest.fixture(params=MAKERS)
+def make(request):
+    return MAKERS[request.param]
+
+
+@pytest.fixture(params=MAKERS.keys() & SUFFIX.keys())
+def saving(request):
+    return MAKERS[request.param], SUFFIX[request.param]
+
+
+def rows(n_classes, n=1200):
+    rng = np.random.default_rng(0)
+    y = rng.choice(n_classes, n, p=[0.9, 0.1] if n_classes == 2 else [0.8, 0.15, 0.05])
+    X = rng.normal(size=(n, 4))
+    X[:, 0] += y
+    return X, np.array(["no", "some", "much"])[y] if n_classes == 3 else y
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "balanced", "focal"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_each_decision_is_what_it_says(make, n_classes, loss):
+    X, y = rows(n_classes)
+    model = make(loss=loss).fit(X, y)
+    p, raw, labels = model.predict_proba(X), model.decision_function(X), model.classes_
+    by_loss = (raw > 0).astype(int) if n_classes == 2 else raw.argmax(axis=1)
+    share = np.array([(y == label).mean() for label in labels])
+    thresholds = np.array([0.7, 0.2, 0.1])[:n_classes]
+    costs = COSTS[n_classes]
+    by_label = {
+        true: {label: costs[i, j] for j, label in enumerate(labels)}
+        for i, true in enumerate(labels)
+    }
+    reordered = pd.DataFrame(costs, labels, labels).iloc[::-1, ::-1]
+    cases = [
+        ("loss", by_loss),
+        ("probability", p.argmax(axis=1)),
+        ("balanced", (p / share).argmax(axis=1)),
+        (thresholds, (p / thresholds).argmax(axis=1)),
+        (dict(zip(labels, thresholds, strict=True)), (p / thresholds).argmax(axis=1)),
+        (costs, decide(p, costs)),
+        (costs.tolist(), decide(p, costs)),
+        (by_label, decide(p, costs)),
+        (reordered, decide(p, costs)),
+    ]
+    if n_classes == 2:
+        cases += [(0.07, p[:, 1] >= 0.07), (0, np.ones(len(y), int)), (1.0, p[:, 1] >= 1)]
+    for decision, codes in cases:
+        model.set_params(decision=decision)  # without another fit
+        np.testing.assert_array_equal(model.predict(X), labels[np.asarray(codes, int)])
+    again = make(loss=loss, decision=by_label).fit(X, y)
+    np.testing.assert_array_equal(again.predict(X), labels[decide(p, costs)])
+
+
+def test_decisions_do_what_they_are_for(make):
+    X, y = rows(2, 6000)
+    train, test = slice(0, 3000), slice(3000, None)
+    model = make().fit(X[train], y[train])
+    accuracy, cost = {}, {}
+    for name, decision in {"loss": "loss", "balanced": "balanced", "costs": COSTS[2]}.items():
+        called = model.set_params(decision=decision).predict(X[test])
+        accuracy[name] = balanced_accuracy_score(y[test], called)
+        cost[name] = observed_cost(y[test], called, COSTS[2]).sum()
+    assert accuracy["balanced"] > accuracy["loss"] + 0.1
+    assert cost["costs"] < min(cost["loss"], cost["balanced"])
+
+
+def test_weights_count_in_the_shares(make):
+    X, y = rows(2)
+    weight = np.where(y == 1, 5.0, 1.0)
+    model = make(decision="balanced").fit(X, y, sample_weight=weight)
+    p = model.predict_proba(X)
+    share = weight[y == 1].sum() / weight.sum()
+    np.testing.assert_array_equal(model.predict(X), (p / [1 - share, share]).argmax(axis=1))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "balanced"])
+def test_decisions_follow_the_prior(make, loss):
+    X, y = rows(2)
+    model = make(loss=loss, decision=0.07).fit(X, y)
+    before = model.set_params(decision="balanced").predict(X)
+    for decision in (0.07, "probability", COSTS[2], "balanced"):
+        model.set_params(decision=decision, prior=None)
+        trained = model.predict(X).sum()
+        model.set_params(prior=0.01)
+        p = model.predict_proba(X)
+        want = {"probability": p.argmax(axis=1), "balanced": (p / [0.99, 0.01]).argmax(axis=1)}
+        if isinstance(decision, str):
+            codes = want[decision]
+        else:
+            codes = p[:, 1] >= 0.07 if decision is not COSTS[2] else decide(p, COSTS[2])
+        np.testing.assert_array_equal(model.predict(X), codes)
+        if not isinstance(decision, str):
+            assert codes.sum() < trained
+    np.testing.assert_array_equal(model.predict(X), before)  # shares cancel
+
+
+@pytest.mark.parametrize(
+    "decision", ["probability", "balanced", 0.2, [0.3, 0.7], COSTS[2]], ids=str
+)
+def test_clones_pickles_and_files_keep_it(saving, decision, tmp_path):
+    make, suffix = saving
+    X, y = rows(2)
+    model = make(decision=decision).fit(X, y)
+    want = model.predict(X)
+    assert model.get_params()["decision"] is decision
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), want)
+    np.testing.assert_array_equal(clone(model).fit(X, y).predict(X), want)
+    model.save_model(tmp_path / f"m.{suffix}")
+    read = make()
+    read.load_model(tmp_path / f"m.{suffix}")
+    np.testing.assert_array_equal(read.predict(X), want)
+    np.testing.assert_array_equal(read.decision, decision)
+    read.save_model(tmp_path / f"again.{suffix}")
+    assert (tmp_path / f"m.{suffix}").read_bytes() == (tmp_path / f"again.{suffix}").read_bytes()
+
+
+def test_a_file_without_it_decides_by_the_loss():
+    X, y = rows(2)
+    state = json.loads(MAKERS["xgboost"](decision=0.3).fit(X, y)._state().text())
+    assert read_state(json.dumps(state), "it").decision == 0.3
+    former = {name: value for name, value in state.items() if name != "decision"}
+    assert read_state(json.dumps(former), "it").decision == "loss"
+    for wrong in ({"0": 0.1}, "never", [0.5], [[0, 1]], True, None, 2.0, [0.5, "a"]):
+        with pytest.raises(ValueError, match=r"it holds a boostloss line .* decision must"):
+            read_state(json.dumps({**state, "decision": wrong}), "it")
+
+
+def test_searched_and_under_a_threshold_of_scikit_learn(make):
+    X, y = rows(2)
+    search = GridSearchCV(make(), {"decision": ["loss", "balanced"]}, scoring="balanced_accuracy")
+    assert search.fit(X, y).best_params_ == {"decision": "balanced"}
+    fixed = FixedThresholdClassifier(make(decision="balanced"), threshold=0.4,
+                                     response_method="predict_proba").fit(X, y)  # fmt: skip
+    p = fixed.estimator_.predict_proba(X)[:, 1]
+    np.testing.assert_array_equal(fixed.predict(X), p >= 0.4)
+
+
+@pytest.mark.parametrize(
+    ("decision", "n_classes", "message"),
+    [
+        ("Loss", 2, "got 'Loss'"),
+        ("0.3", 2, "got '0.3'"),
+        (None, 2, "got None"),
+        (True, 2, "got True"),
+        (1.5, 2, "got 1.5"),
+        (np.nan, 2, "got nan"),
+        (0.3, 3, "the number 0.3 for 3 classes"),
+        ([0.3], 2, r"an array of shape \(1,\) for 2 classes"),
+        ([0.3, 0.0], 2, r"got \[0.3, 0.0\]"),
+        ([0.3, -1], 2, r"got \[0.3, -1.0\]"),
+        ([[0, 1], [np.inf, 0]], 2, "got "),
+        ([[0, 1], [1]], 2, "got "),
+        (["a", "b"], 2, "got "),
+        (np.eye(3), 2, r"an array of shape \(3, 3\) for 2 classes"),
+        (np.zeros((9, 2, 2)), 2, r"costs of each row are for boostloss.decide.decide"),
+        ({0: 0.3}, 2, r"must have the keys \[0, 1\], got \[0\]"),
+        ({0: 0.3, 1: 0.2, 2: 0.5}, 2, r"must have the keys \[0, 1\], got \[0, 1, 2\]"),
+        ({0: {1: 1}, 1: {}}, 2, r"must have the keys \[0, 1\] for 1, got \[\]"),
+        ({0: {1: 1}, 1: 5}, 2, "got 5 for 1 beside dicts"),
+        (object(), 2, "got <object"),
+    ],
+)
+def test_what_is_wrong_is_said_before_training(make, decision, n_classes, message):
+    X, y = rows(n_classes, 200)
+    with pytest.raises((ValueError, TypeError), match=f"(?s)decision must .*{message}"):
+        make(decision=decision).fit(X, y)
+    model = make().fit(X, y).set_params(decision=decision)
+    with pytest.raises((ValueError, TypeError), match=f"(?s)decision must .*{message}"):
+        model.predict(X)
+
+
+@pytest.mark.parametrize("decision", ["balanced", COSTS[2]], ids=str)
+def test_what_needs_the_posterior_says_so(make, decision):
+    X, y = rows(2, 200)
+    with pytest.raises(ValueError, match=r"(?s)decision must be .* needs probability='posterior'"):
+        make(decision=decision, probability="link").fit(X, y)
+    model = make(decision=0.3, probability="link", loss="balanced").fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), model.predict_proba(X)[:, 1] >= 0.3)
