@@ -113,7 +113,7 @@ def read_state(text: str, source: str) -> State:
             check_choice("probability", state["probability"], PROBABILITIES),
             class_share=_read_shares("class_share", state, len(labels)),
             prior=_read_shares("prior", state, len(labels)),
-            decision=_read_decision(state.get("decision", "loss"), labels),
+            decision=_read_decision(state, labels),
         )
     except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
         why = f"no {error}" if isinstance(error, KeyError) else error
@@ -143,7 +143,8 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _read_decision(plain: Any, labels: Array) -> Rule:
+def _read_decision(state: Any, labels: Array) -> Rule:
+    plain = state["decision"] if state["format"] >= FORMAT_WITH_SHARES else "loss"
     if not isinstance(plain, str | float | list):
         raise TypeError(f"decision must be a string, a number or lists, got {_short(plain)}")
     return check_decision(plain, labels)

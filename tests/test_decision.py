@@ -150,7 +150,7 @@ def test_a_file_without_it_decides_by_the_loss():
     state = json.loads(MAKERS["xgboost"](decision=0.3).fit(X, y)._state().text())
     assert read_state(json.dumps(state), "it").decision == 0.3
     former = {name: value for name, value in state.items() if name != "decision"}
-    assert read_state(json.dumps(former), "it").decision == "loss"
+    assert read_state(json.dumps({**former, "format": 2}), "it").decision == "loss"
     for wrong in ({"0": 0.1}, "never", [0.5], [[0, 1]], True, None, 2.0, [0.5, "a"]):
         with pytest.raises(ValueError, match=r"it holds a boostloss line .* decision must"):
             read_state(json.dumps({**state, "decision": wrong}), "it")
