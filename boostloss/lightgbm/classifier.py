@@ -354,8 +354,11 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         """
         booster, state = self.booster_, self._state()
         if calibrated:
-            booster = shifted(booster, calibrated_shift(state.loss))
-            state = State(state.labels, calibrated_loss(state.loss), "posterior")
+            in_use = self.loss_  # for the prior, if there is one
+            booster = shifted(booster, calibrated_shift(in_use))
+            share = state.class_share if state.prior is None else state.prior
+            loss = calibrated_loss(in_use)
+            state = State(state.labels, loss, "posterior", class_share=share)
         Path(filename).write_bytes(to_file(booster, state))
 
     def load_model(self, filename: str | Path) -> Self:

@@ -56,9 +56,9 @@ def fit_to_training_rows(
 ) -> FittedLoss:
     """The fitted loss of a booster that still holds its training rows; cuts it to its best round.
 
-    ``by_class`` is the loss fitted to the classes alone, which is all that most losses need.
+    ``by_class`` is the loss fitted to the classes alone, all that plain cross-entropy needs.
     """
-    if not loss.depends_on_all_scores:
+    if by_class.keeps_shares:
         return by_class
     if booster.best_iteration > 0:
         for _ in range(booster.current_iteration() - booster.best_iteration):

@@ -127,9 +127,10 @@ class FittedLoss:
         Returns
         -------
         array of shape (1,) for two classes, (K,) for more, or None
-            None where the posterior is another function of the raw score, as for focal and GHM.
+            None where the posterior is another function of the raw score, as for focal and GHM
+            and after :meth:`recalibrated`.
         """
-        if not self._constant:
+        if not self._constant or self.slope != 1.0:
             return None
         log_weight = self._log_class_weight
         if self.n_classes == 2:

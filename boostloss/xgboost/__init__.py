@@ -110,7 +110,7 @@ def train(
         **arguments,
         **keywords,
     )
-    if resolved.depends_on_all_scores:
+    if not fitted.keeps_shares:
         y, weight = workers.together(_target, dtrain)
         fitted = resolved.fit(y, raw_scores(booster, dtrain), weight, workers=workers)
     if calibrated:

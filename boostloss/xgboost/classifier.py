@@ -221,8 +221,11 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         booster = self.get_booster().copy()  # others may be saving this one at the same time
         state = self._state()
         if calibrated:
-            booster = shifted(booster, calibrated_shift(state.loss))
-            state = State(state.labels, calibrated_loss(state.loss), "posterior")
+            in_use = self.loss_  # for the prior, if there is one
+            booster = shifted(booster, calibrated_shift(in_use))
+            share = state.class_share if state.prior is None else state.prior
+            loss = calibrated_loss(in_use)
+            state = State(state.labels, loss, "posterior", class_share=share)
         attributes = {ATTRIBUTE: state.text(), SEAL: UNSEALED}
         booster.set_attr(**attributes, scikit_learn=json.dumps({"_estimator_type": "classifier"}))
         booster.save_model(fname)
