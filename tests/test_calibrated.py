@@ -44,7 +44,9 @@ def test_the_plain_engine_is_calibrated(n_classes, weight, engine, tmp_path):
     model = classifier(engine, loss=CrossEntropy(class_weight=weight)).fit(X, labels)
     path = tmp_path / "model.json"
     model.save_model(path, calibrated=True)
-    np.testing.assert_allclose(plain_probabilities(engine, path, X), model.predict_proba(X), atol=1e-6)
+    np.testing.assert_allclose(
+        plain_probabilities(engine, path, X), model.predict_proba(X), atol=1e-6
+    )
     again = classifier(engine)
     again.load_model(path)
     np.testing.assert_allclose(again.predict_proba(X), model.predict_proba(X), atol=1e-6)

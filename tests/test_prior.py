@@ -11,7 +11,9 @@ from boostloss.hist import ImbalancedHistGradientBoostingClassifier
 from boostloss.prior import add_unfound, estimate_prior, shift_prior
 
 KINDS = {
-    "xgboost": lambda **given: ImbalancedXGBClassifier(**{"n_jobs": 1, "n_estimators": 20, **given}),
+    "xgboost": lambda **given: ImbalancedXGBClassifier(
+        **{"n_jobs": 1, "n_estimators": 20, **given}
+    ),
     "lightgbm": lambda **given: ImbalancedLGBMClassifier(
         **{"n_jobs": 1, "verbose": -1, "min_child_weight": 1.0, "n_estimators": 20, **given}
     ),
@@ -132,7 +134,9 @@ def test_probabilities_and_decisions_of_the_population(make, loss, tmp_path):
     share = y.mean()
     want = shift_prior(plain.predict_proba(X), [1 - share, share], [0.9, 0.1])
     np.testing.assert_allclose(model.predict_proba(X), want, rtol=1e-6)
-    np.testing.assert_allclose(model.loss_.posterior(model.decision_function(X)), want[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(
+        model.loss_.posterior(model.decision_function(X)), want[:, 1], rtol=1e-6
+    )
     assert 0 < model.predict(X).sum() < plain.predict(X).sum()
     if loss == "cross_entropy":
         np.testing.assert_array_equal(model.predict(X), want[:, 1] > 0.5)
@@ -151,7 +155,9 @@ def test_probabilities_and_decisions_of_the_population(make, loss, tmp_path):
         np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
         np.testing.assert_array_equal(again.predict(X), model.predict(X))
         again.set_params(prior=None)
-        np.testing.assert_allclose(again.predict_proba(X), same.set_params(prior=None).predict_proba(X))
+        np.testing.assert_allclose(
+            again.predict_proba(X), same.set_params(prior=None).predict_proba(X)
+        )
 
 
 def test_several_classes(make):

@@ -66,7 +66,9 @@ def test_posteriors(n_classes, tmp_path):
     raw[:3] = np.array([-70.0, 70.0, 0.0]).reshape(3, *[1] * (raw.ndim - 1))
     own = {}
     exec(OWN_LOSS, own)
-    losses = [loss for loss in [*LOSSES, own["Truncated"]()] if not loss.binary_only or raw.ndim == 1]
+    losses = [
+        loss for loss in [*LOSSES, own["Truncated"]()] if not loss.binary_only or raw.ndim == 1
+    ]
     fitted = [loss.fit(y, raw) for loss in losses]
     (tmp_path / "losses.json").write_text(json.dumps([one.to_dict() for one in fitted]))
     np.save(tmp_path / "raw.npy", raw)

@@ -12,7 +12,7 @@ import numpy as np
 
 from boostloss.classifier import check_features
 from boostloss.losses.validation import Array
-from boostloss.optional import require
+from boostloss.optional import refuse_distributed, require
 from boostloss.report.columns import Column, Reading, read_columns
 from boostloss.report.labels import read_labels
 from boostloss.report.source import BadInput, Format, Source, read_file
@@ -122,6 +122,7 @@ def from_data(X: Any, y: Any, groups: Any = None, weight: Any = None) -> Table:
     ValueError, TypeError
         Naming the column, and what to do.
     """
+    refuse_distributed("X", X)
     X = _as_frame(X)
     if not hasattr(X, "iloc"):
         X = check_features(X)
@@ -145,7 +146,7 @@ def from_data(X: Any, y: Any, groups: Any = None, weight: Any = None) -> Table:
 
 def _as_frame(X: Any) -> Any:
     """Frames of other packages and arrays of objects as pandas frames, others as they are."""
-    if hasattr(type(X), "to_pandas") and not hasattr(type(X), "iloc"):
+    if hasattr(type(X), "to_pandas"):
         return X.to_pandas()
     if isinstance(X, list | tuple):
         X = np.asarray(X, dtype=_common_type(X))

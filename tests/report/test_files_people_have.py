@@ -387,6 +387,16 @@ def test_arrays_and_lists_with_text(tmp_path):
     assert np.isinf(X[3, 1])  # the caller's
 
 
+def test_frames_of_other_packages():
+    polars, arrow = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    columns = {"a": np.arange(60.0), "x": ["u", "v"] * 30}
+    for X in (polars.DataFrame(columns), arrow.table(columns)):
+        assert [c.kind for c in table.from_data(X, LABELS).columns] == ["numbers", "categories"]
+    frame = pytest.importorskip("dask.dataframe").from_pandas(pd.DataFrame(columns), 2)
+    with pytest.raises(TypeError, match="X must be in this process's memory"):
+        table.from_data(frame, LABELS)
+
+
 def test_an_index_of_a_parquet_file_is_said(tmp_path):
     frame = pd.DataFrame(
         {"a": np.arange(60.0), "target": LABELS}, index=pd.RangeIndex(60, name="id")
