@@ -12,6 +12,7 @@ from boostloss.metrics import (
     posterior_log_loss,
 )
 from boostloss.objectives import balanced_ce_obj, focal_obj, ghm_obj, objective
+from boostloss.optional import is_installed
 from boostloss.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -28,11 +29,16 @@ __version__ = "0.1.0"
 __all__ = [
     "AsymmetricLoss",
     "CrossEntropy",
+    "DaskImbalancedXGBClassifier",
     "FocalLoss",
     "GHMLoss",
+    "ImbalancedHistGradientBoostingClassifier",
+    "ImbalancedLGBMClassifier",
+    "ImbalancedXGBClassifier",
     "Recorder",
     "balanced_ce_metric",
     "balanced_ce_obj",
+    "compare",
     "focal_metric",
     "focal_obj",
     "ghm_metric",
@@ -41,6 +47,13 @@ __all__ = [
     "objective",
     "posterior_log_loss",
 ]
+# "from boostloss import *" must not need an engine that is not there
+if not is_installed("xgboost"):
+    __all__.remove("ImbalancedXGBClassifier")
+if not (is_installed("xgboost") and is_installed("distributed")):
+    __all__.remove("DaskImbalancedXGBClassifier")
+if not is_installed("lightgbm"):
+    __all__.remove("ImbalancedLGBMClassifier")
 
 # an engine is imported when its classifier is first asked for, and what reports need likewise
 _LAZY = {

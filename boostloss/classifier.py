@@ -21,9 +21,10 @@ from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from boostloss.decision import Rule, check_decision, codes_by_loss, codes_by_rule
-from boostloss.losses import FittedLoss, Loss, constant_weights, named
+from boostloss.losses import FittedLoss, Loss, constant_weights, is_plain_cross_entropy, named
 from boostloss.losses.validation import (
     SMALLEST,
+    SOFT_LABELS,
     Array,
     check_choice,
     check_number,
@@ -207,6 +208,16 @@ class LossClassifierMixin:
             self.loss.set_params(**{name[len("loss__") :]: inner[name] for name in inner})
         super().set_params(**params)  # type: ignore[misc]
         return self
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        """The loss, and what differs from a new one; XGBoost's own has 40 parameters."""
+        params = self.get_params(deep=False)  # type: ignore[attr-defined]
+        new = type(self)().get_params(deep=False)  # type: ignore[attr-defined]
+        shown = {"loss": params.pop("loss")}
+        shown |= {n: v for n, v in params.items() if n not in new or repr(v) != repr(new[n])}
+        said = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        text = f"{type(self).__name__}({said})"
+        return text if len(text) <= N_CHAR_MAX else f"{text[: N_CHAR_MAX - 4]}...)"
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._fitted is not None
@@ -437,12 +448,6 @@ def check_labels_of_model(labels: Array, known: Array | None) -> None:
     )
 
 
-SOFT_LABELS = (
-    "soft labels are fitted by giving a row once for each class, with the class as its label and "
-    "its probability as sample_weight"
-)
-
-
 def check_classes(y: Array) -> None:
     """Raise for what is no class: probabilities, amounts, infinity."""
     assert_all_finite(y, input_name="y")
@@ -567,12 +572,6 @@ def check_features(X: Any, y: Any = None) -> Any:
     if y is not None and hasattr(X, "shape") and X.shape[0] != len(y):
         raise ValueError(f"X and y must have as many rows, got {X.shape[0]} and {len(y)}")
     return X
-
-
-def is_plain_cross_entropy(loss: Loss) -> bool:
-    """Whether this is the engine's own loss: its posterior is the link of the raw score."""
-    weights = constant_weights(loss)
-    return weights is not None and bool((weights == 1.0).all())
 
 
 def needs_training_scores(loss: Loss) -> bool:

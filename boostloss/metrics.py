@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from scipy.special import logit
@@ -12,7 +12,13 @@ from scipy.special import logit
 from boostloss import engine_call
 from boostloss.calling_booster import calling_booster
 from boostloss.losses import ALONE, CrossEntropy, FittedLoss, FocalLoss, GHMLoss, Loss, Workers
+from boostloss.losses.class_weight import ClassWeight
+from boostloss.losses.focal import FocalParameters
+from boostloss.losses.ghm import Density, GHMParameters
 from boostloss.losses.validation import Array, check_choice
+
+Scores = Literal["raw", "probability"]
+"""What an engine hands to a metric."""
 
 MOST_NATS = -float(np.log(np.finfo(np.float64).tiny))
 """Log loss of a row whose label has no probability at all."""
@@ -78,7 +84,7 @@ class Metric:
         loss: Loss | FittedLoss,
         *,
         posterior: bool = False,
-        scores: str = "raw",
+        scores: Scores = "raw",
         name: str | None = None,
     ) -> None:
         self.fitted = loss if isinstance(loss, FittedLoss) else None
@@ -170,7 +176,7 @@ def raw_of_probability(probability: Array) -> Array:
     return raw
 
 
-def metric(loss: Loss | FittedLoss, *, scores: str = "raw") -> Metric:
+def metric(loss: Loss | FittedLoss, *, scores: Scores = "raw") -> Metric:
     """Make the metric that is the mean of a loss.
 
     Parameters
@@ -193,7 +199,7 @@ def metric(loss: Loss | FittedLoss, *, scores: str = "raw") -> Metric:
     return Metric(loss, scores=scores)
 
 
-def posterior_log_loss(loss: Loss | FittedLoss, *, scores: str = "raw") -> Metric:
+def posterior_log_loss(loss: Loss | FittedLoss, *, scores: Scores = "raw") -> Metric:
     """Make the metric that is the log loss of the posterior, comparable between losses.
 
     Parameters
@@ -217,7 +223,7 @@ def posterior_log_loss(loss: Loss | FittedLoss, *, scores: str = "raw") -> Metri
 
 
 def posterior_metric(
-    loss: Loss, *, scores: str = "raw", in_use: tuple[Array, Array] | None = None
+    loss: Loss, *, scores: Scores = "raw", in_use: tuple[Array, Array] | None = None
 ) -> Metric:
     """:func:`posterior_log_loss` of a loss whose class weights are numbers.
 
@@ -232,7 +238,7 @@ def posterior_metric(
 
 
 def balanced_ce_metric(
-    class_weight: Any = "balanced", *, scores: str = "raw", **parameters: Any
+    class_weight: ClassWeight = "balanced", *, scores: Scores = "raw", beta: float = 0.9999
 ) -> Metric:
     """Make the metric that is the mean balanced cross-entropy.
 
@@ -255,11 +261,15 @@ def balanced_ce_metric(
     --------
     balanced_ce_obj : The objective.
     """
-    return Metric(CrossEntropy(class_weight=class_weight, **parameters), scores=scores)
+    return Metric(CrossEntropy(class_weight=class_weight, beta=beta), scores=scores)
 
 
 def focal_metric(
-    gamma: Any = 2.0, alpha: float | None = None, *, scores: str = "raw", **parameters: Any
+    gamma: Any = 2.0,
+    alpha: float | None = None,
+    *,
+    scores: Scores = "raw",
+    **parameters: Unpack[FocalParameters],
 ) -> Metric:
     """Make the metric that is the mean focal loss.
 
@@ -288,7 +298,11 @@ def focal_metric(
 
 
 def ghm_metric(
-    bins: int = 10, density: str = "class", *, scores: str = "raw", **parameters: Any
+    bins: int = 10,
+    density: Density = "class",
+    *,
+    scores: Scores = "raw",
+    **parameters: Unpack[GHMParameters],
 ) -> Metric:
     """Make the metric that is the mean loss of the gradient harmonizing mechanism (GHM).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ READ_FORMATS = (1, 2, 3)
 FORMAT_WITH_SHARES = 3
 """From this one on files have class shares, a prior, and losses with an offset and a slope."""
 
+Probability = Literal["posterior", "link"]
 PROBABILITIES = ("posterior", "link")
 SEAL = "boostloss_sha256"
 UNSEALED = "0" * 64

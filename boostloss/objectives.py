@@ -6,14 +6,16 @@ import copy
 import warnings
 import weakref
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 
 from boostloss import engine_call
 from boostloss.calling_booster import calling_booster
 from boostloss.losses import ALONE, CrossEntropy, FocalLoss, GHMLoss, Loss, TrainingRun, Workers
-from boostloss.losses.class_weight import needs_counts
+from boostloss.losses.class_weight import ClassWeight, needs_counts
+from boostloss.losses.focal import FocalParameters
+from boostloss.losses.ghm import Density, GHMParameters
 from boostloss.losses.validation import Array, as_labels, as_sample_weight, n_classes_of
 from boostloss.recorder import RECORDING_COST, Recorder, Recording, check_recorder
 
@@ -354,7 +356,10 @@ def objective(loss: Loss, *, recorder: Recorder | None = None) -> Objective:
 
 
 def balanced_ce_obj(
-    class_weight: Any = "balanced", *, recorder: Recorder | None = None, **parameters: Any
+    class_weight: ClassWeight = "balanced",
+    *,
+    recorder: Recorder | None = None,
+    beta: float = 0.9999,
 ) -> Objective:
     """Make the objective of balanced cross-entropy.
 
@@ -377,7 +382,7 @@ def balanced_ce_obj(
     --------
     balanced_ce_metric : The metric.
     """
-    loss = CrossEntropy(class_weight=class_weight, **parameters)
+    loss = CrossEntropy(class_weight=class_weight, beta=beta)
     return Objective(loss, recorder=recorder)
 
 
@@ -386,7 +391,7 @@ def focal_obj(
     alpha: float | None = None,
     *,
     recorder: Recorder | None = None,
-    **parameters: Any,
+    **parameters: Unpack[FocalParameters],
 ) -> Objective:
     """Make the objective of focal loss.
 
@@ -422,10 +427,10 @@ def focal_obj(
 
 def ghm_obj(
     bins: int = 10,
-    density: str = "class",
+    density: Density = "class",
     *,
     recorder: Recorder | None = None,
-    **parameters: Any,
+    **parameters: Unpack[GHMParameters],
 ) -> Objective:
     """Make the objective of the gradient harmonizing mechanism (GHM).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from typing import Any
 
@@ -26,6 +27,14 @@ def require(module: str, extra: str) -> Any:
         raise ImportError(
             f"{module} is needed here but is not installed: pip install 'boostloss[{extra}]'"
         ) from error
+
+
+def is_installed(module: str) -> bool:
+    """Whether a package could be imported, found without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def import_when_used(package: str, modules: dict[str, str]) -> Any:

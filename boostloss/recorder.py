@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from boostloss.losses import TrainingRun, gradient_norms
-from boostloss.losses.validation import Array, check_integer, check_number, n_classes_of
+from boostloss.losses.validation import SMALLEST, Array, check_integer, check_number, n_classes_of
 
 RECORDING_COST = 8
 """What a row takes here, in scores of cross-entropy: a second thread pays the sooner."""
@@ -220,7 +220,7 @@ class Recorder:
 
     def __init__(self, bins: int = 50, hard: float = 0.5, max_rounds: int = 1000) -> None:
         self.bins = check_integer("bins", bins, 1)
-        self.hard = check_number("hard", hard, np.nextafter(0, 1), 1.0, open_end=True)
+        self.hard = check_number("hard", hard, SMALLEST, 1.0, open_end=True)
         self.max_rounds = check_integer("max_rounds", max_rounds, 2)
         self.runs: list[Run] = []
 

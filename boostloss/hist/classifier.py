@@ -17,12 +17,19 @@ from boostloss.classifier import (
     codes_of,
     encode_labels,
     from_engine,
-    is_plain_cross_entropy,
     needs_training_scores,
 )
 from boostloss.hist.sklearn_loss import FIT_TAKES_VALIDATION, EngineState, HistLoss, plain
-from boostloss.losses import CrossEntropy, FittedLoss, Loss, constant_weights
+from boostloss.losses import (
+    CrossEntropy,
+    FittedLoss,
+    Loss,
+    LossName,
+    constant_weights,
+    is_plain_cross_entropy,
+)
 from boostloss.losses.validation import Array, check_sample_weight, class_counts
+from boostloss.model_file import Probability
 from boostloss.recorder import Recorder, check_recorder
 
 _Parent: Any = HistGradientBoostingClassifier
@@ -113,8 +120,8 @@ default="cross_entropy"
     def __init__(
         self,
         *,
-        loss: Loss | str = "cross_entropy",
-        probability: str = "posterior",
+        loss: Loss | LossName = "cross_entropy",
+        probability: Probability = "posterior",
         prior: Any = None,
         decision: Any = "loss",
         **kwargs: Any,

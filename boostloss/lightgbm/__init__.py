@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from boostloss.engine_call import stated_threads
+from boostloss.lightgbm.data_set import (
+    as_list,
+    construct,
+    for_each_row,
+    forget_starts,
+    init_score_in_training,
+    row_weight,
+    set_weight,
+    start_of,
+    target,
+    weight_in_training,
+)
+from boostloss.lightgbm.few_rows import warn_of_few_rows
 from boostloss.lightgbm.model import carry, make_constant, make_native, shifted
 from boostloss.lightgbm.prediction import fit_to_training_rows, predict_proba
-from boostloss.losses import FittedLoss, Loss, constant_weights
-from boostloss.losses.validation import Array, check_labels, check_sample_weight, class_counts
+from boostloss.losses import (
+    FittedLoss,
+    Loss,
+    LossName,
+    constant_weights,
+    is_plain_cross_entropy,
+    named,
+)
+from boostloss.losses.validation import (
+    LABEL_LIMIT,
+    Array,
+    check_labels,
+    check_sample_weight,
+    class_counts,
+    with_floor,
+)
 from boostloss.metrics import Metric, posterior_metric
 from boostloss.model_file import calibrated_loss, calibrated_shift
-from boostloss.objectives import check_two_classes, training_objective
+from boostloss.objectives import training_objective
 from boostloss.optional import import_when_used, refuse_distributed, require
 from boostloss.recorder import Recorder
 
@@ -42,9 +67,8 @@ METRIC_ALIASES = ("metric", "metrics", "metric_types")
 _LINEAR_ALIASES = ("linear_tree", "linear_trees")
 _BOOSTING_ALIASES = ("boosting", "boosting_type", "boost")
 CLASS_ALIASES = ("num_class", "num_classes")
-
-_with_our_init_score: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Data sets that still have it if an interruption came while it was being removed."""
+LEAST_SHARE = 1e-15
+"""Of a class where LightGBM's own start is made: one that is absent starts there."""
 
 
 def train(
@@ -52,8 +76,8 @@ def train(
     train_set: Any,
     num_boost_round: int = 100,
     *,
-    loss: Loss,
-    valid_sets: list[Any] | None = None,
+    loss: Loss | LossName,
+    valid_sets: Any = None,
     feval: Any = None,
     recorder: Recorder | None = None,
     init_model: Any = None,
@@ -81,10 +105,10 @@ def train(
         weights: one training at a time.
     num_boost_round : int
         Number of rounds.
-    loss : Loss
-        For example ``FocalLoss(gamma=2)``.
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
+        For example ``FocalLoss(gamma=2)``; a name stands for a loss with its defaults.
     valid_sets : list of lightgbm.Dataset, optional
-        Sets to evaluate.
+        Sets to evaluate; one may be given without a list.
     feval : callable or list of callables, optional
         Default, where ``params`` has no ``metric``: :func:`boostloss.posterior_log_loss`.
         LightGBM's own log losses see raw scores during training and are wrong there.
@@ -106,31 +130,50 @@ def train(
         For labels, weights or parameters that do not fit; for ``linear_tree``, whose leaves
         hold a linear model into which no intercept can be written; with ``calibrated`` for a loss
         whose posterior is not a shift of the raw score.
+
+
+    Notes
+    -----
+    Sets may be of any kind that LightGBM takes: files, binary files, subsets, Sequences, Arrow
+    tables. Where it goes on from a model only with ``free_raw_data=False``, so does this.
+
+    ``booster.refit`` is LightGBM's own for plain cross-entropy. It fits leaves to that and nothing
+    else, so for other losses it raises ("No objective function provided").
+
+    With few rows of a class the default ``min_sum_hessian_in_leaf`` of 0.001 makes leaves unstable;
+    a warning then names it.
     """
     refuse_distributed("train_set", train_set)
-    y, weight = _target(train_set)
+    y, weight = target(train_set, _of_data_set(params), init_model)
     counts = _class_counts(y, weight)
     native, resolved, n_classes = native_params(params, loss, counts)
-    sets = list(dict.fromkeys([train_set, *(valid_sets or [])]))
-    _remove_init_score([data for data in sets if data in _with_our_init_score])
+    if init_model is None:
+        warn_of_few_rows(native, resolved, counts, len(y), n_classes)
+    valid_sets = as_list(valid_sets)
+    sets = list(dict.fromkeys([train_set, *valid_sets]))
+    forget_starts(sets, init_model)
     feval = _default_metric(native, resolved, feval)
     loss_by_class = resolved.fit(np.arange(len(counts)), None, counts, n_classes=n_classes)
     if calibrated:
         _check_calibrated(loss_by_class, keywords)
-    own = built_in_weights(resolved, recorder, feval, judged=train_set in (valid_sets or []))
+    own = built_in_weights(resolved, recorder, feval, judged=train_set in valid_sets)
     if own is not None:
-        with _weight_in_training(own, train_set, y, weight):
+        keeps = bool(keywords.get("keep_training_booster"))
+        making = _of_data_set(params) if init_model is None else None
+        with weight_in_training(own, sets, (y, weight), making):
             booster = lgb.train(
                 {"metric": "None", **native, "objective": built_in_objective(n_classes)},
                 train_set,
                 num_boost_round,
-                valid_sets=valid_sets,
+                valid_sets=valid_sets or None,
                 feval=on_probabilities(feval),
                 init_model=init_model,
                 **keywords,
             )
-        if keywords.get("keep_training_booster"):
+        if keeps:
             return booster
+        if not is_plain_cross_entropy(resolved):
+            booster = make_native(booster, None, n_classes)
         return _finished(booster, loss_by_class, calibrated)
     if keywords.get("keep_training_booster"):
         raise ValueError(
@@ -140,15 +183,15 @@ def train(
     check_tree_params(params)
     native["objective"] = callable_objective(native, resolved, recorder)
     intercept = None
-    if init_model is None and _field(train_set, "init_score") is None:
+    if init_model is None and start_of(train_set) is None:
         intercept = intercept_of(resolved, y, weight, n_classes)
     try:
-        with _init_score_in_training(intercept, sets):
+        with init_score_in_training(intercept, sets, _of_data_set(params)):
             booster = lgb.train(
                 native,
                 train_set,
                 num_boost_round,
-                valid_sets=valid_sets,
+                valid_sets=valid_sets or None,
                 feval=feval,
                 init_model=init_model,
                 **{**keywords, "keep_training_booster": True},  # finished once, below
@@ -156,14 +199,16 @@ def train(
     except lgb.basic.LightGBMError as error:
         if intercept is None or not no_feature_splits(error):
             raise
-        made = make_constant(lgb.train(built_in_params(native, n_classes), train_set, 1), intercept)
+        constant = lgb.train(built_in_params(native, n_classes), train_set, 1)
+        made = make_constant(constant, intercept, n_classes, refit=is_plain_cross_entropy(resolved))
         raw = (
             np.full(len(y), intercept[0]) if n_classes is None else np.tile(intercept, (len(y), 1))
         )
         return _finished(made, resolved.fit(y, raw, weight), calibrated)
     fitted = fit_to_training_rows(resolved, booster, y, weight, loss_by_class)
-    make_native(booster, intercept, n_classes, num_iteration=None, loss=fitted).free_dataset()
-    return _finished(booster, fitted, calibrated) if calibrated else booster
+    plain = is_plain_cross_entropy(resolved)
+    made = make_native(booster, intercept, n_classes, num_iteration=None, loss=fitted, refit=plain)
+    return _finished(made, fitted, calibrated) if calibrated else made
 
 
 def _check_calibrated(loss: FittedLoss, keywords: dict[str, Any]) -> None:
@@ -184,7 +229,7 @@ def cv(
     train_set: Any,
     num_boost_round: int = 100,
     *,
-    loss: Loss,
+    loss: Loss | LossName,
     feval: Any = None,
     recorder: Recorder | None = None,
     fpreproc: Callable[..., Any] | None = None,
@@ -196,8 +241,13 @@ def cv(
     ``return_cvbooster=True`` are native too. Class weights that depend on the labels are
     counted on all of ``train_set``.
     """
-    counts = _class_counts(*_target(train_set))
+    init_model = keywords.get("init_model")
+    y, weight = target(train_set, _of_data_set(params), init_model)
+    counts = _class_counts(y, weight)
+    forget_starts([train_set], init_model)
     native, resolved, n_classes = native_params(params, loss, counts)
+    if init_model is None:
+        warn_of_few_rows(native, resolved, counts, len(y), n_classes)
     feval = _default_metric(native, resolved, feval)
     judged = bool(keywords.get("eval_train_metric"))
     own = built_in_weights(resolved, recorder, feval, judged)
@@ -212,15 +262,16 @@ def cv(
     def with_intercept(fold_train: Any, fold_test: Any, fold_params: Params) -> Any:
         if fpreproc is not None:
             fold_train, fold_test, fold_params = fpreproc(fold_train, fold_test, fold_params)
-        fold_train.construct()
+        construct(fold_train)
         if own is not None:
             if (own != 1.0).any():
-                y, weight = _target(fold_train)
-                _set_weight(fold_train, _row_weight(own, y, weight))
+                y, weight = target(fold_train)
+                set_weight(fold_train, row_weight(own, y, weight))
+            intercepts.append(None)
             return fold_train, fold_test, fold_params
         intercept = None
-        if _field(fold_train, "init_score") is None:
-            intercept = intercept_of(resolved, *_target(fold_train), n_classes)
+        if init_model is None and start_of(fold_train) is None:
+            intercept = intercept_of(resolved, *target(fold_train), n_classes)
             for data in (fold_train, fold_test.construct()):
                 data.set_init_score(for_each_row(intercept, data.num_data()))
         intercepts.append(intercept)
@@ -235,33 +286,24 @@ def cv(
         fpreproc=with_intercept,
         **keywords,
     )
-    if "cvbooster" in result and own is None:
-        for booster, intercept in zip(result["cvbooster"].boosters, intercepts, strict=True):
-            make_native(booster, intercept, n_classes)
+    plain = is_plain_cross_entropy(resolved)
+    if "cvbooster" in result and not (own is not None and plain):
+        boosters = result["cvbooster"].boosters
+        boosters[:] = [
+            make_native(booster, intercept, n_classes, refit=plain)
+            for booster, intercept in zip(boosters, intercepts, strict=True)
+        ]
     return result
 
 
-def _target(data: Any) -> tuple[Array, Array | None]:
-    if data.get_label() is None:
-        data.construct()  # the data stand in a file
-    label = data.get_label()
-    if label is None:
-        raise ValueError("train_set must have labels, got none")
-    y = np.asarray(label, dtype=np.float32).ravel()
-    check_two_classes(y)
-    weight = _field(data, "weight")
-    return y, None if weight is None else np.asarray(weight, dtype=np.float64).ravel()
+def _of_data_set(params: Params) -> Params:
+    """Parameters with which a data set may be constructed: all but the objective."""
+    return {name: value for name, value in params.items() if name not in OBJECTIVE_ALIASES}
 
 
 def _class_counts(y: Array, weight: Array | None) -> Array:
-    y = check_labels(y, 2**24)
+    y = check_labels(y, LABEL_LIMIT)
     return class_counts(y, check_sample_weight(weight, len(y)), 2)
-
-
-def _field(data: Any, name: str) -> Any:
-    """A field of a data set; before construction only what its maker gave is there."""
-    value = getattr(data, name)
-    return data.get_field(name) if value is None and data._handle is not None else value
 
 
 def _first_of(params: Params, aliases: tuple[str, ...]) -> Any:
@@ -269,13 +311,14 @@ def _first_of(params: Params, aliases: tuple[str, ...]) -> Any:
     return next((params[name] for name in aliases if params.get(name) is not None), None)
 
 
-def native_params(params: Params, loss: Loss, counts: Array) -> tuple[Params, Loss, int | None]:
+def native_params(
+    params: Params, loss: Loss | LossName, counts: Array
+) -> tuple[Params, Loss, int | None]:
     """Parameters without an objective, the loss with fixed weights, K (None for binary).
 
     ``counts`` are the rows of each class, or their summed weights.
     """
-    if not isinstance(loss, Loss):
-        raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
+    given: Loss = named(loss)
     num_class = _first_of(params, CLASS_ALIASES)
     several = num_class is not None and int(num_class) > 1
     n_classes = int(num_class) if several else len(counts)
@@ -286,7 +329,7 @@ def native_params(params: Params, loss: Loss, counts: Array) -> tuple[Params, Lo
     check_sigmoid(params)
     skip = (*OBJECTIVE_ALIASES, *CLASS_ALIASES)
     native = {name: value for name, value in params.items() if name not in skip}
-    resolved: Loss = loss.fit(np.arange(len(counts)), None, counts, n_classes=n_classes).loss
+    resolved: Loss = given.fit(np.arange(len(counts)), None, counts, n_classes=n_classes).loss
     if softmax:
         native["num_class"] = n_classes
     return native, resolved, n_classes if softmax else None
@@ -328,32 +371,6 @@ def on_probabilities(metrics: Any) -> Any:
     return None if metrics is None else metrics.on_probabilities()
 
 
-def _row_weight(class_weight: Array, y: Array, weight: Array | None) -> Array:
-    rows: Array = class_weight[y.astype(np.intp)]
-    return rows if weight is None else rows * weight
-
-
-@contextmanager
-def _weight_in_training(
-    class_weight: Array, data: Any, y: Array, weight: Array | None
-) -> Iterator[None]:
-    """Give a data set its rows' class weights for the length of one training."""
-    if (class_weight == 1.0).all():
-        yield
-        return
-    try:
-        _set_weight(data, _row_weight(class_weight, y, weight))
-        yield
-    finally:
-        _set_weight(data, weight)
-
-
-def _set_weight(data: Any, weight: Array | None) -> None:
-    data.set_weight(weight)
-    if data._handle is not None:
-        data.set_field("weight", weight)  # set_weight does not set None, nor ones
-
-
 def is_true(value: Any) -> bool:
     """Truth of a parameter that may be written as LightGBM's own files do."""
     return str(value).lower() in ("true", "1", "+", "yes")
@@ -387,40 +404,8 @@ def _default_metric(native: Params, loss: Loss, feval: Any) -> Any:
 
 def intercept_of(loss: Loss, y: Array, weight: Array | None, n_classes: int | None) -> Array:
     """The intercept: one raw score (``n_classes=None``), or one for each class."""
-    return np.atleast_1d(loss.init_score(y, weight, n_classes=n_classes))
-
-
-def for_each_row(intercept: Array, n_rows: int) -> Array:
-    """Init score of every row; LightGBM wants class after class."""
-    return np.repeat(intercept, n_rows)
-
-
-@contextmanager
-def _init_score_in_training(intercept: Array | None, sets: list[Any]) -> Iterator[None]:
-    """Give the data sets an init score for the length of one training."""
-    if intercept is None:
-        yield
-        return
-    try:
-        for data in sets:
-            _with_our_init_score.add(data)
-            data.set_init_score(for_each_row(intercept, _n_rows(data)))
-        yield
-    finally:
-        _remove_init_score(sets)
-
-
-def _remove_init_score(sets: list[Any]) -> None:
-    for data in sets:
-        data.set_init_score(None)
-        if data._handle is not None:
-            data.set_field("init_score", None)  # set_init_score(None) does not
-        _with_our_init_score.discard(data)
-
-
-def _n_rows(data: Any) -> int:
-    label = data.get_label()
-    return len(label) if label is not None else int(data.construct().num_data())
+    counts = with_floor(class_counts(y, weight, 2), LEAST_SHARE, n_classes or 2)
+    return np.atleast_1d(loss.init_score(np.arange(len(counts)), counts, n_classes=n_classes))
 
 
 def no_feature_splits(error: Exception) -> bool:

@@ -22,7 +22,6 @@ from boostloss.classifier import (
     encode_labels,
     eval_codes,
     from_engine,
-    is_plain_cross_entropy,
     keep_labels,
     kept_labels,
     needs_training_scores,
@@ -40,11 +39,12 @@ from boostloss.lightgbm import (
     callable_objective,
     check_sigmoid,
     check_tree_params,
-    for_each_row,
     intercept_of,
     is_true,
     no_feature_splits,
 )
+from boostloss.lightgbm.data_set import for_each_row
+from boostloss.lightgbm.few_rows import DEFAULT, warn_of_few_rows
 from boostloss.lightgbm.metrics import split_metrics
 from boostloss.lightgbm.model import (
     from_file,
@@ -57,10 +57,10 @@ from boostloss.lightgbm.model import (
     shifted,
     to_file,
 )
-from boostloss.losses import Loss
+from boostloss.losses import Loss, LossName, is_plain_cross_entropy
 from boostloss.losses.validation import Array, check_sample_weight, class_counts
 from boostloss.metrics import posterior_metric
-from boostloss.model_file import State, calibrated_loss, calibrated_shift
+from boostloss.model_file import Probability, State, calibrated_loss, calibrated_shift
 from boostloss.optional import require
 from boostloss.recorder import Recorder
 
@@ -153,8 +153,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     def __init__(
         self,
         *,
-        loss: Loss | str = "cross_entropy",
-        probability: str = "posterior",
+        loss: Loss | LossName = "cross_entropy",
+        probability: Probability = "posterior",
         prior: Any = None,
         decision: Any = "loss",
         **kwargs: Any,
@@ -243,12 +243,20 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
                     intercept = intercept_of(loss, codes, weight, softmax)
                 init_score = for_each_row(intercept, len(codes))
                 eval_init_score = [for_each_row(intercept, len(c)) for _, c in sets or ()] or None
+        plain = is_plain_cross_entropy(loss)
+        if init_model is None:
+            stated = dict(params)
+            if stated.get("min_child_weight") == DEFAULT:  # the classifier's own name and default
+                del stated["min_child_weight"]
+            counts = class_counts(codes, weight, n_classes)
+            warn_of_few_rows(stated, loss, counts, len(codes), softmax, "min_child_weight")
         engine = _train(
             {**params, "objective": objective, "metric": metrics},
             {**built_in_params(params, softmax), "n_estimators": 1},
             (X, codes, sets),
             intercept,
             data,
+            refit=plain,
             init_score=init_score,
             eval_names=eval_names,
             eval_sample_weight=eval_sample_weight,
@@ -475,24 +483,26 @@ def _train(
     rows: tuple[Any, Array, Any],
     intercept: Array | None,
     data: dict[str, Any],
+    refit: bool,
     **fitting: Any,
 ) -> Any:
     """LightGBM's own classifier with a native model; a constant one if no feature can be split."""
     X, codes, sets = rows
     n_classes = int(codes.max()) + 1
+    softmax = n_classes if n_classes > 2 else None
     engine = lgb.LGBMClassifier(**params)
     try:
         with _eval_keywords(sets, X, codes) as evaluation:
             engine.fit(X, codes, **data, **fitting, **evaluation)
-        if not isinstance(params["objective"], str):
-            make_native(engine.booster_, intercept, n_classes if n_classes > 2 else None)
+        if not refit or not isinstance(params["objective"], str):
+            engine._Booster = make_native(engine.booster_, intercept, softmax, refit=refit)
     except lgb.basic.LightGBMError as error:
         if intercept is None or not no_feature_splits(error):
             raise
         engine = lgb.LGBMClassifier(**constant_params).fit(X, codes, **data)
-        make_constant(engine.booster_, intercept)
+        engine._Booster = make_constant(engine.booster_, intercept, softmax, refit=refit)
     # LightGBM's predict asks for it; the callable has done its work
-    return engine.set_params(objective=built_in_objective(n_classes if n_classes > 2 else None))
+    return engine.set_params(objective=built_in_objective(softmax))
 
 
 def labels_of(model: Any) -> Array | None:

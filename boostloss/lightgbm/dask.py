@@ -8,15 +8,17 @@ import numpy as np
 
 from boostloss.dask import class_counts, encoded
 from boostloss.lightgbm import (
+    CLASS_ALIASES,
     Params,
     callable_objective,
     check_tree_params,
     intercept_of,
     native_params,
 )
+from boostloss.lightgbm.few_rows import warn_of_few_rows
 from boostloss.lightgbm.model import make_native
-from boostloss.losses import Loss
-from boostloss.losses.validation import Array
+from boostloss.losses import Loss, LossName, is_plain_cross_entropy, named
+from boostloss.losses.validation import LABEL_LIMIT, Array, check_labels
 from boostloss.objectives import check_sums_needed
 from boostloss.optional import require
 
@@ -31,7 +33,7 @@ def dask_train(
     y: Any,
     num_boost_round: int = 100,
     *,
-    loss: Loss,
+    loss: Loss | LossName,
     sample_weight: Any = None,
 ) -> Any:
     """LightGBM's training on Dask with a loss; the model is that of :func:`.train`.
@@ -50,7 +52,7 @@ def dask_train(
     X : dask Array or DataFrame of shape (n, d)
     y : dask Array or Series
         Labels 0..K-1, with as many partitions as X.
-    loss : Loss
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
         Any but GHM, for example ``FocalLoss(gamma=2)``.
     sample_weight : dask Array or Series, optional
         Not negative.
@@ -67,12 +69,22 @@ def dask_train(
         For GHM, whose density is that of all rows in every round, where LightGBM gives Python no
         way to sum over its workers; for labels, weights or parameters that do not fit.
     """
-    check_sums_needed(loss)
+    given: Loss = named(loss)
+    check_sums_needed(given)
     labels, counts = class_counts(y, sample_weight, client=client)
-    if not np.array_equal(labels, np.arange(len(labels))):
-        raise ValueError(f"y must hold every class from 0 to K-1, got {labels.tolist()}")
+    stated = any(params.get(name) is not None for name in CLASS_ALIASES)
+    if not stated and not np.array_equal(labels, np.arange(len(labels))):
+        raise ValueError(
+            "y must hold every class from 0 to K-1 where params has no num_class, got "
+            f"{labels.tolist()}"
+        )
+    codes_found = check_labels(labels, LABEL_LIMIT).astype(np.intp)
+    counts = np.bincount(codes_found, weights=counts)
+    labels = np.arange(len(counts))
     check_tree_params(params)
-    native, resolved, n_classes = native_params(params, loss, counts)
+    native, resolved, n_classes = native_params(params, given, counts)
+    n_rows = counts if sample_weight is None else class_counts(y, client=client)[1]
+    warn_of_few_rows(native, resolved, counts, int(n_rows.sum()), n_classes)
     native["objective"] = callable_objective(native, resolved)
     intercept = intercept_of(resolved, labels, counts, n_classes)
     codes = client.persist(encoded(y, labels, "y"))
@@ -83,7 +95,10 @@ def dask_train(
     init_score = _for_each_row(codes, intercept, n_classes)
     model.fit(X, codes, sample_weight=sample_weight, init_score=init_score)
     fitted = resolved.fit(labels, None, counts, n_classes=n_classes)
-    return make_native(model.booster_, intercept, n_classes, num_iteration=None, loss=fitted)
+    plain = is_plain_cross_entropy(resolved)
+    return make_native(
+        model.booster_, intercept, n_classes, num_iteration=None, loss=fitted, refit=plain
+    )
 
 
 def _for_each_row(codes: Any, intercept: Array, n_classes: int | None) -> Any:

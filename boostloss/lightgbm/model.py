@@ -6,6 +6,7 @@ into its model, so that LightGBM alone serves it; a saved classifier has two mor
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from boostloss.losses import FittedLoss
@@ -27,6 +28,9 @@ lgb = require("lightgbm", "lightgbm")
 _STATE = "boostloss="
 _PARAMETERS = "\nparameters:\n"
 _CARRIED = "[boostloss: "
+_NO_OBJECTIVE = "custom"
+"""LightGBM's own word, among a model's parameters, for an objective that it does not know."""
+
 _FEATURES = "\nfeature_names="
 """Lines of ours stand before this one: LightGBM ignores those that it does not know."""
 
@@ -37,24 +41,39 @@ def make_native(
     n_classes: int | None,
     num_iteration: int | None = -1,
     loss: FittedLoss | None = None,
+    *,
+    refit: bool = False,
 ) -> Any:
-    """Add the intercept to the first tree of each class and write the link into the model.
+    """A booster with the intercept in the first tree of each class, and the link.
 
-    ``n_classes`` is None for binary. ``num_iteration`` rounds are kept: -1 for all, None for those
-    up to the best. The model carries the fitted loss, if it is given.
+    Parameters
+    ----------
+    booster : lightgbm.Booster
+        Trained with a callable, or with LightGBM's own objective.
+    intercept : array of shape (K,) or (1,), optional
+    n_classes : int or None
+        None for binary.
+    num_iteration : int or None
+        Rounds that are kept: -1 for all, None for those up to the best.
+    loss : FittedLoss, optional
+        The model carries it.
+    refit : bool, default=False
+        Whether the loss is plain cross-entropy. LightGBM's ``refit`` fits leaves to that and to
+        nothing else: for other losses the model names no objective, without which it raises.
     """
-    if intercept is not None:
-        _add_to_leaves(booster, intercept)
     link = _link(n_classes)
     model = booster.model_to_string(num_iteration=num_iteration)
     if "\nobjective=" not in model:
         model = model.replace(_FEATURES, f"\nobjective={link}{_FEATURES}", 1)
-    # Booster.refit reads this one
-    name = link.split()[0]
-    model = model.replace("\n[objective: custom]", f"\n[objective: {name}]", 1)
-    _read_again(booster, _with_loss(model, loss))
-    booster.params["objective"] = name
-    return booster
+    if intercept is not None:
+        model = _with_intercept(model, intercept)
+    name = link.split()[0] if refit else _NO_OBJECTIVE
+    model = re.sub(r"\n\[objective: .*\]", f"\n[objective: {name}]", model, count=1)
+    # a new one: a booster that was trained with a callable refuses refit for ever
+    made = lgb.Booster(model_str=_with_loss(model, loss))
+    made.params = {**booster.params, "objective": name}
+    made.best_iteration, made.best_score = booster.best_iteration, booster.best_score
+    return made
 
 
 def carry(booster: Any, loss: FittedLoss) -> Any:
@@ -88,19 +107,19 @@ def shifted(booster: Any, shift: Array) -> Any:
     model = booster.model_to_string()
     if "\nis_linear=1" in model and shift.any():
         raise ValueError("calibrated must be False with linear_tree=True, got True")
-    copy = lgb.Booster(model_str=model)
-    if not copy.num_trees():
+    if not booster.num_trees():
         raise ValueError("calibrated must be False for a model without trees, got True")
-    _add_to_leaves(copy, shift * (rounds_used(booster) if is_forest(booster) else 1))
+    times = rounds_used(booster) if is_forest(booster) else 1
+    copy = lgb.Booster(model_str=_with_intercept(model, shift * times))
     copy.best_iteration, copy.best_score = booster.best_iteration, booster.best_score
     return copy
 
 
-def make_constant(booster: Any, intercept: Array) -> Any:
+def make_constant(booster: Any, intercept: Array, n_classes: int | None, *, refit: bool) -> Any:
     """Set the only leaf of each class's only tree to the intercept."""
     for tree, value in enumerate(intercept):
         booster.set_leaf_output(tree, 0, value)
-    return booster
+    return make_native(booster, None, n_classes, refit=refit)
 
 
 def to_file(booster: Any, state: State) -> bytes:
@@ -181,8 +200,30 @@ def _link(n_classes: int | None) -> str:
     return "binary sigmoid:1" if n_classes is None else f"multiclass num_class:{n_classes}"
 
 
-def _add_to_leaves(booster: Any, intercept: Array) -> None:
-    trees = booster.dump_model(num_iteration=1)["tree_info"][: len(intercept)]
-    leaves = [(k, leaf) for k, tree in enumerate(trees) for leaf in range(int(tree["num_leaves"]))]
-    for k, leaf in leaves:
-        booster.set_leaf_output(k, leaf, booster.get_leaf_output(k, leaf) + intercept[k])
+def _with_intercept(model: str, intercept: Array) -> str:
+    """The model's text with the intercept in the first trees, as LightGBM's own start is there.
+
+    It is in the leaves and in the nodes above them, and the tree's shrinkage is 1: ``refit`` takes
+    new leaves times that. The header says how long each tree's text is.
+    """
+    head, *trees = re.split(r"(?m)^(?=Tree=)", model)
+    line = re.search(r"(?m)^tree_sizes=(.*)$", head)
+    assert line is not None
+    sizes = [int(size) for size in line[1].split()]
+    for k, value in enumerate(intercept[: len(sizes)]):
+        before = len(trees[k].encode())
+        trees[k] = _with_bias(trees[k], float(value))
+        sizes[k] += len(trees[k].encode()) - before
+    head = head.replace(line[0], f"tree_sizes={' '.join(map(str, sizes))}", 1)
+    return "".join([head, *trees])
+
+
+def _with_bias(tree: str, bias: float) -> str:
+    for name, digits in (("leaf_value", ".17g"), ("internal_value", "g")):
+
+        def shifted(line: re.Match[str], digits: str = digits) -> str:
+            values = [format(float(value) + bias, digits) for value in line[2].split()]
+            return f"{line[1]}={' '.join(values)}"
+
+        tree = re.sub(f"(?m)^({name})=(.*)$", shifted, tree, count=1)
+    return re.sub(r"(?m)^shrinkage=.*$", "shrinkage=1", tree, count=1)

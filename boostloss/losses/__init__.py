@@ -10,11 +10,11 @@ from typing import Any
 from boostloss.kernels import Row, scalar
 from boostloss.losses.asymmetric import AsymmetricLoss
 from boostloss.losses.base import Loss, gradient_norms, warn_of_former_name
-from boostloss.losses.cross_entropy import CrossEntropy, constant_weights
+from boostloss.losses.cross_entropy import CrossEntropy, constant_weights, is_plain_cross_entropy
 from boostloss.losses.fitted import FittedLoss, from_former_dict, to_former_dict
 from boostloss.losses.focal import FocalLoss
 from boostloss.losses.ghm import GHMLoss, NormWeights, WindowWeights
-from boostloss.losses.registry import named, names, register
+from boostloss.losses.registry import LossName, named, names, register
 from boostloss.losses.run import ALONE, TrainingRun, Workers
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "FocalLoss",
     "GHMLoss",
     "Loss",
+    "LossName",
     "NormWeights",
     "Row",
     "TrainingRun",
@@ -32,6 +33,7 @@ __all__ = [
     "Workers",
     "constant_weights",
     "gradient_norms",
+    "is_plain_cross_entropy",
     "named",
     "names",
     "register",

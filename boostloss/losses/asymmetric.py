@@ -8,6 +8,7 @@ import numpy as np
 
 from boostloss.kernels import Row, exp, log, log1p, neg_log_rest, scalar, where
 from boostloss.losses.base import FARTHEST, Loss
+from boostloss.losses.class_weight import ClassWeight
 from boostloss.losses.registry import register
 from boostloss.losses.validation import check_number
 
@@ -93,7 +94,7 @@ class AsymmetricLoss(Loss):
         gamma_pos: float = 1.0,
         margin: float = 0.05,
         *,
-        class_weight: Any = None,
+        class_weight: ClassWeight = None,
         beta: float = 0.9999,
     ) -> None:
         self.gamma_neg = gamma_neg

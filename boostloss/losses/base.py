@@ -26,9 +26,11 @@ from boostloss.kernels import Row, RowFunctions, scalar
 from boostloss.losses import class_weight as weights_of_classes
 from boostloss.losses import registry
 from boostloss.losses.calibration import offset_of_rows
+from boostloss.losses.class_weight import ClassWeight
 from boostloss.losses.fitted import FittedLoss, row_of
 from boostloss.losses.run import ALONE, TrainingRun, Workers
 from boostloss.losses.validation import (
+    LABEL_LIMIT,
     Array,
     as_labels,
     as_raw,
@@ -54,9 +56,6 @@ if TYPE_CHECKING:
 else:
     from sklearn.base import BaseEstimator
 
-
-LABEL_LIMIT = 2**24
-"""Labels are float32, which tells no larger whole numbers apart."""
 
 FARTHEST = 512.0
 """Raw score of an intercept, at most: beyond, a share is less than 1e-222."""
@@ -98,7 +97,7 @@ class Loss(BaseEstimator):
     """Whether the weights depend on the scores of the whole data set, as GHM's do."""
     functions: ClassVar[RowFunctions]
 
-    def __init__(self, *, class_weight: Any = None, beta: float = 0.9999) -> None:
+    def __init__(self, *, class_weight: ClassWeight = None, beta: float = 0.9999) -> None:
         self.class_weight = class_weight
         self.beta = beta
         self.check_params()

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
 from boostloss.losses.validation import SMALLEST, Array, check_number, check_present
 
-ClassWeight = None | str | float | Mapping[int, float] | Sequence[float]
+ClassWeight = (
+    None
+    | Literal["balanced", "effective"]
+    | float
+    | np.number[Any]
+    | Mapping[Any, float]
+    | Sequence[float]
+    | Array
+)
+"""What a ``class_weight`` may be; the keys of a dict are labels."""
+
+
+class ClassWeightParameters(TypedDict, total=False):
+    """Keywords of every loss, for type checkers."""
+
+    class_weight: ClassWeight
+    beta: float
+
 
 ALLOWED = (
     "None, 'balanced', 'effective', a number (weight of the positives, binary only), "
@@ -70,6 +87,16 @@ def needs_counts(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _counted(value: str, beta: float, counts: Array) -> Array:
+    """Weights of the classes that have rows; one without, which no row asks for, has 1."""
+    present = counts > 0
+    weights = np.ones(len(counts))
+    if present.any():
+        found = counts[present]
+        weights[present] = balanced(found) if value == "balanced" else effective(found, beta)
+    return weights
+
+
 def resolve(value: Any, beta: float, n_classes: int, counts: Array | None) -> Array:
     """The weight of each class as a float64 array of length ``n_classes``."""
     check_class_weight(value)
@@ -77,7 +104,7 @@ def resolve(value: Any, beta: float, n_classes: int, counts: Array | None) -> Ar
         return np.ones(n_classes)
     if isinstance(value, str):
         assert counts is not None
-        return balanced(counts) if value == "balanced" else effective(counts, beta)
+        return _counted(value, beta, counts)
     if isinstance(value, int | float | np.number):
         if n_classes != 2:
             raise ValueError(

@@ -74,6 +74,12 @@ class CrossEntropy(Loss):
         return softmax and not of_value
 
 
+def is_plain_cross_entropy(loss: Loss) -> bool:
+    """Whether this is the engines' own loss: its posterior is the link of the raw score."""
+    weights = constant_weights(loss)
+    return weights is not None and bool((weights == 1.0).all())
+
+
 def constant_weights(loss: Loss) -> Array | None:
     """Weight of each class where the loss is cross-entropy with weights as numbers; else None.
 

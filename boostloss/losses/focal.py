@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from boostloss.kernels import Row, RowFunctions, log1p, q_power, scalar
 from boostloss.losses.base import Loss
+from boostloss.losses.class_weight import ClassWeight, ClassWeightParameters
 from boostloss.losses.registry import register
 from boostloss.losses.validation import SMALLEST, Array, check_choice, check_number
 
@@ -15,6 +16,14 @@ FLOOR = 1e-16
 """Least exact curvature: positive, so that engines never divide by zero or step uphill."""
 
 TINY = float(np.finfo(np.float64).tiny)
+
+Hessian = Literal["reweighted", "exact"]
+
+
+class FocalParameters(ClassWeightParameters, total=False):
+    """Keywords of :class:`FocalLoss`, for type checkers."""
+
+    hessian: Hessian
 
 
 @register
@@ -74,9 +83,9 @@ class FocalLoss(Loss):
         gamma: Any = 2.0,
         alpha: float | None = None,
         *,
-        class_weight: Any = None,
+        class_weight: ClassWeight = None,
         beta: float = 0.9999,
-        hessian: str = "reweighted",
+        hessian: Hessian = "reweighted",
     ) -> None:
         self.gamma = gamma
         self.alpha = alpha

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,6 +11,7 @@ from scipy.optimize import bisect
 from scipy.special import expit
 
 from boostloss.losses.base import FARTHEST, Loss, gradient_norms, warn_of_former_name
+from boostloss.losses.class_weight import ClassWeight, ClassWeightParameters
 from boostloss.losses.cross_entropy import CrossEntropy
 from boostloss.losses.fitted import FittedLoss, monotone_table
 from boostloss.losses.registry import register
@@ -31,6 +32,17 @@ EXACT_ROWS = 4096
 """A window's mass is counted exactly up to so many rows; beyond, norms are rounded first."""
 
 FINE_CELLS = 1 << 15
+
+Density = Literal["class", "bins", "window"]
+
+
+class GHMParameters(ClassWeightParameters, total=False):
+    """Keywords of :class:`GHMLoss` after the first two, for type checkers."""
+
+    momentum: float
+    strength: float | None
+    normalize: bool
+
 
 FLOOR = 0.1
 """Added to each class's density, of which 1 is the mean: an empty region is no reason for a
@@ -206,12 +218,12 @@ class GHMLoss(Loss):
     def __init__(
         self,
         bins: int = 10,
-        density: str = "class",
+        density: Density = "class",
         momentum: float = 0.0,
         strength: float | None = None,
         *,
         normalize: bool = True,
-        class_weight: Any = None,
+        class_weight: ClassWeight = None,
         beta: float = 0.9999,
     ) -> None:
         self.bins = bins

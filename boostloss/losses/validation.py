@@ -17,18 +17,37 @@ SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 """The least number above 0."""
 
 
+SOFT_LABELS = (
+    "soft labels are fitted by giving a row once for each class, with the class as its label and "
+    "its probability as its weight"
+)
+
+LABEL_LIMIT = 2**24
+"""Labels are float32, which tells no larger whole numbers apart."""
+
+
 def check_number(
     name: str, value: Any, low: float, high: float = np.inf, *, open_end: bool = False
 ) -> float:
     """A finite real number within [low, high], or [low, high) with ``open_end``."""
     if type(value) is float and low <= value < high:
         return value
-    allowed = f"a number in [{low:g}, {high:g}{')' if open_end or high == np.inf else ']'}"
+    allowed = _interval(low, high, open_end)
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         raise TypeError(f"{name} must be {allowed}, got {value!r}")
     if not np.isfinite(value) or value < low or value > high or (open_end and value >= high):
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
     return float(value)
+
+
+def _interval(low: float, high: float, open_end: bool) -> str:
+    """In words, where an end is none of the numbers that are allowed."""
+    above = low == SMALLEST
+    if high == np.inf:
+        return "a number greater than 0" if above else f"a number in [{low:g}, inf)"
+    if above:
+        return f"a number greater than 0 and {'less than' if open_end else 'at most'} {high:g}"
+    return f"a number in [{low:g}, {high:g}{')' if open_end else ']'}"
 
 
 def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
@@ -103,7 +122,8 @@ def as_labels(y: ArrayLike, n_rows: int | None = None) -> Array:
     """Labels as contiguous float32 (what both engines hand out)."""
     array = _numeric("y", y)
     if array.ndim != 1:
-        raise ValueError(f"y must have shape (n,), got {array.shape}")
+        one_hot = ": of one-hot columns take argmax(axis=1)" if array.ndim == 2 else ""
+        raise ValueError(f"y must have shape (n,), got {array.shape}{one_hot}")
     if n_rows is not None and len(array) != n_rows:
         raise ValueError(f"y must have one label for each of raw's {n_rows} rows, got {len(array)}")
     with np.errstate(over="ignore"):  # infinity is no class, as what overflows is not
@@ -121,7 +141,9 @@ def check_labels(y: ArrayLike, n_classes: int, n_rows: int | None = None) -> Arr
     if np.isnan(labels).any():
         raise ValueError(f"y must hold {allowed}, got NaN")
     wrong = (labels < 0) | (labels > n_classes - 1) | (labels != np.floor(labels))
-    raise ValueError(f"y must hold {allowed}, got {labels[wrong][0]:g}")
+    found = labels[wrong][0]
+    soft = f"; {SOFT_LABELS}" if 0 < found < 1 else ""
+    raise ValueError(f"y must hold {allowed}, got {found:g}{soft}")
 
 
 def as_sample_weight(
@@ -166,6 +188,13 @@ def class_counts(y: Array, sample_weight: Array | None, n_classes: int) -> Array
     return np.bincount(y.astype(np.intp), weights=sample_weight, minlength=n_classes).astype(
         np.float64
     )
+
+
+def with_floor(counts: Array, share: float, n_classes: int) -> Array:
+    """Counts of ``n_classes``, none below a share of their sum: absent ones start there."""
+    counts = np.pad(counts, (0, max(0, n_classes - len(counts))))
+    floored: Array = np.maximum(counts, share * counts.sum())
+    return floored
 
 
 def check_present(counts: Array) -> None:

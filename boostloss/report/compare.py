@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +19,7 @@ from boostloss.classifier import (
     encode_labels,
     of_the_positive,
 )
-from boostloss.losses import CrossEntropy, FocalLoss, Loss, named
+from boostloss.losses import CrossEntropy, FocalLoss, Loss, LossName, named
 from boostloss.losses.validation import Array, check_integer, check_sample_weight
 from boostloss.optional import require
 from boostloss.report import leaks, table, training
@@ -44,12 +44,12 @@ def compare(
     X: Any,
     y: ArrayLike,
     *,
-    losses: Mapping[str, Loss | str | None] | Sequence[Loss | str] | None = None,
-    engine: str | None = None,
+    losses: Mapping[str, Loss | LossName | None] | Sequence[Loss | LossName] | None = None,
+    engine: Literal["xgboost", "lightgbm", "hist"] | None = None,
     folds: int = 5,
     groups: ArrayLike | None = None,
     time_order: bool = False,
-    metric: str = "log_loss",
+    metric: Literal["average_precision", "roc_auc", "log_loss", "brier"] = "log_loss",
     rounds: int = 500,
     learning_rate: float = 0.05,
     params: dict[str, Any] | None = None,
@@ -129,8 +129,8 @@ def compare(
     >>> list(frame.index)
     ['built-in', 'focal']
     """
-    engine = training.installed_engine() if engine is None else engine
-    settings = Settings(engine, metric, rounds, learning_rate, params or {}, seed)
+    chosen_engine = training.installed_engine() if engine is None else engine
+    settings = Settings(chosen_engine, metric, rounds, learning_rate, params or {}, seed)
     data = table.from_data(X, y, groups, sample_weight)
     say = _to_stderr if progress else None
     comparison = cross_validate(

@@ -15,7 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from boostloss.hist import hist_loss
 from boostloss.hist.sklearn_loss import FIT_TAKES_VALIDATION, STOPPED_FROM_OUTSIDE, watched
 from boostloss.losses import FittedLoss, Loss
-from boostloss.losses.validation import Array, check_choice, check_integer, check_number
+from boostloss.losses.validation import SMALLEST, Array, check_choice, check_integer, check_number
 from boostloss.metrics import raw_of_probability
 from boostloss.optional import require
 from boostloss.report.scores import METRICS, sign
@@ -50,7 +50,7 @@ class Settings:
         check_choice("engine", self.engine, ENGINES)
         check_choice("metric", self.metric, tuple(METRICS))
         check_integer("rounds", self.rounds, CHECK_EVERY)
-        check_number("learning_rate", self.learning_rate, np.nextafter(0, 1))
+        check_number("learning_rate", self.learning_rate, SMALLEST)
 
     @property
     def engine_params(self) -> dict[str, Any]:

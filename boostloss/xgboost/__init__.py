@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from boostloss import engine_call
-from boostloss.losses import ALONE, Loss, Workers, constant_weights
-from boostloss.losses.validation import Array, check_labels, check_sample_weight, class_counts
+from boostloss.losses import ALONE, Loss, LossName, Workers, constant_weights, named
+from boostloss.losses.validation import (
+    LABEL_LIMIT,
+    Array,
+    check_labels,
+    check_sample_weight,
+    class_counts,
+    with_floor,
+)
 from boostloss.metrics import Metric, posterior_metric
 from boostloss.model_file import calibrated_loss, calibrated_shift
-from boostloss.objectives import check_two_classes, training_objective
+from boostloss.objectives import training_objective
 from boostloss.optional import import_when_used, refuse_distributed, require
 from boostloss.recorder import Recorder
 from boostloss.xgboost.model import carry, predict_proba, raw_scores, shifted
@@ -37,14 +44,19 @@ _LATE = {
 __getattr__, __dir__ = import_when_used(__name__, _LATE)
 
 Params = dict[str, Any]
+ParamsLike = Mapping[str, Any] | Sequence[tuple[str, Any]]
+"""Parameters as XGBoost takes them: a dict, or pairs of which several may name a metric."""
+
+LEAST_SHARE = 1e-6
+"""Of a class where XGBoost's own start is made: one that is absent starts there."""
 
 
 def train(
-    params: Params,
+    params: ParamsLike,
     dtrain: Any,
     num_boost_round: int = 10,
     *,
-    loss: Loss,
+    loss: Loss | LossName,
     custom_metric: Callable[..., Any] | None = None,
     recorder: Recorder | None = None,
     xgb_model: Any = None,
@@ -64,15 +76,15 @@ def train(
 
     Parameters
     ----------
-    params : dict
+    params : dict, or list of pairs
         XGBoost's parameters; ``objective`` may be left out. ``num_class`` is found from the
         labels.
     dtrain : xgboost.DMatrix
         With labels 0..K-1.
     num_boost_round : int
         Number of rounds.
-    loss : Loss
-        For example ``FocalLoss(gamma=2)``.
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
+        For example ``FocalLoss(gamma=2)``; a name stands for a loss with its defaults.
     custom_metric : callable, optional
         Default, where ``params`` has no ``eval_metric``: :func:`boostloss.posterior_log_loss`.
     recorder : Recorder, optional
@@ -119,11 +131,11 @@ def train(
 
 
 def cv(
-    params: Params,
+    params: ParamsLike,
     dtrain: Any,
     num_boost_round: int = 10,
     *,
-    loss: Loss,
+    loss: Loss | LossName,
     custom_metric: Callable[..., Any] | None = None,
     recorder: Recorder | None = None,
     fpreproc: Callable[..., Any] | None = None,
@@ -154,6 +166,15 @@ def cv(
     )
 
 
+def as_params(params: ParamsLike) -> Params:
+    """Parameters as a dict of one's own; the metrics of several pairs as a list."""
+    if isinstance(params, Mapping):
+        return dict(params)
+    pairs = list(params)
+    metrics = [value for name, value in pairs if name == "eval_metric"]
+    return {**dict(pairs), **({"eval_metric": metrics} if len(metrics) > 1 else {})}
+
+
 def base_score(
     loss: Loss, y: Any, sample_weight: Any = None, *, n_classes: int | None = None
 ) -> float | str:
@@ -163,8 +184,8 @@ def base_score(
 
     Parameters
     ----------
-    loss : Loss
-        For example ``FocalLoss(gamma=2)``.
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
+        For example ``FocalLoss(gamma=2)``; a name stands for a loss with its defaults.
     y : array of shape (n,)
         Labels 0..K-1.
     sample_weight : array of shape (n,), optional
@@ -204,29 +225,32 @@ def as_base_score(raw: Any, softmax_floor: float = 0.0) -> float | str:
 def set_base_score(params: Params, loss: Loss, counts: Array) -> None:
     """Start from the loss's intercept unless ``params`` says where to start."""
     if params.get("base_score") is None:
-        labels, n_classes = np.arange(len(counts)), params.get("num_class")
-        params["base_score"] = base_score(loss, labels, counts, n_classes=n_classes)
+        n_classes = params.get("num_class")
+        counts = with_floor(counts, LEAST_SHARE, n_classes or len(counts))
+        params["base_score"] = base_score(loss, np.arange(len(counts)), counts, n_classes=n_classes)
 
 
 def _class_counts(data: Any, workers: Workers = ALONE) -> Array:
     """Rows, or their summed weights, of each class on all workers: what a loss starts from."""
     y, weight = workers.together(_target, data)
-    check_two_classes(y, workers)
     found = int(workers.largest(np.array([y.max(initial=1.0)]))[0]) + 1
-    return workers.sum(class_counts(y, weight, found))
+    counts = workers.sum(class_counts(y, weight, found))
+    if not counts.any():
+        raise ValueError("dtrain must hold rows with weight, got none")
+    return counts
 
 
 def _target(data: Any) -> tuple[Array, Array | None]:
     label, weight = data.get_label(), data.get_weight()
     if not label.size and data.num_row():
         raise ValueError("dtrain must have labels, got none")
-    y = check_labels(label, 2**24)
+    y = check_labels(label, LABEL_LIMIT)
     return y, check_sample_weight(weight, len(y), zero_allowed=True) if weight.size else None
 
 
 def training_arguments(
-    params: Params,
-    loss: Loss,
+    params: ParamsLike,
+    loss: Loss | LossName,
     counts: Array,
     custom_metric: Callable[..., Any] | None,
     recorder: Recorder | None = None,
@@ -235,8 +259,8 @@ def training_arguments(
 
     ``counts`` are the rows of each class, or their summed weights.
     """
-    if not isinstance(loss, Loss):
-        raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
+    given: Loss = named(loss)
+    params = as_params(params)
     num_class = params.get("num_class")
     n_classes = int(num_class) if num_class else len(counts)
     softmax = bool(num_class) or n_classes > 2
@@ -250,7 +274,7 @@ def training_arguments(
     native = {**params, "objective": params.get("objective") or name}
     if softmax:
         native["num_class"] = n_classes
-    resolved: Loss = loss.fit(np.arange(len(counts)), None, counts, n_classes=n_classes).loss
+    resolved: Loss = given.fit(np.arange(len(counts)), None, counts, n_classes=n_classes).loss
     if custom_metric is None and "eval_metric" not in native:
         native["disable_default_eval_metric"] = 1
         custom_metric = posterior_metric(resolved)

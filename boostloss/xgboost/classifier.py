@@ -16,7 +16,6 @@ from boostloss.classifier import (
     encode_labels,
     eval_codes,
     from_engine,
-    is_plain_cross_entropy,
     keep_labels,
     kept_labels,
     needs_training_scores,
@@ -24,12 +23,13 @@ from boostloss.classifier import (
     prior_by_label,
 )
 from boostloss.engine_call import stated_threads
-from boostloss.losses import FittedLoss, Loss
+from boostloss.losses import FittedLoss, Loss, LossName, is_plain_cross_entropy
 from boostloss.losses.validation import Array, check_sample_weight, class_counts
 from boostloss.metrics import posterior_metric
 from boostloss.model_file import (
     SEAL,
     UNSEALED,
+    Probability,
     State,
     calibrated_loss,
     calibrated_shift,
@@ -67,8 +67,8 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     def __init__(
         self,
         *,
-        loss: Loss | str = "cross_entropy",
-        probability: str = "posterior",
+        loss: Loss | LossName = "cross_entropy",
+        probability: Probability = "posterior",
         prior: Any = None,
         decision: Any = "loss",
         objective: Any = "binary:logistic",

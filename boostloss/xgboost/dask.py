@@ -16,10 +16,10 @@ from boostloss.dask import (
     merged_counts,
     part_counts,
 )
-from boostloss.losses import FittedLoss, Loss
-from boostloss.losses.validation import Array, check_labels
+from boostloss.losses import FittedLoss, Loss, LossName
+from boostloss.losses.validation import LABEL_LIMIT, Array, check_labels
 from boostloss.optional import require
-from boostloss.xgboost import Params, set_base_score, training_arguments
+from boostloss.xgboost import ParamsLike, set_base_score, training_arguments
 from boostloss.xgboost.classifier import XGBLossMixin
 
 require("distributed", "dask")
@@ -30,11 +30,11 @@ _Parent: Any = xgb_dask.DaskXGBClassifier
 
 def dask_train(
     client: Any,
-    params: Params,
+    params: ParamsLike,
     dtrain: Any,
     num_boost_round: int = 10,
     *,
-    loss: Loss,
+    loss: Loss | LossName,
     custom_metric: Callable[..., Any] | None = None,
     xgb_model: Any = None,
     **keywords: Any,
@@ -211,7 +211,7 @@ def _class_counts(client: Any, dtrain: Any) -> Array:
         for part in parts
     ]
     labels, counts = merged_counts(client.gather(tasks))
-    codes = check_labels(labels, 2**24).astype(np.intp)
+    codes = check_labels(labels, LABEL_LIMIT).astype(np.intp)
     return np.bincount(codes, weights=counts, minlength=2)
 
 
