@@ -33,7 +33,7 @@ def test_the_command_writes_what_loads_alone(engine, losses, csv, tmp_path, monk
     names = {"report.html", "table.csv", f"model.{suffix}", "model_loss.json", "use_model.py"}
     assert {path.name for path in output.iterdir()} == names
     page = (output / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 4
     assert "http" not in page.replace("<!DOCTYPE html>", "")  # nothing is fetched
     assert "built-in" in pd.read_csv(output / "table.csv")["loss"].tolist()
     said = capsys.readouterr().out.splitlines()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 
+from boostloss.calibration import calibration_groups
 from boostloss.losses.validation import Array
 from boostloss.report.record import Section
-from boostloss.report.scores import CONFIDENCE, Comparison
-
-EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
-"""Of the groups of calibration, as shares of the rows; finer where a rare class is."""
+from boostloss.report.scores import Comparison
 
 ALERT_SHARES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
@@ -38,21 +35,21 @@ def sections(comparison: Comparison, y: Array, probability: Array, of_class: str
 
 
 def calibration(y: Array, probability: Array, of_class: str) -> Section:
-    """Predicted and observed shares of groups of rows, from the least probable to the most."""
-    places = np.rint(np.array(EDGES[1:-1]) * len(y)).astype(int)
-    groups = np.split(np.argsort(probability, kind="stable"), places)
-    rows = []
-    for group in filter(len, groups):
-        found, n = int(y[group].sum()), len(group)
-        interval = binomtest(found, n).proportion_ci(CONFIDENCE, "wilson")
-        rows.append((
-            f"{probability[group].min():.4f} to {probability[group].max():.4f}", f"{n:,}",
-            f"{probability[group].mean():.4f}", f"{found / n:.4f}",
-            f"{interval.low:.4f} to {interval.high:.4f}",
-        ))  # fmt: skip
+    """Predicted and observed shares of the groups of rows that the plot shows."""
+    found = calibration_groups(y, probability)
+    rows = [
+        (
+            f"{predicted:.4f}",
+            f"{n:,.0f}",
+            f"{positives:,.0f}",
+            f"{share:.4f}",
+            f"{low:.4f} to {high:.4f}",
+        )
+        for predicted, share, low, high, n, positives in zip(*found, strict=True)
+    ]
     note = (f"Test rows in groups by their probability of {of_class}. A mean outside the 95% "
-            "interval (Wilson's) of the observed share is one that is not calibrated.")  # fmt: skip
-    columns = ("probability", "rows", "mean probability", "observed share", "95% interval")
+            "interval of the observed share is one that is not calibrated.")  # fmt: skip
+    columns = ("mean probability", "rows", of_class, "observed share", "95% interval")
     return Section("Calibration", note, columns, rows)
 
 
@@ -69,7 +66,7 @@ def alerts(y: Array, probability: Array, of_class: str) -> Section:
         ))  # fmt: skip
     note = f"If the test rows most likely to be {of_class} are looked at."
     columns = ("threshold", "alerts", "found", "precision", "recall")
-    return Section("Alerts over the threshold", note, columns, rows)
+    return Section("Alerts by the share of rows", note, columns, rows)
 
 
 def confusion(comparison: Comparison) -> Section:

@@ -166,6 +166,9 @@ def _plots(comparison: Comparison) -> list[tuple[str, Any]]:
         if draw is plot.precision_recall:
             _name_average_precision(comparison, axes)
         plots.append((heading, figure))
+    figure = make_figure(figsize=(8, 5), layout="constrained")
+    plot.alerts_over_threshold(y, curves[comparison.best], ax=figure.subplots())
+    plots.append((f"Alerts over the threshold, {comparison.best}", figure))
     height = 1.2 + 0.5 * len(comparison.finished)
     figure = make_figure(figsize=(8, height), layout="constrained")
     _plot_folds(comparison, figure.subplots())

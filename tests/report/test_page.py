@@ -83,12 +83,15 @@ def test_calibration_and_alerts_are_counted_right():
     y = (rng.random(5000) < p).astype(int)
     calibrated = judged.calibration(y, p, "fraud").rows
     assert sum(int(row[1].replace(",", "")) for row in calibrated) == 5000
+    assert sum(int(row[2].replace(",", "")) for row in calibrated) == y.sum()
     inside = 0
-    for row in calibrated:
-        low, high = map(float, row[4].split(" to "))
-        assert low <= float(row[3]) <= high
-        inside += low <= float(row[2]) <= high
-    assert inside >= 8  # of nine intervals of 95%
+    for mean, n, positives, share, interval in calibrated:
+        low, high = map(float, interval.split(" to "))
+        n, positives = (int(text.replace(",", "")) for text in (n, positives))
+        assert float(share) == pytest.approx(positives / n, abs=5e-5)
+        assert low <= float(share) <= high
+        inside += low <= float(mean) <= high
+    assert inside >= len(calibrated) - 2  # intervals of 95%
     for threshold, alerts, found, precision, recall in judged.alerts(y, p, "fraud").rows:
         n, hits = int(alerts.split()[0].replace(",", "")), int(found.replace(",", ""))
         chosen = np.argsort(-p)[:n]
@@ -133,4 +136,5 @@ def test_the_plots_name_the_average_precision_of_the_table(claims):
     ]
     shown = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     means = found.frame()["average_precision"]
-    assert shown == [*(f"{name} ({means[name]:.4f})" for name in means.index), "share of positives"]
+    assert shown[:-1] == [f"{name} ({means[name]:.4f})" for name in means.index]
+    assert shown[-1].startswith("share of positives")
