@@ -158,7 +158,7 @@ def train(
         _check_calibrated(loss_by_class, keywords)
     own = built_in_weights(resolved, recorder, feval, judged=train_set in valid_sets)
     if own is not None:
-        keeps = bool(keywords.get("keep_training_booster"))
+        kept = bool(keywords.get("keep_training_booster"))
         making = _of_data_set(params) if init_model is None else None
         with weight_in_training(own, sets, (y, weight), making):
             booster = lgb.train(
@@ -168,13 +168,18 @@ def train(
                 valid_sets=valid_sets or None,
                 feval=on_probabilities(feval),
                 init_model=init_model,
-                **keywords,
+                **{**keywords, "keep_training_booster": kept or not loss_by_class.keeps_shares},
             )
-        if keeps:
+        if kept:
             return booster
+        fitted = loss_by_class
+        if not fitted.keeps_shares:
+            fitted = fit_to_training_rows(resolved, booster, y, weight, fitted, linked=True)
         if not is_plain_cross_entropy(resolved):
             booster = make_native(booster, None, n_classes)
-        return _finished(booster, loss_by_class, calibrated)
+        if not fitted.keeps_shares:
+            booster.free_dataset()
+        return _finished(booster, fitted, calibrated)
     if keywords.get("keep_training_booster"):
         raise ValueError(
             "keep_training_booster must be False with loss=: link and intercept are written into "

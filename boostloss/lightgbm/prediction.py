@@ -10,6 +10,7 @@ from boostloss.classifier import probabilities
 from boostloss.lightgbm.model import carried, is_forest, rounds_used
 from boostloss.losses import FittedLoss, Loss
 from boostloss.losses.validation import Array
+from boostloss.metrics import raw_of_probability
 
 
 def predict_proba(booster: Any, X: Any) -> Array:
@@ -52,11 +53,17 @@ def predict_proba(booster: Any, X: Any) -> Array:
 
 
 def fit_to_training_rows(
-    loss: Loss, booster: Any, y: Array, weight: Array | None, by_class: FittedLoss
+    loss: Loss,
+    booster: Any,
+    y: Array,
+    weight: Array | None,
+    by_class: FittedLoss,
+    linked: bool = False,
 ) -> FittedLoss:
     """The fitted loss of a booster that still holds its training rows; cuts it to its best round.
 
     ``by_class`` is the loss fitted to the classes alone, all that plain cross-entropy needs.
+    ``linked``: the built-in objective trained, under which LightGBM passes probabilities.
     """
     if by_class.keeps_shares:
         return by_class
@@ -70,4 +77,4 @@ def fit_to_training_rows(
         return "kept", 0.0, False
 
     booster.eval_train(keep)  # the scores of the training rows, which it holds anyway
-    return loss.fit(y, seen[0], weight)
+    return loss.fit(y, raw_of_probability(seen[0]) if linked else seen[0], weight)
