@@ -21,7 +21,7 @@ from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import LabelEncoder
 
-from boostloss.classifier import from_engine, probabilities
+from boostloss.classifier import from_engine, needs_training_scores, probabilities
 from boostloss.losses import FittedLoss, Loss, TrainingRun, named
 from boostloss.losses.validation import Array
 from boostloss.metrics import posterior_metric
@@ -131,7 +131,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
             self._run = TrainingRun()
         run, raw, loss = self._run, self._scores(raw_prediction), self._minimised
         run.n_threads = n_threads
-        if loss.depends_on_all_scores:
+        if needs_training_scores(loss):
             # the engine adds each tree to this very array
             self._rows = (y_true, raw, sample_weight)
         gradient, hessian = loss.gradient_hessian(
@@ -178,7 +178,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         sample_weight: Array | None = None,
         n_threads: int = 1,
     ) -> float:
-        """Mean log loss of the posterior, in nats: what early stopping follows."""
+        """Mean log loss of the posterior, in nats, its offset left out: for early stopping."""
         if self.class_weight_in_rows is not None and sample_weight is not None:
             sample_weight = sample_weight / self.class_weight_in_rows[y_true.astype(np.intp)]
         metric = posterior_metric(self._fitted.loss)
@@ -254,7 +254,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         return loss
 
     def _settle(self) -> None:
-        """Fit GHM's density to the scores that the training rows have by now."""
+        """Fit offset and density to the scores that the training rows have by now."""
         if self._rows is not None:
             y, raw, weight = self._rows
             self.fitted_loss, self._rows = self._minimised.fit(y, raw, weight), None

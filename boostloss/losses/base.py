@@ -655,16 +655,19 @@ class Loss(BaseEstimator):
         if self._starts_as_cross_entropy:
             return log_target
         fitted = FittedLoss(self.with_class_weight(class_weight))
-        last = log_target - np.log1p(-np.exp(np.minimum(log_target, -1e-9)))
+        # the same guesses in each call: rounding must not depend on the calls before
+        guess = log_target - np.log1p(-np.exp(np.minimum(log_target, -1e-9)))
 
         def excess(a: float, k: int, c: float) -> float:
             log_p, log_q = np.array(log_expit(a)), np.array(log_expit(-a))
             return float(log_p - fitted.log_weight(k, row_of(log_p, log_q)) - log_target[k] - c)
 
         def logits(c: float) -> Array:
-            for k in range(len(log_target)):
-                last[k] = increasing_root(lambda a, k=k: excess(a, k, c), last[k])
-            return last
+            roots = [
+                increasing_root(lambda a, k=k: excess(a, k, c), guess[k])
+                for k in range(len(log_target))
+            ]
+            return np.array(roots)
 
         c = increasing_root(lambda c: float(logsumexp(log_expit(logits(c)))))
         score: Array = log_expit(logits(c))

@@ -25,6 +25,7 @@ from boostloss import (
     Recorder,
 )
 from boostloss.hist.sklearn_loss import FIT_TAKES_VALIDATION
+from boostloss.losses import named
 
 LOSSES = [
     "cross_entropy",
@@ -169,7 +170,7 @@ def test_sample_weights_are_repeated_rows(problem):
     loss = FocalLoss(2.0, class_weight="balanced")
     weighted = make(loss, **params).fit(X, problem.y, sample_weight=times)
     repeated = make(loss, **params).fit(np.repeat(X, times, axis=0), np.repeat(problem.y, times))
-    assert weighted.loss_ == repeated.loss_  # the class weights, counted
+    assert weighted.loss_.loss == repeated.loss_.loss  # the class weights, counted
     np.testing.assert_allclose(
         weighted.decision_function(X), repeated.decision_function(X), atol=0.05
     )
@@ -220,11 +221,12 @@ def test_probabilities(problem, loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
-def test_early_stopping_sees_what_predict_proba_gives(problem, loss):
+def test_early_stopping_follows_the_posterior(problem, loss):
     params = {"early_stopping": True, "max_iter": 100, "n_iter_no_change": 5}
     model = make(loss, validation_fraction=None, **params).fit(problem.X, problem.y)
-    posterior = model.predict_proba(problem.X)
-    assert -model.train_score_[-1] == pytest.approx(log_loss(problem.y, posterior), rel=1e-9)
+    raw = model.decision_function(problem.X)
+    p = named(loss).fit(problem.y, raw, offset=False).posterior(raw)
+    assert -model.train_score_[-1] == pytest.approx(log_loss(problem.y, p), rel=1e-9)
     held_out = make(loss, **params).fit(problem.X, problem.y)
     assert held_out.do_early_stopping_
     assert len(held_out.validation_score_) == held_out.n_iter_ + 1
@@ -240,9 +242,8 @@ def test_rows_that_stop_the_training(problem, loss):
     model.fit(problem.X, y, X_val=problem.X_valid, y_val=y_valid, sample_weight_val=weight)
     assert model.n_iter_ < 200
     raw = model.decision_function(problem.X_valid)
-    loss_there = model.loss_.loss if model.loss_.loss.depends_on_all_scores else None
-    fitted = loss_there.fit(problem.y_valid, raw, weight) if loss_there else model.loss_
-    p = fitted.posterior(raw)
+    # class weights are those of the training rows, the density that of these
+    p = model.loss_.loss.fit(problem.y_valid, raw, weight, offset=False).posterior(raw)
     assert -model.validation_score_[-1] == pytest.approx(
         log_loss(problem.y_valid, p, sample_weight=weight), rel=1e-9
     )

@@ -107,3 +107,11 @@ def test_ghms_init_score_ends_somewhere(density):
     loss = GHMLoss(density=density, normalize=False)
     assert -512.0 <= loss.init_score([0, 1], [1, 1e-300]) < 0
     assert 0 < loss.init_score([0, 1], [1e-300, 1]) <= 512.0
+
+
+def test_softmax_root_at_the_end_of_its_bracket():
+    """Found with gamma=0, whose sum is zero at the first guess, but for rounding."""
+    for seed in range(10):
+        counts = np.random.default_rng(seed).exponential(60, 3)
+        score = FocalLoss(gamma=0).init_score(np.arange(3), counts)
+        np.testing.assert_allclose(np.exp(score), counts / counts.sum(), rtol=1e-9)

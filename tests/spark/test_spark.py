@@ -68,7 +68,8 @@ def data(request, session):
 
 def alone(frame, loss, rounds, **keywords):
     learn, held = frame[~frame["held_out"]], frame[frame["held_out"]]
-    d, v = (xgb.QuantileDMatrix(f[NAMES], f["label"], weight=f["weight"]) for f in (learn, held))
+    d = xgb.QuantileDMatrix(learn[NAMES], learn["label"], weight=learn["weight"])
+    v = xgb.QuantileDMatrix(held[NAMES], held["label"], weight=held["weight"], ref=d)
     seen = {}
     booster = boostloss.xgboost.train(
         PARAMS, d, rounds, loss=loss, evals=[(d, "training"), (v, "validation")],
