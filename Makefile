@@ -4,13 +4,27 @@ VERSIONS ?= newest
 VENV := .venv$(patsubst %,-%,$(filter-out newest,$(VERSIONS)))
 BIN := $(VENV)/bin
 
-.PHONY: demo test canary coverage mutation bench docs lint types dist dist-check clean
+.PHONY: demo test spark ray canary coverage mutation bench docs lint types dist dist-check clean
 
 demo: $(VENV)/ready-demo
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/ready-test
 	$(BIN)/python -m pytest $(PYTEST_$(VERSIONS))
+
+# on a real local Spark, which needs Java 17 or newer; in its own environment
+spark: .venv-spark/ready
+	.venv-spark/bin/python -m pytest $(PYTEST_oldest) tests/spark
+
+# inside Ray Train's function
+ray: .venv-ray/ready
+	.venv-ray/bin/python -m pytest $(PYTEST_oldest) tests/ray
+
+.venv-%/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-$*/bin/python -m pip install --quiet --group $* --editable .
+	touch $@
 
 # old packages use what newer ones of their own kind deprecate: only our own use counts there
 PYTEST_oldest := -o filterwarnings=error::DeprecationWarning:boostloss
@@ -101,4 +115,4 @@ $(VENV)/ready-bench: $(VENV)/ready-test
 	touch $@
 
 clean:
-	rm -rf .venv .venv-oldest .venv-next dist
+	rm -rf .venv .venv-spark .venv-ray .venv-oldest .venv-next dist

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from boostloss.losses import FittedLoss, Loss, named
+from boostloss.losses import FittedLoss, Loss, calibration, named
 from boostloss.losses.registry import from_dict, to_dict
 from boostloss.losses.validation import Array
 from boostloss.optional import require
@@ -90,10 +90,9 @@ class SparkImbalancedXGBClassifier(_Estimator):
             model = super()._fit(dataset)
         finally:
             counts = self.__dict__.pop("_counts")
-        labels = np.arange(len(counts))
-        fitted = loss.fit(labels, None, counts)
-        if loss.depends_on_all_scores:
-            fitted = self._fitted_density(fitted.loss, model, training)
+        fitted = loss.fit(np.arange(len(counts)), None, counts)
+        if not fitted.keeps_shares:
+            fitted = self._fitted_to_scores(fitted.loss, model, training, counts)
         model.loss_ = fitted
         return model
 
@@ -118,8 +117,8 @@ class SparkImbalancedXGBClassifier(_Estimator):
         indicator = _column(self, "validationIndicatorCol")
         return dataset if indicator is None else dataset.filter(~functions.col(indicator))
 
-    def _fitted_density(self, loss: Any, model: Any, training: Any) -> FittedLoss:
-        """GHM's density at the trained model's scores, summed over the partitions."""
+    def _fitted_to_scores(self, loss: Loss, model: Any, training: Any, counts: Array) -> FittedLoss:
+        """Density and offset at the trained model's scores, summed over the partitions."""
         weight = self._weight_column()
         score = _vectors.vector_to_array(functions.col(model.getOrDefault("rawPredictionCol")))
         one = functions.lit(1.0) if weight is None else functions.col(weight).cast("double")
@@ -128,21 +127,56 @@ class SparkImbalancedXGBClassifier(_Estimator):
         scored = model.transform_raw(training).select(
             label.alias("y"), score.alias("raw"), one.alias("weight")
         )
+        scored = scored.persist()  # each step of the offset asks for sums over them
+        try:
+            fitted = FittedLoss(loss)
+            if loss.depends_on_all_scores:
+                mass = _summed(scored, _Mass(loss))
+                fitted = loss.fit_mass(mass, fitted.class_weight)  # type: ignore[attr-defined]
+            offset = calibration.offset_for_shares(
+                lambda offset: _summed(scored, _Moments(fitted, offset)), counts
+            )
+            return fitted.with_offset(offset)
+        finally:
+            scored.unpersist()
 
-        def mass(frames: Iterator[Any]) -> Iterator[Any]:
-            total: Any = 0.0
-            for frame in frames:
-                raw = _scores(frame["raw"])
-                total = total + loss.density_mass(
-                    frame["y"].to_numpy(), raw, frame["weight"].to_numpy()
-                )
-            if np.ndim(total):
-                yield pd.DataFrame({"shape": [list(total.shape)], "mass": [total.ravel().tolist()]})
 
-        parts = scored.mapInPandas(mass, "shape array<int>, mass array<double>").collect()
-        total = sum(np.reshape(part["mass"], part["shape"]) for part in parts)
-        fitted: FittedLoss = loss.fit_mass(total, np.asarray(loss.class_weight, dtype=np.float64))
-        return fitted
+class _Mass(NamedTuple):
+    """What some rows add to GHM's density."""
+
+    loss: Any
+
+    def __call__(self, frame: Any) -> Array:
+        mass: Array = self.loss.density_mass(
+            frame["y"].to_numpy(), _scores(frame["raw"]), frame["weight"].to_numpy()
+        )
+        return mass
+
+
+class _Moments(NamedTuple):
+    """What some rows add to the sums that the offset is found from."""
+
+    fitted: FittedLoss
+    offset: Array
+
+    def __call__(self, frame: Any) -> Array:
+        log_posterior = self.fitted.compiled_log_posterior(_scores(frame["raw"]))
+        odds = calibration.relative_log_odds(log_posterior)
+        return calibration.moment_sums(odds, frame["weight"].to_numpy(), self.offset)
+
+
+def _summed(rows: Any, function: Any) -> Array:
+    """Sum of a function's arrays over the parts of a data frame."""
+
+    def of_partition(frames: Iterator[Any]) -> Iterator[Any]:
+        found = [function(frame) for frame in frames if len(frame)]
+        if found:
+            total = np.sum(found, axis=0)
+            yield pd.DataFrame({"shape": [list(total.shape)], "total": [total.ravel().tolist()]})
+
+    parts = rows.mapInPandas(of_partition, "shape array<int>, total array<double>").collect()
+    total: Array = np.sum([np.reshape(part["total"], part["shape"]) for part in parts], axis=0)
+    return total
 
 
 class SparkImbalancedXGBClassifierModel(_Model):

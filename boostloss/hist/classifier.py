@@ -96,8 +96,8 @@ default="cross_entropy"
     Cross-entropy with constant class weights is scikit-learn's own log loss with these weights on
     the rows, as its parameter ``class_weight`` puts them there.
 
-    scikit-learn's trees have no minimum Hessian in a leaf (XGBoost's ``min_child_weight``).
-    ``min_samples_leaf`` and ``l2_regularization`` bound the leaf values on small data.
+    scikit-learn's trees have no minimum Hessian in a leaf (XGBoost's ``min_child_weight``). Give
+    the focal loss an ``l2_regularization`` of 1 to 10 on small data.
 
     Examples
     --------
