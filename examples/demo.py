@@ -1,4 +1,4 @@
-"""Train five losses on two engines, on flights that were or were not cancelled.
+"""Train five losses on three engines, on flights that were or were not cancelled.
 
     python examples/demo.py [--output FOLDER] [--metric average_precision]
 
@@ -10,22 +10,28 @@ Training is stopped, and the best model chosen, by log loss of the posterior on 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import flights
+import joblib
 import lightgbm as lgb
 import numpy as np
 import xgboost as xgb
 from matplotlib.figure import Figure
+from scipy.special import expit
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc_score
 from tqdm.auto import tqdm
 
 import boostloss.lightgbm
 import boostloss.xgboost
 from boostloss import CrossEntropy, FocalLoss, GHMLoss, plot
+from boostloss.hist import hist_loss
+from boostloss.hist.sklearn_loss import plain
 from boostloss.losses import Loss
 from boostloss.report.scores import Threshold
 
@@ -86,7 +92,8 @@ def run(output: Path, metric: str = "log_loss") -> list[Result]:
     y = split.test[1]
     sizes = ", ".join(f"{len(part[1]):,}" for part in split)
     print(f"NYC flights: {sizes} rows to train, validate, test; {y.mean():.2%} of test cancelled")
-    models = [(f, name, loss) for f in (_xgboost, _lightgbm) for name, loss in LOSSES.items()]
+    fits = (_xgboost, _lightgbm, _scikit_learn)
+    models = [(fit, name, loss) for fit in fits for name, loss in LOSSES.items()]
     results = []
     with tqdm(models, unit="model") as progress:
         for fit, name, loss in progress:
@@ -145,6 +152,25 @@ def _lightgbm(name: str, loss: Loss | None, split: flights.Split, metric: str) -
                    seconds)  # fmt: skip
 
 
+def _scikit_learn(name: str, loss: Loss | None, split: flights.Split, metric: str) -> Result:
+    model = HistGradientBoostingClassifier(
+        loss="log_loss" if loss is None else hist_loss(loss), learning_rate=LEARNING_RATE,
+        max_iter=ROUNDS, max_leaf_nodes=63, early_stopping=True, n_iter_no_change=PATIENCE,
+        scoring="loss" if metric == "log_loss" else metric, random_state=0,
+    )  # fmt: skip
+    start = time.perf_counter()
+    model.fit(*split.train, X_val=split.valid[0], y_val=split.valid[1])
+    seconds = time.perf_counter() - start
+    trees = max(1, int(np.argmax(model.validation_score_)))
+    raw = [_staged(model, X, trees) for X, _ in split]
+    return _result("sklearn", name, model, loss, split, raw, expit(raw[2]), trees, seconds)
+
+
+def _staged(model: Any, X: Any, trees: int) -> Array:
+    """Raw scores after the first trees."""
+    return next(itertools.islice(model.staged_decision_function(X), trees - 1, None))
+
+
 def _result(
     engine: str, name: str, booster: Any, loss: Loss | None, split: flights.Split,
     raw: list[Array], link: Array, trees: int, seconds: float,
@@ -184,6 +210,10 @@ def _save_and_read_back(best: Result, split: flights.Split, output: Path) -> Non
         path = output / "model.json"
         best.booster[: best.trees].save_model(path)
         read = xgb.Booster(model_file=path).predict(xgb.DMatrix(X, enable_categorical=True))
+    elif best.engine == "sklearn":
+        path = output / "model.joblib"
+        joblib.dump(plain(best.booster), path)
+        read = expit(_staged(joblib.load(path), X, best.trees))
     else:
         path = output / "model.txt"
         best.booster.save_model(path)
@@ -197,7 +227,7 @@ def _save_and_read_back(best: Result, split: flights.Split, output: Path) -> Non
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the demo from the command line."""
-    parser = argparse.ArgumentParser(description="Five losses, two engines, 336,776 flights.")
+    parser = argparse.ArgumentParser(description="Five losses, three engines, 336,776 flights.")
     parser.add_argument(
         "--output", type=Path, default=Path("demo-output"), help="directory to write to"
     )

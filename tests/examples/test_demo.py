@@ -29,19 +29,19 @@ def test_demo(split, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(flights, "load", lambda: some)
     demo.main(["--output", str(tmp_path / "new")])
     told = capsys.readouterr().out
-    for engine in ("XGBoost", "LightGBM"):
+    for engine in ("XGBoost", "LightGBM", "sklearn"):
         assert all(f"{engine.ljust(8)}  {loss}" in told for loss in demo.LOSSES)
     assert "probabilities differ by at most" in told
     names = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert names[0] == "flights.png"
-    assert names[1:] in (["model.json"], ["model.txt"])
+    assert names[1:] in (["model.json"], ["model.txt"], ["model.joblib"])
 
 
 def test_stopped_by_what_was_asked_for(split, monkeypatch):
     some = flights.Split(*[(X.iloc[::40], y[::40]) for X, y in split])
     monkeypatch.setattr(demo, "ROUNDS", 60)
     monkeypatch.setattr(demo, "PATIENCE", 60)
-    for fit in (demo._xgboost, demo._lightgbm):
+    for fit in (demo._xgboost, demo._lightgbm, demo._scikit_learn):
         results = [
             fit("focal γ=2", demo.LOSSES["focal γ=2"], some, metric) for metric in demo.METRICS
         ]
@@ -55,7 +55,7 @@ def test_stopped_by_what_was_asked_for(split, monkeypatch):
 
 def test_a_model_that_reads_back_otherwise_is_no_success(split, monkeypatch, tmp_path):
     some = flights.Split(*[(X.iloc[::40], y[::40]) for X, y in split])
-    for fit in (demo._xgboost, demo._lightgbm):
+    for fit in (demo._xgboost, demo._lightgbm, demo._scikit_learn):
         monkeypatch.setattr(demo, "ROUNDS", 3)
         result = fit("focal γ=2", demo.LOSSES["focal γ=2"], some, "log_loss")
         demo._save_and_read_back(result, some, tmp_path)
