@@ -65,7 +65,9 @@ def fit_to_training_rows(
     ``by_class`` is the loss fitted to the classes alone, all that plain cross-entropy needs.
     ``linked``: the built-in objective trained, under which LightGBM passes probabilities.
     """
-    if by_class.keeps_shares:
+    dart = any(booster.params.get(n) == "dart" for n in ("boosting", "boosting_type", "boost"))
+    # asked for its training scores, dart drops trees once more, which changes the model
+    if by_class.keeps_shares or (dart and not loss.depends_on_all_scores):
         return by_class
     if booster.best_iteration > 0:
         for _ in range(booster.current_iteration() - booster.best_iteration):
