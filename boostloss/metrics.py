@@ -160,6 +160,111 @@ class Metric:
         return f"{'posterior_log_loss' if self.posterior else 'metric'}({self.loss!r})"
 
 
+class EngineMetrics(Metric):
+    """An engine's own metrics, by name, of the probabilities that ``predict_proba`` gives.
+
+    During training under a callable, or with class weights, an engine computes its metrics from
+    sigma or softmax of the raw score, or from the raw score itself. A subclass for each engine
+    lets that engine compute them from the log-odds of the posterior instead.
+
+    Parameters
+    ----------
+    names : list of str
+        In the order in which the engine is to see the values: early stopping goes by it.
+    loss : Loss
+        With class weights as numbers.
+    params : dict
+        Parameters of the engine that its metrics read.
+    link : bool
+        Judge sigma or softmax of the raw score, as ``probability="link"`` gives it.
+    scores : {"raw", "probability"}
+        As in :class:`Metric`.
+    users : callable, optional
+        Evaluated after the names, with what the engine passes.
+    in_use : tuple of two arrays of shape (K,), optional
+        Class shares of the training rows and where the model is used, as in
+        :func:`posterior_metric`.
+    """
+
+    def __init__(
+        self,
+        names: list[str],
+        loss: Loss,
+        params: dict[str, Any],
+        *,
+        link: bool = False,
+        scores: Scores = "raw",
+        users: Any = None,
+        in_use: tuple[Array, Array] | None = None,
+    ) -> None:
+        fitted = loss if loss.depends_on_all_scores else FittedLoss(loss)
+        super().__init__(fitted, scores=scores, name=names[-1])
+        self.in_use = in_use
+        self.names, self.params, self.link, self.users = names, params, link, users
+
+    def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> list[Any]:
+        """``f(raw, data_set)`` as engines call, or ``f(y, raw, sample_weight)``."""
+        workers = workers_now()
+        call = workers.together(engine_call.read, first, second, sample_weight)
+        raw = engine_call.scores_of(call, workers)
+        if self.scores == "probability":
+            raw = raw_of_probability(raw)
+        if self.in_use is not None:
+            call = call._replace(sample_weight=self._weight_in_use(call, workers))
+        results = self.of_log_odds(self._log_odds(call, raw, workers), call)
+        return results if self.users is None else [*results, *self._of_users(first, call)]
+
+    def of_log_odds(self, log_odds: Array, call: engine_call.Call) -> list[Any]:
+        """The engine's results for log-odds (n,) or unnormalised log-probabilities (n, K)."""
+        raise NotImplementedError
+
+    def on_probabilities(self) -> EngineMetrics:
+        """Make the same metrics for a built-in objective, under which engines pass probabilities.
+
+        Returns
+        -------
+        EngineMetrics
+        """
+        made = copy.copy(self)
+        made.scores = "probability"
+        if isinstance(self.users, Metric):
+            made.users = self.users.on_probabilities()
+        return made
+
+    def _log_odds(self, call: engine_call.Call, raw: Array, workers: Workers) -> Array:
+        if self.link:
+            return raw
+        fitted = self.fitted
+        if fitted is None:
+            fitted = self.loss.fit(call.y, raw, call.sample_weight, workers=workers, offset=False)
+        if self.in_use is not None:
+            fitted = fitted.with_offset(np.log(self.in_use[1]) - np.log(self.in_use[0]))
+        log_odds = np.asarray(fitted.log_posterior(raw))
+        if log_odds.ndim == 2:
+            log_odds = log_odds - log_odds.max(axis=1, keepdims=True)
+        held: Array = np.clip(log_odds, -MOST_NATS, MOST_NATS)
+        return held
+
+    def _of_users(self, first: Any, call: engine_call.Call) -> list[Any]:
+        result = self.users(first, call.data_set)
+        return result if isinstance(result, list) else [result]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.names!r}, {self.loss!r})"
+
+
+def keeps_order(loss: Loss) -> bool:
+    """Whether the posterior of two classes rises wherever the raw score does.
+
+    A ranking metric is then the same for both. GHM's posterior has flat parts, and that of a loss
+    that gives some rows no weight.
+    """
+    if loss.depends_on_all_scores or loss.weight_may_be_zero:
+        return False
+    log_odds = FittedLoss(loss).log_posterior(np.linspace(-30.0, 30.0, 601))
+    return bool((np.diff(log_odds) > 0.0).all())
+
+
 def workers_now() -> Workers:
     """The processes that evaluate together: those of an XGBoost booster on the stack."""
     if engine_call.xgboost_workers().alone:

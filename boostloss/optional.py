@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 from typing import Any
+
+OLDEST = {"xgboost": "3.1.1", "lightgbm": "4.6"}
+"""The oldest version of each engine whose data sets, models and classes are handled here."""
 
 _INSTEAD = {
     "dask": (
@@ -19,14 +23,42 @@ _INSTEAD = {
 }
 
 
+class EngineTooOldError(ImportError):
+    """An engine is installed, in a version from before :data:`OLDEST`."""
+
+
 def require(module: str, extra: str) -> Any:
-    """Import ``module``, or say how to install it."""
+    """Import ``module``, or say how to install it.
+
+    Raises
+    ------
+    ImportError
+        If it is missing, or an engine that is older than :data:`OLDEST`.
+    """
     try:
-        return importlib.import_module(module)
+        imported = importlib.import_module(module)
+    except EngineTooOldError:
+        raise
     except ImportError as error:
         raise ImportError(
             f"{module} is needed here but is not installed: pip install 'boostloss[{extra}]'"
         ) from error
+    if module in OLDEST:
+        _check_version(module, imported.__version__, extra)
+    return imported
+
+
+def _check_version(module: str, version: str, extra: str) -> None:
+    if _numbers(version) < _numbers(OLDEST[module]):
+        raise EngineTooOldError(
+            f"boostloss.{module} and its classifiers need {module} {OLDEST[module]} or newer, but "
+            f"{version} is installed: pip install --upgrade 'boostloss[{extra}]'. The objectives "
+            "and metrics, such as boostloss.focal_obj, work with older versions too"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def is_installed(module: str) -> bool:

@@ -21,7 +21,18 @@ from boostloss.lightgbm.data_set import (
     weight_in_training,
 )
 from boostloss.lightgbm.few_rows import warn_of_few_rows
+from boostloss.lightgbm.metrics import as_names, of_posterior
 from boostloss.lightgbm.model import carry, make_constant, make_native, shifted
+from boostloss.lightgbm.parameters import (
+    NAMES,
+    check_bagging_by_class,
+    check_callable,
+    check_link,
+    starts_from_average,
+    take_class_factor,
+    value_of,
+    without,
+)
 from boostloss.lightgbm.prediction import fit_to_training_rows, predict_proba
 from boostloss.losses import (
     FittedLoss,
@@ -62,11 +73,8 @@ __getattr__, __dir__ = import_when_used(__name__, _LATE)
 
 Params = dict[str, Any]
 
-OBJECTIVE_ALIASES = ("objective", "objective_type", "app", "application", "loss")
-METRIC_ALIASES = ("metric", "metrics", "metric_types")
-_LINEAR_ALIASES = ("linear_tree", "linear_trees")
-_BOOSTING_ALIASES = ("boosting", "boosting_type", "boost")
-CLASS_ALIASES = ("num_class", "num_classes")
+OBJECTIVE_ALIASES, METRIC_ALIASES = NAMES["objective"], NAMES["metric"]
+CLASS_ALIASES = NAMES["num_class"]
 LEAST_SHARE = 1e-15
 """Of a class where LightGBM's own start is made: one that is absent starts there."""
 
@@ -100,6 +108,9 @@ def train(
     ----------
     params : dict
         LightGBM's parameters, without an objective. ``num_class`` is found from the labels.
+        ``scale_pos_weight`` and ``is_unbalance`` multiply the loss's class weights, and
+        ``boost_from_average=False`` starts from 0. ``metric`` names metrics of what
+        ``loss.fit(...).posterior`` gives, which LightGBM itself computes.
     train_set : lightgbm.Dataset
         With labels 0..K-1. For the length of a training it holds the init score, or the class
         weights: one training at a time.
@@ -110,8 +121,8 @@ def train(
     valid_sets : list of lightgbm.Dataset, optional
         Sets to evaluate; one may be given without a list.
     feval : callable or list of callables, optional
-        Default, where ``params`` has no ``metric``: :func:`boostloss.posterior_log_loss`.
-        LightGBM's own log losses see raw scores during training and are wrong there.
+        Evaluated after the metrics of ``params``, with raw scores. Default, where ``params`` has
+        no ``metric``: :func:`boostloss.posterior_log_loss`.
     recorder : Recorder, optional
         Keeps what was hard in each round.
     calibrated : bool, default=False
@@ -127,9 +138,10 @@ def train(
     Raises
     ------
     ValueError
-        For labels, weights or parameters that do not fit; for ``linear_tree``, whose leaves
-        hold a linear model into which no intercept can be written; with ``calibrated`` for a loss
-        whose posterior is not a shift of the raw score.
+        For labels, weights, metrics or parameters that do not fit. ``linear_tree``,
+        ``boosting="rf"`` and bagging fractions by class are for cross-entropy, which LightGBM's
+        own objective trains. With ``calibrated`` for a loss whose posterior is not a shift
+        of the raw score.
 
 
     Notes
@@ -146,27 +158,27 @@ def train(
     refuse_distributed("train_set", train_set)
     y, weight = target(train_set, _of_data_set(params), init_model)
     counts = _class_counts(y, weight)
-    native, resolved, n_classes = native_params(params, loss, counts)
+    native, resolved, n_classes = native_params(params, loss, counts, class_counts(y, None, 2))
     if init_model is None:
         warn_of_few_rows(native, resolved, counts, len(y), n_classes)
     valid_sets = as_list(valid_sets)
     sets = list(dict.fromkeys([train_set, *valid_sets]))
     forget_starts(sets, init_model)
-    feval = _default_metric(native, resolved, feval)
     loss_by_class = resolved.fit(np.arange(len(counts)), None, counts, n_classes=n_classes)
     if calibrated:
         _check_calibrated(loss_by_class, keywords)
     own = built_in_weights(resolved, recorder, feval, judged=train_set in valid_sets)
+    native, feval = _metrics(native, resolved, feval, n_classes, linked=own is not None)
     if own is not None:
         kept = bool(keywords.get("keep_training_booster"))
         making = _of_data_set(params) if init_model is None else None
         with weight_in_training(own, sets, (y, weight), making):
             booster = lgb.train(
-                {"metric": "None", **native, "objective": built_in_objective(n_classes)},
+                {**native, "objective": built_in_objective(n_classes)},
                 train_set,
                 num_boost_round,
                 valid_sets=valid_sets or None,
-                feval=on_probabilities(feval),
+                feval=feval,
                 init_model=init_model,
                 **{**keywords, "keep_training_booster": kept or not loss_by_class.keeps_shares},
             )
@@ -185,11 +197,11 @@ def train(
             "keep_training_booster must be False with loss=: link and intercept are written into "
             "the finished model; go on with init_model= instead, got True"
         )
-    check_tree_params(params)
+    check_callable(params)
     native["objective"] = callable_objective(native, resolved, recorder)
     intercept = None
     if init_model is None and start_of(train_set) is None:
-        intercept = intercept_of(resolved, y, weight, n_classes)
+        intercept = intercept_of(resolved, y, weight, n_classes, native)
     try:
         with init_score_in_training(intercept, sets, _of_data_set(params)):
             booster = lgb.train(
@@ -238,6 +250,7 @@ def cv(
     feval: Any = None,
     recorder: Recorder | None = None,
     fpreproc: Callable[..., Any] | None = None,
+    metrics: str | list[str] | None = None,
     **keywords: Any,
 ) -> dict[str, Any]:
     """``lightgbm.cv`` with a loss; each fold starts from the intercept of its own rows.
@@ -247,21 +260,22 @@ def cv(
     counted on all of ``train_set``.
     """
     init_model = keywords.get("init_model")
+    if metrics is not None:  # as in LightGBM, in place of those in params
+        params = {**without(params, "metric"), "metric": metrics}
     y, weight = target(train_set, _of_data_set(params), init_model)
     counts = _class_counts(y, weight)
     forget_starts([train_set], init_model)
-    native, resolved, n_classes = native_params(params, loss, counts)
+    native, resolved, n_classes = native_params(params, loss, counts, class_counts(y, None, 2))
     if init_model is None:
         warn_of_few_rows(native, resolved, counts, len(y), n_classes)
-    feval = _default_metric(native, resolved, feval)
     judged = bool(keywords.get("eval_train_metric"))
     own = built_in_weights(resolved, recorder, feval, judged)
+    native, feval = _metrics(native, resolved, feval, n_classes, linked=own is not None)
     if own is None:
-        check_tree_params(params)
+        check_callable(params)
         native["objective"] = callable_objective(native, resolved, recorder)
     else:
-        native = {"metric": "None", **native, "objective": built_in_objective(n_classes)}
-        feval = on_probabilities(feval)
+        native = {**native, "objective": built_in_objective(n_classes)}
     intercepts: list[Array | None] = []
 
     def with_intercept(fold_train: Any, fold_test: Any, fold_params: Params) -> Any:
@@ -276,7 +290,7 @@ def cv(
             return fold_train, fold_test, fold_params
         intercept = None
         if init_model is None and start_of(fold_train) is None:
-            intercept = intercept_of(resolved, *target(fold_train), n_classes)
+            intercept = intercept_of(resolved, *target(fold_train), n_classes, native)
             for data in (fold_train, fold_test.construct()):
                 data.set_init_score(for_each_row(intercept, data.num_data()))
         intercepts.append(intercept)
@@ -311,30 +325,30 @@ def _class_counts(y: Array, weight: Array | None) -> Array:
     return class_counts(y, check_sample_weight(weight, len(y)), 2)
 
 
-def _first_of(params: Params, aliases: tuple[str, ...]) -> Any:
-    """A parameter's value, by whichever of its names it was given."""
-    return next((params[name] for name in aliases if params.get(name) is not None), None)
-
-
 def native_params(
-    params: Params, loss: Loss | LossName, counts: Array
+    params: Params, loss: Loss | LossName, counts: Array, rows: Array
 ) -> tuple[Params, Loss, int | None]:
     """Parameters without an objective, the loss with fixed weights, K (None for binary).
 
-    ``counts`` are the rows of each class, or their summed weights.
+    ``counts`` are the summed weights of each class, ``rows`` its rows.
     """
     given: Loss = named(loss)
-    num_class = _first_of(params, CLASS_ALIASES)
+    num_class = value_of(params, "num_class")
     several = num_class is not None and int(num_class) > 1
     n_classes = int(num_class) if several else len(counts)
     softmax = several or n_classes > 2
-    objective_name = _first_of(params, OBJECTIVE_ALIASES)
+    objective_name = value_of(params, "objective")
     if objective_name not in (None, "multiclass" if softmax else "binary"):
         raise ValueError(f"params['objective'] must be left out with loss=, got {objective_name!r}")
-    check_sigmoid(params)
-    skip = (*OBJECTIVE_ALIASES, *CLASS_ALIASES)
-    native = {name: value for name, value in params.items() if name not in skip}
-    resolved: Loss = given.fit(np.arange(len(counts)), None, counts, n_classes=n_classes).loss
+    check_link(params)
+    check_bagging_by_class(params, n_classes)
+    native, factor = take_class_factor(
+        without(params, "objective", "num_class"), np.pad(rows, (0, n_classes - len(rows)))
+    )
+    fitted = given.fit(np.arange(len(counts)), None, counts, n_classes=n_classes)
+    resolved: Loss = fitted.loss
+    if factor is not None:
+        resolved = resolved.with_class_weight(fitted.class_weight * factor)
     if softmax:
         native["num_class"] = n_classes
     return native, resolved, n_classes if softmax else None
@@ -369,46 +383,36 @@ def built_in_objective(n_classes: int | None) -> str:
     return "binary" if n_classes is None else "multiclass"
 
 
-def on_probabilities(metrics: Any) -> Any:
+def on_probabilities(metrics: list[Any]) -> list[Any]:
     """Metrics of boostloss for probabilities, which a built-in objective hands out."""
-    if isinstance(metrics, list):
-        return [metric.on_probabilities() for metric in metrics]
-    return None if metrics is None else metrics.on_probabilities()
+    return [metric.on_probabilities() for metric in metrics]
 
 
-def is_true(value: Any) -> bool:
-    """Truth of a parameter that may be written as LightGBM's own files do."""
-    return str(value).lower() in ("true", "1", "+", "yes")
+def _metrics(
+    native: Params, loss: Loss, feval: Any, n_classes: int | None, linked: bool
+) -> tuple[Params, Any]:
+    """Parameters with the metrics that LightGBM sees right, and callables for all others."""
+    users = list(feval) if isinstance(feval, list) else [feval] * (feval is not None)
+    params = without(native, "metric")
+    given = value_of(native, "metric")
+    listed = [given] if isinstance(given, str) else list(given or ())
+    names = as_names([str(name) for name in listed], n_classes or 2) if listed else None
+    if names is None:
+        users = users or [posterior_metric(loss)]
+    chosen = of_posterior(names or [], loss, params, n_classes=n_classes or 2, linked=linked)
+    users = on_probabilities(users) if linked else users
+    return {**params, "metric": chosen.names or "None"}, [*chosen.callables, *users] or None
 
 
-def check_tree_params(params: Params) -> None:
-    """Raise for what an intercept and a link written into the model do not go with."""
-    if is_true(_first_of(params, _LINEAR_ALIASES)):
-        raise ValueError(
-            "linear_tree must be False with a loss: the intercept cannot be written into leaves "
-            "that hold a linear model, got True"
-        )
-    if _first_of(params, _BOOSTING_ALIASES) in ("rf", "random_forest"):
-        raise ValueError(
-            "boosting must not be 'rf' with a loss: LightGBM's random forest accepts "
-            "built-in objectives only, got 'rf'"
-        )
+def intercept_of(
+    loss: Loss, y: Array, weight: Array | None, n_classes: int | None, params: Params
+) -> Array:
+    """The intercept: one raw score (``n_classes=None``), or one for each class.
 
-
-def check_sigmoid(params: Params) -> None:
-    """Raise for another link than the posterior's."""
-    if float(params.get("sigmoid", 1.0)) != 1.0:
-        raise ValueError(f"sigmoid must be 1 with a loss, got {params['sigmoid']!r}")
-
-
-def _default_metric(native: Params, loss: Loss, feval: Any) -> Any:
-    if feval is None and _first_of(native, METRIC_ALIASES) is None:
-        return posterior_metric(loss)
-    return feval
-
-
-def intercept_of(loss: Loss, y: Array, weight: Array | None, n_classes: int | None) -> Array:
-    """The intercept: one raw score (``n_classes=None``), or one for each class."""
+    0 where the parameters have ``boost_from_average=False``.
+    """
+    if not starts_from_average(params):
+        return np.zeros(n_classes or 1)
     counts = with_floor(class_counts(y, weight, 2), LEAST_SHARE, n_classes or 2)
     return np.atleast_1d(loss.init_score(np.arange(len(counts)), counts, n_classes=n_classes))
 
@@ -423,11 +427,5 @@ def no_feature_splits(error: Exception) -> bool:
 
 def built_in_params(params: Params, n_classes: int | None) -> Params:
     """The same parameters with LightGBM's own objective and no early stopping."""
-    stopping = (
-        "early_stopping",
-        "early_stopping_round",
-        "early_stopping_rounds",
-        "n_iter_no_change",
-    )
-    kept = {name: value for name, value in params.items() if name not in stopping}
+    kept = without(params, "early_stopping_round")
     return {**kept, "objective": built_in_objective(n_classes)}

@@ -26,7 +26,6 @@ from boostloss.classifier import (
     kept_labels,
     needs_training_scores,
     of_the_positive,
-    positive_factor,
     prior_by_label,
 )
 from boostloss.lightgbm import (
@@ -37,15 +36,12 @@ from boostloss.lightgbm import (
     built_in_params,
     built_in_weights,
     callable_objective,
-    check_sigmoid,
-    check_tree_params,
     intercept_of,
-    is_true,
     no_feature_splits,
 )
 from boostloss.lightgbm.data_set import for_each_row
 from boostloss.lightgbm.few_rows import DEFAULT, warn_of_few_rows
-from boostloss.lightgbm.metrics import split_metrics
+from boostloss.lightgbm.metrics import as_names, of_posterior
 from boostloss.lightgbm.model import (
     from_file,
     has_default_names,
@@ -56,6 +52,12 @@ from boostloss.lightgbm.model import (
     rounds_used,
     shifted,
     to_file,
+)
+from boostloss.lightgbm.parameters import (
+    check_bagging_by_class,
+    check_callable,
+    check_link,
+    take_class_factor,
 )
 from boostloss.losses import Loss, LossName, is_plain_cross_entropy
 from boostloss.losses.validation import Array, check_sample_weight, class_counts
@@ -68,7 +70,6 @@ lgb = require("lightgbm", "lightgbm")
 _Parent: Any = lgb.LGBMClassifier
 
 _OBJECTIVES = (None, "binary", "multiclass", "softmax")
-_UNBALANCE_ALIASES = ("is_unbalance", "unbalance", "unbalanced_sets")
 _FIT_TAKES_EVAL_X = "eval_X" in inspect.signature(lgb.LGBMClassifier.fit).parameters
 
 
@@ -134,9 +135,9 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     ``response_method="predict_proba"``.
 
     An evaluation set is judged by :func:`boostloss.posterior_log_loss` (plain cross-entropy: by
-    log loss under LightGBM's name for it) and by what ``eval_metric`` or ``metric`` name.
-    "binary_logloss", "multi_logloss" and "binary_error" are those of sigma (softmax) of the raw
-    score; callables see probabilities as the parameter ``probability`` says.
+    log loss under LightGBM's name for it) and by what ``eval_metric`` or ``metric`` name. All of
+    LightGBM's metrics and all callables judge what :meth:`predict_proba` gives, in the order in
+    which they are named; GHM's density is then that of the evaluation set.
 
     Examples
     --------
@@ -208,7 +209,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         params = self._training_params(n_classes)
         users_X, X = X, _features(X, y=codes)
         weight = check_sample_weight(sample_weight, len(codes))
-        class_factor = _class_factor(params, codes, labels)
+        params, class_factor = _take_class_factor(params, codes, labels)
         loss = self._resolved_loss(codes, weight, labels, class_factor)
         sets = eval_codes(_pairs(eval_set, eval_X, eval_y), y, codes, labels)
         # the training set stays the same object: LightGBM recognises it by that
@@ -234,13 +235,11 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             if (own != 1.0).any():
                 data["sample_weight"] = own[codes] * (1.0 if weight is None else weight)
         else:
-            check_tree_params(params)
+            check_callable(params)
             threads = {**params, "n_jobs": self.n_jobs}
             objective = callable_objective(threads, loss, recorder)
             if init_score is None and init_model is None:
-                intercept = np.zeros(softmax or 1)
-                if is_true(params.get("boost_from_average", True)):
-                    intercept = intercept_of(loss, codes, weight, softmax)
+                intercept = intercept_of(loss, codes, weight, softmax, params)
                 init_score = for_each_row(intercept, len(codes))
                 eval_init_score = [for_each_row(intercept, len(c)) for _, c in sets or ()] or None
         plain = is_plain_cross_entropy(loss)
@@ -403,7 +402,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
                 raise ValueError(
                     f"{name} must be left out: loss takes its place, got {params[name]!r}"
                 )
-        check_sigmoid(params)
+        check_link(params)
+        check_bagging_by_class(params, n_classes)
         for name in CLASS_ALIASES:
             num_class = params.pop(name, None)
             if num_class not in (None, n_classes) and not (num_class == 1 and n_classes == 2):
@@ -425,26 +425,28 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         """
         default = "multi_logloss" if n_classes > 2 else "binary_logloss"
         # cross-entropy's posterior is its link: LightGBM's own default says the same
-        scores: Literal["raw", "probability"] = "probability" if linked else "raw"
         plain = is_plain_cross_entropy(loss) and in_use is None
-        ours = [] if plain else [posterior_metric(loss, scores=scores, in_use=in_use)]
         by_alias = [params.pop(name) for name in METRIC_ALIASES if name in params]
         metric = next((metric for metric in by_alias if metric is not None), None)
-        if metric is None:
-            metric = [] if ours else [default]
-        else:
-            ours = []
         listed = [*_as_list(eval_metric), *_as_list(metric)]
-        names = [m for m in listed if isinstance(m, str)]
-        callables: list[Any] = []
-        if not linked:
-            names, callables = split_metrics(names, n_classes)
+        names = as_names([m for m in listed if isinstance(m, str)], n_classes) or []
+        scores: Literal["raw", "probability"] = "probability" if linked else "raw"
+        ours: list[Any] = []
+        if metric is None and default not in names:
+            if plain:
+                names.append(default)
+            else:
+                ours = [posterior_metric(loss, scores=scores, in_use=in_use)]
+        chosen = of_posterior(
+            names, loss, {**params, "n_jobs": self.n_jobs}, n_classes=n_classes, linked=linked,
+            link=self.probability == "link", in_use=in_use,
+        )  # fmt: skip
         users = [
             self._metric_on_probability(m, loss, linked, in_use)
             for m in listed
             if not isinstance(m, str)
         ]
-        return names or "None", [*callables, *ours, *users]
+        return chosen.names or "None", [*chosen.callables, *ours, *users]
 
     def _raw(self, X: Any, *options: Any, **keywords: Any) -> Any:
         """Raw scores, or the leaves or SHAP values that the options ask for."""
@@ -550,25 +552,20 @@ def _features(X: Any, y: Any = None) -> Any:
     return check_features(X if plain else X.to_pandas(), y=y)
 
 
-def _class_factor(params: dict[str, Any], codes: Array, labels: Array) -> Array | None:
-    """The product of LightGBM's own class weights, taken out of its parameters.
+def _take_class_factor(
+    params: dict[str, Any], codes: Array, labels: Array
+) -> tuple[dict[str, Any], Array | None]:
+    """Parameters without LightGBM's own class weights, and the product of these.
 
-    ``scale_pos_weight`` and ``is_unbalance`` work in its own objectives only; ``class_weight``,
-    put into the sample weights, would cancel against a loss that balances them.
+    ``class_weight``, put into the sample weights, would cancel against a loss that balances them.
     """
-    factor = np.ones(len(labels))
     class_weight = params.pop("class_weight", None)
-    if class_weight is not None:
-        factor *= compute_class_weight(class_weight, classes=labels, y=labels[codes])
     check_positive_known(labels, of_the_positive(params))
-    scale = positive_factor(params.pop("scale_pos_weight", None), labels)
-    if scale is not None:
-        factor *= scale
-    unbalanced = [is_true(params.pop(name, False)) for name in _UNBALANCE_ALIASES]
-    if any(unbalanced):
-        counts = np.bincount(codes)
-        factor *= counts.max() / counts
-    return None if (factor == 1.0).all() else factor
+    params, factor = take_class_factor(params, np.bincount(codes))
+    if class_weight is not None:
+        weights = compute_class_weight(class_weight, classes=labels, y=labels[codes])
+        factor = weights if factor is None else weights * factor
+    return params, None if factor is None or (factor == 1.0).all() else factor
 
 
 def _pairs(eval_set: Any, eval_X: Any, eval_y: Any) -> Any:

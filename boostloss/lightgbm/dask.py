@@ -11,12 +11,12 @@ from boostloss.lightgbm import (
     CLASS_ALIASES,
     Params,
     callable_objective,
-    check_tree_params,
     intercept_of,
     native_params,
 )
 from boostloss.lightgbm.few_rows import warn_of_few_rows
 from boostloss.lightgbm.model import make_native
+from boostloss.lightgbm.parameters import check_callable, value_of, without
 from boostloss.losses import Loss, LossName, is_plain_cross_entropy, named
 from boostloss.losses.validation import LABEL_LIMIT, Array, check_labels
 from boostloss.objectives import check_sums_needed
@@ -81,15 +81,17 @@ def dask_train(
     codes_found = check_labels(labels, LABEL_LIMIT).astype(np.intp)
     counts = np.bincount(codes_found, weights=counts)
     labels = np.arange(len(counts))
-    check_tree_params(params)
-    native, resolved, n_classes = native_params(params, given, counts)
-    n_rows = counts if sample_weight is None else class_counts(y, client=client)[1]
-    warn_of_few_rows(native, resolved, counts, int(n_rows.sum()), n_classes)
+    check_callable(params)
+    _check_no_evaluation(params)
+    rows = counts if sample_weight is None else _rows(y, client, len(counts))
+    native, resolved, n_classes = native_params(params, given, counts, rows)
+    warn_of_few_rows(native, resolved, counts, int(rows.sum()), n_classes)
     native["objective"] = callable_objective(native, resolved)
-    intercept = intercept_of(resolved, labels, counts, n_classes)
+    intercept = intercept_of(resolved, labels, counts, n_classes, native)
     codes = client.persist(encoded(y, labels, "y"))
     # the regressor: LightGBM's classifier numbers the labels on each worker by itself, and is
     # wrong where a worker has one class only
+    native = without(native, "metric", "early_stopping_round")
     arguments = {**native, "n_estimators": num_boost_round, "metric": "None"}  # no evaluation
     model = lgb.DaskLGBMRegressor(client=client, **arguments)
     init_score = _for_each_row(codes, intercept, n_classes)
@@ -99,6 +101,24 @@ def dask_train(
     return make_native(
         model.booster_, intercept, n_classes, num_iteration=None, loss=fitted, refit=plain
     )
+
+
+def _rows(y: Any, client: Any, n_classes: int) -> Array:
+    """Rows of each class, without their weights."""
+    labels, counts = class_counts(y, client=client)
+    return np.bincount(labels.astype(np.intp), weights=counts, minlength=n_classes)
+
+
+def _check_no_evaluation(params: Params) -> None:
+    """Raise for parameters of evaluation sets, which there are none of."""
+    metric, stopping = value_of(params, "metric"), value_of(params, "early_stopping_round")
+    if metric not in (None, "", "None", "na", "null", "custom"):
+        raise ValueError(f"metric must be left out: nothing is evaluated on Dask, got {metric!r}")
+    if stopping is not None and int(stopping) > 0:
+        raise ValueError(
+            "early_stopping_round must be left out: nothing is evaluated on Dask, choose "
+            f"num_boost_round with boostloss.lightgbm.cv on some of the rows, got {stopping!r}"
+        )
 
 
 def _for_each_row(codes: Any, intercept: Array, n_classes: int | None) -> Any:

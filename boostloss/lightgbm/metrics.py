@@ -1,66 +1,172 @@
-"""LightGBM's metrics under a custom objective, where its own see raw scores."""
+"""LightGBM's metrics, by name, of a loss's probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from boostloss.losses import CrossEntropy
-from boostloss.metrics import Metric
+from boostloss.engine_call import Call
+from boostloss.lightgbm.parameters import of_metrics
+from boostloss.losses import Loss, is_plain_cross_entropy
+from boostloss.losses.validation import Array
+from boostloss.metrics import EngineMetrics, keeps_order
+from boostloss.optional import require
 
-RIGHT_ON_RAW_SCORES = ("auc", "average_precision", "auc_mu", "multi_error", "ndcg", "map")
-"""Ranking metrics, and multi_error, which looks for the largest score."""
+lgb = require("lightgbm", "lightgbm")
 
-_NONE = ("", "None", "na", "null", "custom")
+RANKING = ("auc", "average_precision")
+"""Of two classes, unchanged by a posterior that keeps the scores' order."""
 
-
-def binary_error(y: Any, raw: Any, weight: Any = None) -> tuple[str, float, bool]:
-    """Share of rows whose raw score has the wrong sign."""
-    wrong = (np.asarray(raw) > 0) != (np.asarray(y) > 0)
-    return "binary_error", float(np.average(wrong, weights=weight)), False
+_NONE = ("None", "na", "null", "custom")
 
 
-def split_metrics(names: Any, n_classes: int) -> tuple[list[str], list[Callable[..., Any]]]:
-    """Metrics that LightGBM may compute itself, and callables for those that need the link.
+class LightGBMMetrics(EngineMetrics):
+    """See :class:`~boostloss.metrics.EngineMetrics`; for ``feval=`` and ``eval_metric=``."""
+
+    def of_log_odds(self, log_odds: Array, call: Call) -> list[tuple[str, float, bool]]:
+        """Name, value and whether higher is better, in the order of the names."""
+        data = call.data_set
+        group = None if data is None else data.get_group()
+        return evaluate(
+            self.names, Judged(log_odds, call.y, call.sample_weight, group), self.params
+        )
+
+
+class Judged(NamedTuple):
+    """Log-odds (n,) or (n, K), and what LightGBM needs beside them; ``group`` holds sizes."""
+
+    log_odds: Array
+    y: Array
+    weight: Array | None = None
+    group: Array | None = None
+
+
+def evaluate(
+    names: list[str], judged: Judged, params: dict[str, Any]
+) -> list[tuple[str, float, bool]]:
+    """LightGBM's own metrics of log-odds: a model without trees starts from them.
+
+    It works in a thread of its own: LightGBM's log level is one for each thread, and its training
+    would fall silent in this one.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_evaluate, names, judged, params).result()
+
+
+def _evaluate(
+    names: list[str], judged: Judged, params: dict[str, Any]
+) -> list[tuple[str, float, bool]]:
+    n_classes = judged.log_odds.shape[1] if judged.log_odds.ndim == 2 else 2
+    settings = {**of_metrics(params), "verbosity": -1}
+    labels = np.arange(n_classes)
+    start = lgb.Dataset(
+        np.zeros((n_classes, 1)), labels, group=[n_classes], params=settings
+    ).construct()
+    rows = lgb.Dataset(
+        np.zeros((len(judged.y), 1)),
+        np.asarray(judged.y),
+        reference=start,
+        weight=judged.weight,
+        group=judged.group,
+        init_score=np.asarray(judged.log_odds, dtype=np.float64),
+        params=settings,
+    )
+    model: dict[str, Any] = {"objective": "binary"}
+    if judged.log_odds.ndim == 2:
+        model = {"objective": "multiclass", "num_class": n_classes}
+    results = []
+    for name in names:  # in one booster LightGBM orders several in its own way
+        booster = lgb.Booster({**settings, **model, "metric": name}, start)
+        booster.add_valid(rows, "rows")
+        results += [(one[1], float(one[2]), bool(one[3])) for one in booster.eval_valid()]
+    return results
+
+
+def check_names(names: list[str], params: dict[str, Any], n_classes: int) -> None:
+    """Raise for a name that LightGBM does not know, or not for this problem."""
+    y = np.arange(n_classes)
+    log_odds = np.zeros(2) if n_classes == 2 else np.zeros((n_classes, n_classes))
+    for name in names:
+        reason = "there is no such metric"
+        try:
+            found = evaluate([name], Judged(log_odds, y, None, np.array([n_classes])), params)
+        except lgb.basic.LightGBMError as error:
+            found, reason = [], str(error)
+        if not found:
+            examples = "'binary_logloss', 'binary_error', 'auc' or 'l2' (the Brier score)"
+            if n_classes > 2:
+                examples = "'multi_logloss', 'multi_error' or 'auc_mu'"
+            raise ValueError(
+                "metric and eval_metric must be a callable or LightGBM's name of a metric for "
+                f"{n_classes} classes such as {examples}, got {name!r}: {reason}"
+            )
+
+
+class Chosen(NamedTuple):
+    """What LightGBM is to evaluate: names that it sees right, then callables."""
+
+    names: list[str]
+    callables: list[Any]
+
+
+def of_posterior(
+    names: list[str], loss: Loss, params: dict[str, Any], *, n_classes: int, linked: bool,
+    link: bool = False, in_use: tuple[Array, Array] | None = None,
+) -> Chosen:  # fmt: skip
+    """Metrics that judge what ``predict_proba`` gives.
 
     Parameters
     ----------
     names : list of str
-        Single ones may hold several names between commas.
+        As :func:`as_names` gives them.
+    loss : Loss
+        With class weights as numbers.
+    params : dict
+        LightGBM's parameters.
     n_classes : int
+    linked : bool
+        Whether the built-in objective trains: LightGBM's metrics then see sigma or softmax.
+    link : bool
+        Whether ``predict_proba`` gives these.
+    in_use : tuple of two arrays of shape (K,), optional
+        As in :func:`boostloss.metrics.posterior_metric`.
     """
-    replaced: dict[str, Callable[..., Any]]
-    if n_classes > 2:
-        replaced = {"multi_logloss": Metric(CrossEntropy(), name="multi_logloss")}
-    else:
-        replaced = {
-            "binary_logloss": Metric(CrossEntropy(), name="binary_logloss"),
-            "binary_error": binary_error,
-        }
-    own, callables = [], []
-    for name in _of_this_problem(names, "multi" if n_classes > 2 else "binary"):
-        if name in replaced:
-            callables.append(replaced[name])
-        elif name in RIGHT_ON_RAW_SCORES:
-            own.append(name)
-        else:
-            raise ValueError(
-                "eval_metric must be a callable or one of "
-                f"{', '.join((*replaced, *RIGHT_ON_RAW_SCORES))} with a loss (LightGBM's other "
-                f"metrics would see raw scores), got {name!r}"
-            )
-    return own, callables
+    check_names(names, params, n_classes)
+    link = link or (in_use is None and is_plain_cross_entropy(loss))
+    ranks = in_use is None and n_classes == 2 and set(names) <= set(RANKING)
+    if not names or (linked and link and in_use is None) or (ranks and (link or keeps_order(loss))):
+        return Chosen(names, [])
+    metrics = LightGBMMetrics(names, loss, of_metrics(params), link=link, in_use=in_use)
+    return Chosen([], [metrics.on_probabilities() if linked else metrics])
 
 
-def _of_this_problem(names: list[str], kind: str) -> list[str]:
-    """Names as LightGBM's classifier reads them: log loss and error mean this problem's."""
+def as_names(given: list[str], n_classes: int) -> list[str] | None:
+    """Names of metrics as LightGBM's classifier reads them: log loss and error mean this problem's.
+
+    Single ones may hold several between commas. None for the objective's default, which "" asks
+    for.
+    """
+    kind = "multi" if n_classes > 2 else "binary"
     aliases = {
         prefix + measure: f"{kind}_{measure}"
         for measure in ("logloss", "error")
         for prefix in ("", "binary_", "multi_")
     }
-    aliases |= dict.fromkeys(("binary", "multiclass", "softmax"), f"{kind}_logloss")
-    single = [name.strip() for several in names for name in several.split(",")]
-    return list(dict.fromkeys(aliases.get(name, name) for name in single if name not in _NONE))
+    objectives = (
+        "binary",
+        "multiclass",
+        "softmax",
+        "multiclassova",
+        "multiclass_ova",
+        "ova",
+        "ovr",
+    )
+    aliases |= dict.fromkeys(objectives, f"{kind}_logloss")
+    single = [name.strip() for several in given for name in several.split(",")]
+    if single and not any(single):
+        return None
+    return list(
+        dict.fromkeys(aliases.get(name, name) for name in single if name and name not in _NONE)
+    )

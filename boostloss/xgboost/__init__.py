@@ -22,7 +22,9 @@ from boostloss.model_file import calibrated_loss, calibrated_shift
 from boostloss.objectives import training_objective
 from boostloss.optional import import_when_used, refuse_distributed, require
 from boostloss.recorder import Recorder
+from boostloss.xgboost.metrics import of_posterior
 from boostloss.xgboost.model import carry, predict_proba, raw_scores, shifted
+from boostloss.xgboost.parameters import check_params, take_class_factor
 
 if TYPE_CHECKING:
     from boostloss.xgboost.classifier import ImbalancedXGBClassifier as ImbalancedXGBClassifier
@@ -78,7 +80,8 @@ def train(
     ----------
     params : dict, or list of pairs
         XGBoost's parameters; ``objective`` may be left out. ``num_class`` is found from the
-        labels.
+        labels. ``scale_pos_weight`` multiplies the loss's weight of class 1. ``eval_metric``
+        names metrics of what ``loss.fit(...).posterior`` gives, which XGBoost itself computes.
     dtrain : xgboost.DMatrix
         With labels 0..K-1.
     num_boost_round : int
@@ -139,6 +142,7 @@ def cv(
     custom_metric: Callable[..., Any] | None = None,
     recorder: Recorder | None = None,
     fpreproc: Callable[..., Any] | None = None,
+    metrics: str | Sequence[str] = (),
     **keywords: Any,
 ) -> Any:
     """``xgboost.cv`` with a loss; each fold starts from the intercept of its own rows.
@@ -146,6 +150,9 @@ def cv(
     Parameters are those of :func:`train` and ``xgboost.cv``. Class weights that depend on the
     labels are counted on all of ``dtrain``.
     """
+    params = as_params(params)
+    if metrics:  # as in XGBoost, in place of those in params
+        params["eval_metric"] = metrics
     arguments, resolved = training_arguments(
         params, loss, _class_counts(dtrain), custom_metric, recorder
     )
@@ -261,6 +268,7 @@ def training_arguments(
     """
     given: Loss = named(loss)
     params = as_params(params)
+    check_params(params)
     num_class = params.get("num_class")
     n_classes = int(num_class) if num_class else len(counts)
     softmax = bool(num_class) or n_classes > 2
@@ -274,10 +282,17 @@ def training_arguments(
     native = {**params, "objective": params.get("objective") or name}
     if softmax:
         native["num_class"] = n_classes
-    resolved: Loss = given.fit(np.arange(len(counts)), None, counts, n_classes=n_classes).loss
-    if custom_metric is None and "eval_metric" not in native:
-        native["disable_default_eval_metric"] = 1
+    native, factor = take_class_factor(native, n_classes)
+    fitted = given.fit(np.arange(len(counts)), None, counts, n_classes=n_classes)
+    resolved: Loss = fitted.loss
+    if factor is not None:
+        resolved = resolved.with_class_weight(fitted.class_weight * factor)
+    disabled = str(native.get("disable_default_eval_metric", 0)).lower() in ("1", "true")
+    if custom_metric is None and native.get("eval_metric") is None and not disabled:
+        native = {**native, "eval_metric": [], "disable_default_eval_metric": 1}
         custom_metric = posterior_metric(resolved)
+    n_outputs = n_classes if softmax else None
+    native, custom_metric = of_posterior(native, resolved, custom_metric, n_classes=n_outputs)
     own = None
     # multi:softmax hands out labels alone, and a metric of the user's expects raw scores
     if native["objective"] == name and isinstance(custom_metric, Metric | None) and not recorder:

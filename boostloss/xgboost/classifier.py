@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -25,7 +26,7 @@ from boostloss.classifier import (
 from boostloss.engine_call import stated_threads
 from boostloss.losses import FittedLoss, Loss, LossName, is_plain_cross_entropy
 from boostloss.losses.validation import Array, check_sample_weight, class_counts
-from boostloss.metrics import posterior_metric
+from boostloss.metrics import Metric, posterior_metric
 from boostloss.model_file import (
     SEAL,
     UNSEALED,
@@ -42,7 +43,9 @@ from boostloss.objectives import training_objective
 from boostloss.optional import require
 from boostloss.recorder import Recorder
 from boostloss.xgboost import as_base_score, built_in_params
+from boostloss.xgboost.metrics import XGBoostMetrics, as_names, of_posterior
 from boostloss.xgboost.model import ATTRIBUTE, shifted
+from boostloss.xgboost.parameters import check_params
 
 xgb = require("xgboost", "xgboost")
 _Parent: Any = xgb.XGBClassifier
@@ -143,6 +146,8 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             fitted = loss.fit(np.arange(n_classes), None, counts)
         # without the callables that trained it: they need not pickle
         engine.objective, engine.eval_metric = _native_objective(n_classes), None
+        if isinstance(engine, SeveralValues):
+            engine.__class__ = engine.parent
         engine.get_booster().set_attr(**{ATTRIBUTE: None, SEAL: None})  # of a file gone on from
         keep_labels(engine.get_booster(), labels)
         self._fitted = Fitted(engine, labels, fitted, counts / counts.sum())
@@ -277,6 +282,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         n_classes = len(counts)
         if params.pop("num_class", None) not in (None, n_classes):
             raise ValueError(f"num_class must be left out: y holds {n_classes} classes")
+        check_params(params)
         params["scale_pos_weight"] = None  # it is in the loss
         if params["base_score"] is None and xgb_model is None:
             softmax = n_classes if n_classes > 2 else None
@@ -309,22 +315,39 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         linked: bool,
         in_use: tuple[Array, Array] | None,
     ) -> dict[str, Any]:
-        metrics = params["eval_metric"]
-        if metrics is None:
+        given = params["eval_metric"]
+        listed = [given] if callable(given) else as_names(given)
+        users = [
+            self._metric_on_probability(m, loss, linked, in_use) for m in listed if callable(m)
+        ]
+        if not listed:
             # cross-entropy's posterior is its link: XGBoost's own default says the same
-            if in_use is not None or not is_plain_cross_entropy(loss):
+            plain = in_use is None and is_plain_cross_entropy(loss)
+            if not plain and not params.get("disable_default_eval_metric"):
                 scores: Literal["raw", "probability"] = "probability" if linked else "raw"
                 params["eval_metric"] = posterior_metric(loss, scores=scores, in_use=in_use)
                 params["disable_default_eval_metric"] = 1
-        elif not isinstance(metrics, str):
-            metrics = [
-                self._metric_on_probability(metric, loss, linked, in_use)
-                if callable(metric)
-                else metric
-                for metric in ([metrics] if callable(metrics) else metrics)
-            ]
-            # XGBoost's booster would be sent a list of callables alone
-            params["eval_metric"] = metrics[0] if len(metrics) == 1 else metrics
+            return params
+        if len(users) > 1:
+            raise ValueError(
+                f"eval_metric must hold one callable at most, as in XGBoost, got {len(users)}"
+            )
+        n_classes = FittedLoss(loss).n_classes
+        named = {**params, "eval_metric": [m for m in listed if not callable(m)]}
+        params, metric = of_posterior(
+            named,
+            loss,
+            _of_data_set(users[0]) if users else None,
+            n_classes=None if n_classes == 2 else n_classes,
+            link=self.probability == "link",
+            in_use=in_use,
+        )
+        if isinstance(metric, XGBoostMetrics):
+            params["eval_metric"] = metric.on_probabilities() if linked else metric
+            return params
+        metrics = [*params["eval_metric"], *users]
+        # XGBoost's booster would be sent a list of callables alone
+        params["eval_metric"] = metrics[0] if len(metrics) == 1 else metrics
         return params
 
     def _raw(self, X: Any, validate_features: bool, base_margin: Any, iteration_range: Any) -> Any:
@@ -340,7 +363,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     # -- what differs on Dask -------------------------------------------------------------
 
     def _new_engine(self, params: dict[str, Any]) -> Any:
-        return xgb.XGBClassifier(**params)
+        return _Trainer(**params) if has_several_values(params) else xgb.XGBClassifier(**params)
 
     def _read_target(
         self, y: Any, sample_weight: Any, known: Array | None
@@ -358,6 +381,32 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
 
     def _fit_loss(self, loss: Loss, codes: Any, raw: Any, weight: Any) -> FittedLoss:
         return loss.fit(codes, raw, weight)
+
+
+class SeveralValues(_Engine):
+    """Lets one metric of XGBoost's classifiers have several values, as that of ``train`` may.
+
+    Their own fitting makes each callable a metric of one value; there is no public way around.
+    """
+
+    parent: Any
+    """XGBoost's class, to which the trained object returns."""
+
+    def _configure_fit(self, *arguments: Any, **keywords: Any) -> Any:
+        model, metric, *rest = super()._configure_fit(*arguments, **keywords)
+        several = isinstance(self.eval_metric, XGBoostMetrics)
+        return (model, self.eval_metric if several else metric, *rest)
+
+
+class _Trainer(SeveralValues, _Parent):
+    """XGBoost's own classifier, trained with several values of one metric."""
+
+    parent = xgb.XGBClassifier
+
+
+def has_several_values(params: dict[str, Any]) -> bool:
+    """Whether the metric among parameters has several values."""
+    return isinstance(params["eval_metric"], XGBoostMetrics)
 
 
 class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
@@ -423,9 +472,9 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
     ``response_method="predict_proba"``.
 
     Without ``eval_metric`` an ``eval_set`` is judged by :func:`boostloss.posterior_log_loss`
-    (plain cross-entropy: by XGBoost's own log loss, which is the same). XGBoost's own metrics,
-    "logloss" for example, see sigma (softmax) of the raw score; callables see probabilities as
-    the parameter ``probability`` says.
+    (plain cross-entropy: by XGBoost's own log loss, which is the same). All metrics of XGBoost,
+    "logloss" for example, and callables judge what :meth:`predict_proba` gives, in the order in
+    which they are named; GHM's density is then that of the evaluation set.
 
     Examples
     --------
@@ -476,6 +525,20 @@ def labels_of(model: Any) -> Array | None:
     config = json.loads(booster.save_config())
     n_classes = int(config["learner"]["learner_model_param"]["num_class"])
     return np.arange(max(n_classes, 2))
+
+
+def _of_data_set(metric: Any) -> Any:
+    """A metric of the scikit-learn kind as one of ``xgboost.train``."""
+    if isinstance(metric, Metric):
+        return metric
+
+    @functools.wraps(metric)
+    def of_data_set(scores: Any, data: Any) -> tuple[str, Any]:
+        weight = data.get_weight()
+        keywords = {"sample_weight": weight} if weight.size else {}
+        return metric.__name__, metric(data.get_label(), scores, **keywords)
+
+    return of_data_set
 
 
 def _native_objective(n_classes: int) -> str:

@@ -20,7 +20,7 @@ from boostloss.losses import FittedLoss, Loss, LossName
 from boostloss.losses.validation import LABEL_LIMIT, Array, check_labels
 from boostloss.optional import require
 from boostloss.xgboost import ParamsLike, set_base_score, training_arguments
-from boostloss.xgboost.classifier import XGBLossMixin
+from boostloss.xgboost.classifier import SeveralValues, XGBLossMixin, has_several_values
 
 require("distributed", "dask")
 xgb = require("xgboost", "xgboost")
@@ -88,6 +88,12 @@ def dask_train(
     )
 
 
+class _Trainer(SeveralValues, _Parent):
+    """XGBoost's own classifier on Dask, trained with several values of one metric."""
+
+    parent = xgb_dask.DaskXGBClassifier
+
+
 class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
     """:class:`~boostloss.ImbalancedXGBClassifier` on Dask arrays and data frames.
 
@@ -137,7 +143,8 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
         return super()._with_objective(params, loss, None, labels, counts)
 
     def _new_engine(self, params: dict[str, Any]) -> Any:
-        engine = xgb_dask.DaskXGBClassifier(**params)
+        kind = _Trainer if has_several_values(params) else xgb_dask.DaskXGBClassifier
+        engine = kind(**params)
         engine.client = self.client
         return engine
 

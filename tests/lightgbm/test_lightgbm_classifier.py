@@ -14,21 +14,21 @@ from boostloss import CrossEntropy, FocalLoss
 from boostloss.lightgbm import ImbalancedLGBMClassifier
 
 
-def test_metrics_that_need_the_link(problem):
+def test_metrics_of_what_predict_proba_gives(problem):
     several = problem.n_classes > 2
     name = "multi_logloss" if several else "binary_logloss"
-    model = ImbalancedLGBMClassifier(loss="ghm", metric=["auc_mu" if several else "auc", "error"],
+    model = ImbalancedLGBMClassifier(loss="focal", metric=["auc_mu" if several else "auc", "error"],
                                      n_estimators=10, verbose=-1)  # fmt: skip
     fit_with_stopping(model, *sets(problem), rounds=100, eval_metric="logloss")
     last, log = best_round(model), model.evals_result_["valid_0"]
     error = "multi_error" if several else "binary_error"
     assert set(log) == {name, error, "auc_mu" if several else "auc"}
-    p = model.set_params(probability="link").predict_proba(problem.X_valid)
+    p = model.predict_proba(problem.X_valid)
     assert log[name][last] == pytest.approx(log_loss(problem.y_valid, p), rel=1e-9)
-    wrong = (model.predict(problem.X_valid) != problem.y_valid).mean()
+    wrong = (p.argmax(axis=1) != problem.y_valid).mean()
     assert log[error][last] == pytest.approx(wrong)
     with pytest.raises(ValueError, match="eval_metric"):
-        fit_with_stopping(model, *sets(problem), eval_metric="l2")
+        fit_with_stopping(model, *sets(problem), eval_metric="brier")
 
 
 def test_bad_input(binary):

@@ -1,0 +1,153 @@
+"""LightGBM's parameters that act through the objective, which a callable disables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from boostloss.classifier import positive_factor
+from boostloss.losses.validation import Array
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "objective": ("objective", "app", "loss", "application", "objective_type"),
+    "num_class": ("num_class", "num_classes"),
+    "metric": ("metric", "metrics", "metric_types"),
+    "boosting": ("boosting", "boost", "boosting_type"),
+    "linear_tree": ("linear_tree", "linear_trees"),
+    "sigmoid": ("sigmoid",),
+    "boost_from_average": ("boost_from_average",),
+    "is_unbalance": ("is_unbalance", "unbalance", "unbalanced_sets"),
+    "scale_pos_weight": ("scale_pos_weight",),
+    "pos_bagging_fraction": (
+        "pos_bagging_fraction", "pos_bagging", "pos_sub_row", "pos_subsample",
+    ),
+    "neg_bagging_fraction": (
+        "neg_bagging_fraction", "neg_bagging", "neg_sub_row", "neg_subsample",
+    ),
+    "early_stopping_round": (
+        "early_stopping_round", "early_stopping", "n_iter_no_change", "early_stopping_rounds",
+    ),
+    "num_iterations": (
+        "num_iterations", "max_iter", "num_iter", "num_tree", "nrounds", "num_round", "num_trees",
+        "num_rounds", "n_estimators", "n_iter", "num_iteration", "num_boost_round",
+    ),
+    "learning_rate": ("learning_rate", "eta", "shrinkage_rate"),
+    "num_leaves": ("num_leaves", "max_leaf", "num_leaf", "max_leaves", "max_leaf_nodes"),
+    "min_sum_hessian_in_leaf": (
+        "min_sum_hessian_in_leaf", "min_hessian", "min_sum_hessian", "min_child_weight",
+        "min_sum_hessian_per_leaf",
+    ),
+    "seed": ("seed", "random_seed", "random_state"),
+    "verbosity": ("verbosity", "verbose"),
+    "num_threads": ("num_threads", "n_jobs", "nthread", "nthreads", "num_thread"),
+}  # fmt: skip
+"""All names of the parameters that are read or set here."""
+
+_METRIC_PARAMS = (
+    *("auc_mu_weights", "multi_error_top_k", "label_gain"),
+    *("eval_at", "ndcg_at", "ndcg_eval_at", "map_at", "map_eval_at"),
+    *("alpha", "fair_c", "tweedie_variance_power", "tweedie_variance"),
+    *NAMES["num_threads"],
+)
+"""What LightGBM's metrics read, beside the data."""
+
+
+def value_of(params: Mapping[str, Any], name: str) -> Any:
+    """A parameter's value, by whichever of its names it was given; None if by none."""
+    return next((params[one] for one in NAMES[name] if params.get(one) is not None), None)
+
+
+def without(params: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Parameters without some of them, by all of their names."""
+    skip = {one for name in names for one in NAMES[name]}
+    return {name: value for name, value in params.items() if name not in skip}
+
+
+def with_defaults(defaults: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters, and those of the defaults that they do not give by any name."""
+    kept = {name: value for name, value in defaults.items() if value_of(params, name) is None}
+    return {**kept, **params}
+
+
+def of_metrics(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that LightGBM's metrics read."""
+    return {name: params[name] for name in _METRIC_PARAMS if params.get(name) is not None}
+
+
+def is_true(value: Any) -> bool:
+    """Truth of a parameter that may be written as LightGBM's own files do."""
+    return str(value).lower() in ("true", "1", "+", "yes")
+
+
+def starts_from_average(params: Mapping[str, Any]) -> bool:
+    """Whether training starts from the intercept: ``boost_from_average``."""
+    value = value_of(params, "boost_from_average")
+    return value is None or is_true(value)
+
+
+def take_class_factor(
+    params: Mapping[str, Any], rows: Array
+) -> tuple[dict[str, Any], Array | None]:
+    """Parameters without LightGBM's own class weights, and these as one number for each class.
+
+    ``rows`` are the rows of each class, without their weights.
+    """
+    if params.get("class_weight") is not None:
+        raise ValueError(
+            "class_weight is no parameter of LightGBM: give it to the loss, as in "
+            f"CrossEntropy(class_weight=...), got {params['class_weight']!r} among the parameters"
+        )
+    scale = value_of(params, "scale_pos_weight")
+    unbalance = is_true(value_of(params, "is_unbalance"))
+    scale = float(scale) if isinstance(scale, str) else scale
+    if unbalance and scale not in (None, 1):
+        raise ValueError(
+            "scale_pos_weight must be left out with is_unbalance=True, as in LightGBM, "
+            f"got {scale!r}"
+        )
+    factor = positive_factor(scale, np.arange(len(rows)))
+    if unbalance and (rows > 0).all():
+        factor = rows.max() / rows
+    return without(params, "scale_pos_weight", "is_unbalance"), factor
+
+
+def check_link(params: Mapping[str, Any]) -> None:
+    """Raise for another link than the posterior's."""
+    sigmoid = value_of(params, "sigmoid")
+    if sigmoid is not None and float(sigmoid) != 1.0:
+        raise ValueError(f"sigmoid must be 1 with a loss, got {sigmoid!r}")
+
+
+def check_callable(params: Mapping[str, Any]) -> None:
+    """Raise for what LightGBM does with built-in objectives only."""
+    if is_true(value_of(params, "linear_tree")):
+        raise ValueError(
+            "linear_tree must be False with a loss: the intercept cannot be written into leaves "
+            "that hold a linear model, got True"
+        )
+    if value_of(params, "boosting") in ("rf", "random_forest"):
+        raise ValueError(
+            "boosting must not be 'rf' with a loss: LightGBM's random forest accepts "
+            "built-in objectives only, got 'rf'"
+        )
+    for name in ("pos_bagging_fraction", "neg_bagging_fraction"):
+        fraction = value_of(params, name)
+        if fraction is not None and float(fraction) != 1.0:
+            raise ValueError(
+                f"{name} must be 1 with a loss: LightGBM bags by class under built-in objectives "
+                "only; use bagging_fraction, or CrossEntropy with class_weight, which LightGBM's "
+                f"own objective trains, got {fraction!r}"
+            )
+
+
+def check_bagging_by_class(params: Mapping[str, Any], n_classes: int) -> None:
+    """Raise for several classes, where LightGBM ignores bagging fractions by class."""
+    for name in ("pos_bagging_fraction", "neg_bagging_fraction"):
+        fraction = value_of(params, name)
+        if n_classes > 2 and fraction is not None and float(fraction) != 1.0:
+            raise ValueError(
+                f"{name} is for two classes, got {fraction!r} with {n_classes}: use "
+                "bagging_fraction"
+            )

@@ -1,0 +1,66 @@
+"""XGBoost's parameters that act through the objective, which a callable disables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from boostloss.classifier import positive_factor
+from boostloss.losses.validation import Array
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "eta": ("eta", "learning_rate"),
+    "seed": ("seed", "random_state"),
+    "nthread": ("nthread", "n_jobs"),
+    "lambda": ("lambda", "reg_lambda"),
+    "alpha": ("alpha", "reg_alpha"),
+    "gamma": ("gamma", "min_split_loss"),
+}
+"""Parameters that have two names."""
+
+_METRIC_PARAMS = ("quantile_alpha", "expectile_alpha", "huber_slope")
+"""What XGBoost's metrics read, beside the data."""
+
+
+def with_defaults(defaults: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters, and those of the defaults that they do not give by any name."""
+    given = {name for name, value in params.items() if value is not None}
+    kept = {n: value for n, value in defaults.items() if not given & set(NAMES.get(n, (n,)))}
+    return {**kept, **params}
+
+
+def of_metrics(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that XGBoost's metrics read."""
+    return {name: params[name] for name in _METRIC_PARAMS if params.get(name) is not None}
+
+
+def check_params(params: Mapping[str, Any]) -> None:
+    """Raise for what a loss does not go with."""
+    if params.get("class_weight") is not None:
+        raise ValueError(
+            "class_weight is no parameter of XGBoost: give it to the loss, as in "
+            f"CrossEntropy(class_weight=...), got {params['class_weight']!r} among the parameters"
+        )
+    if params.get("boost_from_average") is not None:
+        raise ValueError(
+            "boost_from_average must be left out: XGBoost's models carry it but XGBoost does not "
+            "train with it; base_score=0.5 starts from a raw score of 0, "
+            f"got {params['boost_from_average']!r}"
+        )
+    if params.get("num_target") not in (None, 1, "1"):
+        raise ValueError(
+            "num_target must be left out: a loss is for one column of labels, "
+            f"got {params['num_target']!r}"
+        )
+
+
+def take_class_factor(
+    params: Mapping[str, Any], n_classes: int
+) -> tuple[dict[str, Any], Array | None]:
+    """Parameters without ``scale_pos_weight``, and it as one number for each class."""
+    left = dict(params)
+    scale = left.pop("scale_pos_weight", None)
+    scale = float(scale) if isinstance(scale, str) else scale
+    return left, positive_factor(scale, np.arange(n_classes))
