@@ -91,7 +91,7 @@ def as_list(valid_sets: Any) -> list[Any]:
 
 
 def _is_constructed(data: Any) -> bool:
-    return data._handle is not None
+    return bool(data._handle)  # a failed construction leaves a pointer to nothing
 
 
 def _has_scores_of_a_model(data: Any) -> bool:

@@ -30,7 +30,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "early_stopping_round", "early_stopping", "n_iter_no_change", "early_stopping_rounds",
     ),
     "num_iterations": (
-        "num_iterations", "max_iter", "num_iter", "num_tree", "nrounds", "num_round", "num_trees",
+        "num_iterations", "max_iter", "num_tree", "nrounds", "num_round", "num_trees",
         "num_rounds", "n_estimators", "n_iter", "num_iteration", "num_boost_round",
     ),
     "learning_rate": ("learning_rate", "eta", "shrinkage_rate"),
