@@ -4,7 +4,7 @@ VERSIONS ?= newest
 VENV := .venv$(patsubst %,-%,$(filter-out newest,$(VERSIONS)))
 BIN := $(VENV)/bin
 
-.PHONY: demo test spark ray canary coverage mutation bench docs lint types dist dist-check clean
+.PHONY: demo test old-engines spark ray canary coverage mutation bench docs lint types dist dist-check clean
 
 demo: $(VENV)/ready-demo
 	$(BIN)/python examples/demo.py
@@ -28,6 +28,16 @@ ray: .venv-ray/ready
 
 # old packages use what newer ones of their own kind deprecate: only our own use counts there
 PYTEST_oldest := -o filterwarnings=error::DeprecationWarning:boostloss
+
+# the objectives and metrics, beside engines that are too old for the classifiers
+old-engines: .venv-old-engines/ready
+	.venv-old-engines/bin/python -W ignore tools/old_engines.py
+
+.venv-old-engines/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-old-engines
+	.venv-old-engines/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-old-engines/bin/python -m pip install --quiet --group old-engines --editable .
+	touch $@
 
 # tells what the next releases will break, and fails nothing
 canary:
@@ -115,4 +125,4 @@ $(VENV)/ready-bench: $(VENV)/ready-test
 	touch $@
 
 clean:
-	rm -rf .venv .venv-spark .venv-ray .venv-oldest .venv-next dist
+	rm -rf .venv .venv-spark .venv-ray .venv-oldest .venv-next .venv-old-engines dist

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import boostloss
+from boostloss.optional import OLDEST
 
 BLOCK = """
 import sys
@@ -92,3 +93,27 @@ def test_docstring_examples(module):
 def test_version():
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     assert project["version"] == boostloss.__version__
+
+
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
+def test_oldest_engines_are_those_of_the_extras(engine):
+    pyproject = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    bound = f"{engine}>={OLDEST[engine]}"
+    assert pyproject["project"]["optional-dependencies"][engine] == [bound]
+    group = [one.replace("xgboost-cpu", "xgboost") for one in pyproject["dependency-groups"]["engines"]]
+    assert bound in group
+
+
+@pytest.mark.parametrize(("engine", "version"), [("xgboost", "2.1.4"), ("xgboost", "3.1.0rc1"), ("lightgbm", "4.5.0")])
+def test_engine_that_is_too_old_is_named(engine, version):
+    code = (
+        f"import {engine} as e; e.__version__ = {version!r}\n"
+        "import boostloss\nboostloss.focal_obj(gamma=2)\n"
+        f"import boostloss.{engine}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    error = done.stderr.strip().splitlines()[-1]
+    assert "ImportError" in error or "EngineTooOldError" in error
+    assert f"{engine} {OLDEST[engine]} or newer" in error
+    assert f"{version} is installed" in error

@@ -81,11 +81,12 @@ def check_refused(name):
     """Importing what needs a newer engine raises and names both versions."""
     try:
         __import__(f"boostloss.{name}")
+        said = "nothing"
     except ImportError as error:
-        assert ENGINES[name].__version__ in str(error), error
-        assert OLDEST[name] in str(error), error
-    else:
-        raise SystemExit(f"boostloss.{name} was imported beside {ENGINES[name].__version__}")
+        said = str(error)
+    versions = ENGINES[name].__version__, OLDEST[name]
+    if not all(version in said for version in versions):
+        raise SystemExit(f"boostloss.{name} must name {versions} and not be imported, said {said}")
 
 
 def main():

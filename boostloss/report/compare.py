@@ -92,7 +92,9 @@ def compare(
         Maximum number of rounds.
     learning_rate : float, default=0.05
     params : dict, optional
-        More parameters of the engine.
+        More parameters of the engine, for the built-in objective and every loss alike. Class
+        weights among them (``scale_pos_weight``, ``is_unbalance``) multiply those of each loss,
+        and all probabilities undo them.
     sample_weight : array of shape (n,), optional
         For training, for stopping it and for all metrics. Where one class was undersampled, give
         its rows the inverse of the share that was kept: everything is then judged in the population
@@ -232,11 +234,9 @@ def _train_and_test(comparison: Comparison, name: str, split: Split) -> None:
     settings = comparison.settings
     learn, stop, test = (comparison.rows.part(index) for index in split)
     start = time.perf_counter()
-    loss = training.resolved(comparison.losses[name], learn)
+    loss, params = training.resolved(comparison.losses[name], learn, settings)
     stopping = EarlyStopping(stop, (settings.metric, "log_loss"), PATIENCE)
-    model = training.train(
-        settings.engine, loss, settings.engine_params, learn, settings.rounds, stopping
-    )
+    model = training.train(settings.engine, loss, params, learn, settings.rounds, stopping)
     seconds = time.perf_counter() - start
     rounds = stopping.best_rounds(settings.metric)
     raw_learn = model.raw(learn.X, rounds)

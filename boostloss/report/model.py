@@ -21,9 +21,9 @@ SUFFIXES = {"xgboost": "json", "lightgbm": "txt", "hist": "joblib"}
 def write_model(comparison: Comparison, folder: Path) -> tuple[str, Any]:
     """Refit the best loss on all rows, for the rounds that the folds needed: code and model."""
     name, rows, settings = comparison.best, comparison.rows, comparison.settings
-    loss = training.resolved(comparison.losses[name], rows)
+    loss, params = training.resolved(comparison.losses[name], rows, settings)
     rounds = max(1, round(float(np.median(comparison.values(name, "rounds")))))
-    model = training.train(settings.engine, loss, settings.engine_params, rows, rounds)
+    model = training.train(settings.engine, loss, params, rows, rounds)
     suffix = SUFFIXES[settings.engine]
     if settings.engine == "hist":
         joblib.dump(plain(model.booster), folder / f"model.{suffix}")

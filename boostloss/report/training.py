@@ -14,10 +14,12 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from boostloss.hist import hist_loss
 from boostloss.hist.sklearn_loss import FIT_TAKES_VALIDATION, STOPPED_FROM_OUTSIDE, watched
+from boostloss.engine_call import stated_threads
 from boostloss.losses import FittedLoss, Loss
 from boostloss.losses.validation import SMALLEST, Array, check_choice, check_integer, check_number
 from boostloss.metrics import raw_of_probability
 from boostloss.optional import require
+from boostloss.report import params as params_of
 from boostloss.report.scores import METRICS, sign
 
 CHECK_EVERY = 5
@@ -51,6 +53,7 @@ class Settings:
         check_choice("metric", self.metric, tuple(METRICS))
         check_integer("rounds", self.rounds, CHECK_EVERY)
         check_number("learning_rate", self.learning_rate, SMALLEST)
+        params_of.check(self.engine, self.params)
 
     @property
     def engine_params(self) -> dict[str, Any]:
@@ -59,14 +62,14 @@ class Settings:
             params = {"eta": self.learning_rate, "tree_method": "hist", "max_depth": 6}
         elif self.engine == "hist":
             hist = {"learning_rate": self.learning_rate, "max_leaf_nodes": 31}
-            return {**hist, "random_state": self.seed, **self.params}
+            return params_of.with_defaults("hist", {**hist, "random_state": self.seed}, self.params)
         else:
             params = {
                 "learning_rate": self.learning_rate,
                 "num_leaves": 31,
                 "min_sum_hessian_in_leaf": 1.0,  # the default is unstable on very rare classes
             }
-        return {**params, "seed": self.seed, **self.params}
+        return params_of.with_defaults(self.engine, {**params, "seed": self.seed}, self.params)
 
 
 class Rows(NamedTuple):
@@ -133,12 +136,19 @@ class Model(NamedTuple):
     raw: Callable[[Any, int], Array]
 
 
-def resolved(loss: Loss | None, rows: Rows) -> Loss | None:
-    """The loss with class weights counted on ``rows``."""
-    if loss is None:
-        return None
-    found: Loss = loss.fit(rows.y, None, rows.weight, n_classes=rows.n_classes).loss
-    return found
+def resolved(
+    loss: Loss | None, rows: Rows, settings: Settings
+) -> tuple[Loss | None, dict[str, Any]]:
+    """The loss with class weights counted on ``rows``, and the engine's parameters for it.
+
+    Class weights among the parameters are in the loss, also in place of the built-in one.
+    """
+    params, factor = params_of.take_class_factor(
+        settings.engine, settings.engine_params, rows.y, rows.n_classes
+    )
+    if loss is not None:
+        loss = loss.fit(rows.y, None, rows.weight, n_classes=rows.n_classes).loss
+    return params_of.weighted(loss, factor), params
 
 
 def fitted(loss: Loss, rows: Rows, raw: Array, offset: bool = True) -> FittedLoss:
@@ -187,7 +197,7 @@ def _xgboost(
     several = {"objective": "multi:softprob", "num_class": rows.n_classes}
     native = several if rows.n_classes > 2 else {"objective": "binary:logistic"}
     params = {"disable_default_eval_metric": 1, **params, **native}
-    options = {"enable_categorical": True, "nthread": params.get("nthread")}
+    options = {"enable_categorical": True, "nthread": stated_threads(params) or None}
     matrix = xgb.QuantileDMatrix(rows.X, rows.y, weight=rows.weight, **options)
     keywords: dict[str, Any] = {"verbose_eval": False}
     if stopping is not None:
@@ -232,10 +242,10 @@ def _lightgbm(
     stopping: EarlyStopping | None,
 ) -> Model:  # fmt: skip
     lgb, bg = require("lightgbm", "lightgbm"), require("boostloss.lightgbm", "lightgbm")
-    params = {"verbose": -1, **params, "metric": "None"}
+    params = params_of.with_defaults("lightgbm", {"verbosity": -1}, {**params, "metric": "None"})
     if rows.n_classes > 2:
         params["num_class"] = rows.n_classes
-    of_data = {name: params[name] for name in ("verbose", "num_threads") if name in params}
+    of_data = {name: value for name, value in params.items() if name != "metric"}
     data = lgb.Dataset(rows.X, rows.y, weight=rows.weight, params=of_data)
     keywords: dict[str, Any] = {}
     if stopping is not None:

@@ -52,7 +52,7 @@ def test_training_is_stopped_by_the_posterior_of_the_rows_that_stop_it(engine, l
     rows = Rows(X, y, None, 2)
     learn, stop = rows.part(np.arange(600)), rows.part(np.arange(600, 900))
     settings = Settings(engine, "log_loss", 20, 0.1, {}, 0)
-    loss = training.resolved(loss, learn)
+    loss = training.resolved(loss, learn, settings)[0]
     stopping = training.EarlyStopping(stop, ("log_loss",), 10)
     model = training.train(engine, loss, settings.engine_params, learn, 20, stopping)
     for check, value in enumerate(stopping.curves["log_loss"], 1):
@@ -192,7 +192,7 @@ def test_hist_stopped_while_it_trains_is_hist_stopped_afterwards(loss, n_classes
     models, stoppings = [], []
     for takes in (training.FIT_TAKES_VALIDATION, False):
         monkeypatch.setattr(training, "FIT_TAKES_VALIDATION", takes)
-        resolved = training.resolved(loss, learn)
+        resolved = training.resolved(loss, learn, settings)[0]
         stoppings.append(training.EarlyStopping(stop, ("log_loss",), 3))
         models.append(
             training.train("hist", resolved, settings.engine_params, learn, 80, stoppings[-1])
