@@ -12,9 +12,9 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from boostloss.engine_call import stated_threads
 from boostloss.hist import hist_loss
 from boostloss.hist.sklearn_loss import FIT_TAKES_VALIDATION, STOPPED_FROM_OUTSIDE, watched
-from boostloss.engine_call import stated_threads
 from boostloss.losses import FittedLoss, Loss
 from boostloss.losses.validation import SMALLEST, Array, check_choice, check_integer, check_number
 from boostloss.metrics import raw_of_probability
