@@ -316,8 +316,8 @@ def cv(
 
 
 def _of_data_set(params: Params) -> Params:
-    """Parameters with which a data set may be constructed: all but the objective."""
-    return {name: value for name, value in params.items() if name not in OBJECTIVE_ALIASES}
+    """Parameters with which a data set may be constructed: none that name the problem."""
+    return without(params, "objective", "metric", "num_class")
 
 
 def _class_counts(y: Array, weight: Array | None) -> Array:
