@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, Unpack
 
 import numpy as np
-from scipy.special import logit
+from scipy.special import logit, logsumexp
 
 from boostloss import engine_call
 from boostloss.calling_booster import calling_booster
@@ -241,7 +241,8 @@ class EngineMetrics(Metric):
             fitted = fitted.with_offset(np.log(self.in_use[1]) - np.log(self.in_use[0]))
         log_odds = np.asarray(fitted.log_posterior(raw))
         if log_odds.ndim == 2:
-            log_odds = log_odds - log_odds.max(axis=1, keepdims=True)
+            # logarithms of the probabilities: LightGBM's auc_mu is not the same for any shift
+            log_odds = log_odds - logsumexp(log_odds, axis=1, keepdims=True)
         held: Array = np.clip(log_odds, -MOST_NATS, MOST_NATS)
         return held
 
