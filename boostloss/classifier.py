@@ -90,6 +90,36 @@ class LossClassifierMixin:
         shift = self._prior_shift(fitted.labels, fitted.class_share)
         return fitted.loss.with_offset(fitted.loss.offset + shift / fitted.loss.slope)
 
+    @property
+    def class_share_(self) -> Array:
+        """Share of each class in the (weighted) training rows, (K,)."""
+        share = self._fitted_or_raise().class_share
+        if share is None:
+            raise AttributeError("class_share_ is not in the file that this model was read from")
+        return share
+
+    @property
+    def decision_(self) -> Rule:
+        """The parameter ``decision`` in numbers, in the order of ``classes_``.
+
+        "loss", a threshold, thresholds (K,) for the largest ``P_k / threshold_k``, or costs (K, K).
+        """
+        fitted = self._fitted_or_raise()
+        rule = self._check_decision(fitted.labels)
+        if not isinstance(rule, str) or rule == "loss":
+            return rule
+        if rule == "probability":
+            return np.ones(len(fitted.labels))
+        if self.prior is not None:  # the probabilities are those of other shares
+            shares: Array = self._check_prior(fitted.labels)
+            return shares
+        if fitted.class_share is None:
+            raise ValueError(
+                "decision must not be 'balanced' for a model that was saved by 0.1.0: its file "
+                "has no class shares"
+            )
+        return fitted.class_share
+
     def engine_model(self) -> Any:
         """The engine's own fitted classifier, for tools that look at a model's exact type.
 
@@ -254,7 +284,7 @@ class LossClassifierMixin:
 
     def _decide(self, raw: Any) -> Any:
         """Labels, as the parameter ``decision`` says."""
-        rule = self._rule()
+        rule = self.decision_
         return decided(self._decided_on(raw, rule), rule, self.classes_)
 
     def _decided_on(self, raw: Any, rule: Rule) -> Any:
@@ -270,24 +300,6 @@ class LossClassifierMixin:
                 f"{self.probability!r}, got {self.decision!r}, which needs probability='posterior'"
             )
         return rule
-
-    def _rule(self) -> Rule:
-        """The rule in numbers; "loss" for the loss's own decision."""
-        fitted = self._fitted_or_raise()
-        rule = self._check_decision(fitted.labels)
-        if not isinstance(rule, str) or rule == "loss":
-            return rule
-        if rule == "probability":
-            return np.ones(len(fitted.labels))
-        if self.prior is not None:  # the probabilities are those of other shares
-            shares: Array = self._check_prior(fitted.labels)
-            return shares
-        if fitted.class_share is None:
-            raise ValueError(
-                "decision must not be 'balanced' for a model that was saved by 0.1.0: its file "
-                "has no class shares"
-            )
-        return fitted.class_share
 
     def _raw_in_use(self, raw: Any) -> Any:
         """Raw scores on which the loss decides where ``prior`` are the class shares."""

@@ -89,7 +89,7 @@ def _by_code(by_label: Mapping[Any, Any], labels: list[Any]) -> list[Any]:
 
 def _check_keys(given: Mapping[Any, Any], labels: list[Any], needed: set[Any], of: str) -> None:
     if not needed <= set(given) <= set(labels):
-        raise ValueError(f"decision must have the keys {labels}{of}, got {list(given)}")
+        raise ValueError(f"{_ALLOWED}; a dict must have the keys {labels}{of}, got {list(given)}")
 
 
 def codes_by_rule(probability: Array, rule: float | Array) -> Array:

@@ -10,9 +10,11 @@ import numpy as np
 from boostloss.classifier import LossClassifierMixin
 from boostloss.losses.validation import Array, check_choice
 from boostloss.model_file import State
-from boostloss.onnx.graph import Graph, Value, onnx
+from boostloss.onnx.decision import codes
+from boostloss.onnx.graph import Graph, onnx
 from boostloss.onnx.posterior import probabilities
 from boostloss.onnx.trees import raw_scores
+from boostloss.prior import shares_by_label
 from boostloss.trees import Trees
 
 __all__ = ["to_onnx"]
@@ -81,8 +83,10 @@ def to_onnx(model: Any, *, dtype: str | None = None) -> Any:
     graph = Graph()
     raw = raw_scores(graph.input("X"), trees)
     raw.cast("float32", name="raw")
-    probabilities(raw, state.loss, state.probability).cast("float32", name="probabilities")
-    graph.node("Gather", graph.constant(labels, None), _code(raw, state), name="label", axis=0)
+    p = probabilities(raw, state.loss, state.probability)
+    p.cast("float32", name="probabilities")
+    code = codes(raw, p, state.decision, state.loss, _shift(model))
+    graph.node("Gather", graph.constant(labels, None), code, name="label", axis=0)
     types = {"X": dtype, "label": labels.dtype, "probabilities": "float32", "raw": "float32"}
     return _model(graph, trees, state, types)
 
@@ -97,7 +101,7 @@ def _read(model: Any) -> tuple[Trees, State]:
                 f"loss's own decision; decide on its probabilities instead, got {model.decision!r}"
             )
         engine: Any = model.engine_model()
-        state = State(model.classes_, model.loss_, model.probability)
+        state = State(model.classes_, model.loss_, model.probability, decision=model.decision_)
         missing = getattr(engine, "missing", missing)
         booster = engine.get_booster() if hasattr(engine, "get_booster") else engine.booster_
     kind = f"{type(booster).__module__.partition('.')[0]}.{type(booster).__name__}"
@@ -118,12 +122,12 @@ def _read(model: Any) -> tuple[Trees, State]:
     )
 
 
-def _code(raw: Value, state: State) -> Value:
-    """Number (n,) of the label that the loss decides for."""
-    if len(state.labels) > 2:
-        return raw.node("ArgMax", axis=1, keepdims=0)
-    positive: Value = raw > 0.0
-    return positive.node("Squeeze", raw.graph.constant([1], np.int64)).cast("int64")
+def _shift(model: Any) -> Array | None:
+    """What a classifier's ``prior`` adds to each class's log-probability."""
+    if getattr(model, "prior", None) is None:
+        return None
+    shift: Array = np.log(shares_by_label(model.prior, model.classes_)) - np.log(model.class_share_)
+    return shift
 
 
 def _as_onnx_has_them(labels: Array) -> Array:

@@ -25,13 +25,13 @@ MOST_NODES = 20_000
 
 def probabilities(raw: Value, loss: FittedLoss, probability: str) -> Any:
     """Probabilities (n, K) of raw scores, (n, 1) for two classes or (n, K)."""
-    odds = _log_odds(raw, loss) if probability == "posterior" else raw
+    odds = log_odds(raw, loss) if probability == "posterior" else raw
     if loss.n_classes > 2:
         return odds.node("Softmax", axis=1)
     return raw.graph.node("Concat", -odds, odds, axis=1).node("Sigmoid")
 
 
-def _log_odds(raw: Any, loss: FittedLoss) -> Any:
+def log_odds(raw: Any, loss: FittedLoss) -> Any:
     """Log-odds (n, 1), or log-probabilities (n, K) without their common constant."""
     odds = _log_odds_before_slope(raw, loss)
     return odds if loss.slope == 1.0 else odds * loss.slope

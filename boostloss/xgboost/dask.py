@@ -192,7 +192,7 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
         return raw.map_blocks(raw_for_shares, *given, meta=np.empty((0,) * raw.ndim))
 
     def _decide(self, raw: Any) -> Any:
-        labels, rule = self.classes_, self._rule()
+        labels, rule = self.classes_, self.decision_
         values = self._decided_on(raw, rule)
         drop = [1] if values.ndim == 2 else []
         meta = np.empty(0, dtype=labels.dtype)

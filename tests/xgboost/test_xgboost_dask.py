@@ -301,6 +301,14 @@ def test_classifier(two_workers, rows, loss):
     decided = model.predict(X)
     assert isinstance(decided, da.Array)
     np.testing.assert_array_equal(decided.compute(), alone.predict(rows.X))
+    costs = np.ones((rows.n_classes, rows.n_classes)) - np.eye(rows.n_classes)
+    costs[-1] *= 7
+    for decision in ("balanced", costs):
+        model.set_params(decision=decision)
+        alone.set_params(decision=decision)
+        decided = model.predict(X)
+        assert isinstance(decided, da.Array)
+        np.testing.assert_array_equal(decided.compute(), alone.predict(rows.X))
 
 
 def test_classifier_on_frames_with_an_evaluation_set(two_workers, rows, tmp_path):
