@@ -95,11 +95,6 @@ def _read(model: Any) -> tuple[Trees, State]:
     """Trees and state of a classifier, or of a booster that carries its loss."""
     booster, state, missing = model, None, float("nan")
     if isinstance(model, LossClassifierMixin):
-        if not isinstance(model.decision, str) or model.decision != "loss":
-            raise ValueError(
-                "decision must be 'loss' to convert the model: the label in the ONNX model is the "
-                f"loss's own decision; decide on its probabilities instead, got {model.decision!r}"
-            )
         engine: Any = model.engine_model()
         state = State(model.classes_, model.loss_, model.probability, decision=model.decision_)
         missing = getattr(engine, "missing", missing)
