@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-pytest.importorskip("ray", reason="ray (200 MB) is installed by make ray")
+pytest.importorskip("ray.train", reason="ray (200 MB) is installed by make ray")
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 
 import ray
