@@ -1,6 +1,7 @@
 """Inside Ray Train's function (``make ray``): equal to one machine."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 
 import ray
 import xgboost as xgb
+from ray import cloudpickle
 from ray.train import Checkpoint, RunConfig, ScalingConfig
 from ray.train.xgboost import XGBoostTrainer
 from sklearn.datasets import make_classification
@@ -22,6 +24,8 @@ PARAMS = {"max_depth": 4, "eta": 0.2, "tree_method": "hist", "nthread": 1}
 
 @pytest.fixture(scope="module")
 def cluster():
+    # workers cannot import this file: it is sent to them
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
     ray.init(num_cpus=2, include_dashboard=False, object_store_memory=200 * 2**20)
     yield
     ray.shutdown()
