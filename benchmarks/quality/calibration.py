@@ -101,8 +101,7 @@ def _parts(data: Set, one_in: int, seed: int) -> tuple[Set, Set]:
 def fit(data: Set, engine: str, loss: Loss, stop: Set, seed: int) -> tuple[Loss, Any, int]:
     """The loss with numbers, the model and its best number of rounds."""
     rows = Rows(data.X, data.y, None, data.n_classes)
-    resolved = training.resolved(loss, rows)
-    assert resolved is not None
+    resolved: Loss = loss.fit(rows.y, None, rows.weight, n_classes=rows.n_classes).loss
     stopping = EarlyStopping(Rows(stop.X, stop.y, None, data.n_classes), ("log_loss",), PATIENCE)
     params = ENGINES[engine](TRIAL, seed)
     model = training.train(engine, resolved, params, rows, ROUNDS, stopping)
