@@ -245,7 +245,7 @@ def _lightgbm(
     params = params_of.with_defaults("lightgbm", {"verbosity": -1}, {**params, "metric": "None"})
     if rows.n_classes > 2:
         params["num_class"] = rows.n_classes
-    of_data = {name: value for name, value in params.items() if name != "metric"}
+    of_data = {name: value for name, value in params.items() if name not in ("metric", "num_class")}
     data = lgb.Dataset(rows.X, rows.y, weight=rows.weight, params=of_data)
     keywords: dict[str, Any] = {}
     if stopping is not None:
