@@ -84,6 +84,11 @@ class SparkImbalancedXGBClassifier(_Estimator):
 
     def _fit(self, dataset: Any) -> Any:
         loss = named(self.loss)
+        if not _column(self, "rawPredictionCol"):
+            raise ValueError(
+                "rawPredictionCol must be a column's name: probabilities are computed from it, got "
+                f"{_column(self, 'rawPredictionCol')!r}"
+            )
         training = self._training_rows(dataset)
         self._counts = _class_counts(training, self.getOrDefault("labelCol"), self._weight_column())
         try:

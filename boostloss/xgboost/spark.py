@@ -141,6 +141,10 @@ def _needed(data: Any, columns: Columns) -> Any:
     for name in (*listed, columns.label, columns.weight, columns.validation):
         if name is not None and name not in data.columns:
             raise ValueError(f"data must have the column {name!r}, got {', '.join(data.columns)}")
+    used = [name for name in (*listed, *columns[1:]) if name is not None]
+    twice = sorted({name for name in used if used.count(name) > 1})
+    if twice:
+        raise ValueError(f"columns must be used once each, got twice: {', '.join(twice)}")
     if isinstance(columns.features, str):
         kind = data.schema[columns.features].dataType.typeName()
         if "array" not in kind:
