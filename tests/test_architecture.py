@@ -1,6 +1,7 @@
 """The rooms of the package: imports run downwards, and nothing private crosses a folder's border."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,14 @@ def room(path):
     return parts[0] if parts and parts[0] in folders else ""
 
 
+@functools.cache
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path):
     """Each import from the package: (module, name or None)."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("boostloss"):
             yield from ((node.module, alias.name) for alias in node.names)
         elif isinstance(node, ast.Import):
@@ -54,20 +60,10 @@ def test_no_private_import_across_a_border(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_private_member_of_another_file(path):
     """``thing._member``, unless the file itself, or one of its room, defines such a member."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     own = room(path)
     files = [path] if own == "" else [other for other in FILES if room(other) == own]
-    defined = set()
-    for other in files:
-        for node in ast.walk(ast.parse(other.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                defined.add(node.name)
-            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                defined.add(node.attr)
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                defined.add(node.target.id)
-            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                defined.add(node.id)
+    defined = set().union(*map(defined_in, files))
     package_members = private_members_of_the_package()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
@@ -77,12 +73,29 @@ def test_no_private_member_of_another_file(path):
             assert not crosses, f"{path.name}:{node.lineno} uses {node.attr} of another room"
 
 
+@functools.cache
+def defined_in(path):
+    """Names that a file defines: functions, classes, attributes and variables."""
+    defined = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            defined.add(node.attr)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            defined.add(node.target.id)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            defined.add(node.id)
+    return defined
+
+
+@functools.cache
 def private_members_of_the_package():
     """Names of private functions and methods defined anywhere in the package."""
     return {
         node.name
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and is_private(node.name)
     }
 
@@ -102,7 +115,7 @@ def test_losses_and_kernels_know_no_engine():
     for path in FILES:
         if room(path) not in ("kernels", "losses"):
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 modules = [getattr(node, "module", None) or alias.name for alias in node.names]
                 roots = {module.partition(".")[0] for module in modules}
