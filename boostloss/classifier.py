@@ -31,7 +31,7 @@ from boostloss.losses.validation import (
     check_sample_weight,
 )
 from boostloss.metrics import Metric, raw_of_probability, workers_now
-from boostloss.model_file import PROBABILITIES, State
+from boostloss.model_file import PROBABILITIES, State, calibrated_loss, calibrated_shift
 from boostloss.optional import refuse_distributed
 from boostloss.prior import shares_by_label
 
@@ -352,6 +352,25 @@ class LossClassifierMixin:
             prior=self._check_prior(fitted.labels),
             decision=self._check_decision(fitted.labels),
         )
+
+
+def state_of(model: LossClassifierMixin) -> State:
+    """What a fitted classifier is beside the engine's model."""
+    return model._state()
+
+
+def calibrated_state(model: LossClassifierMixin) -> tuple[State, Array]:
+    """The state of a model file with the posterior in its raw scores, and what is added to those.
+
+    Raises
+    ------
+    ValueError
+        With a loss whose posterior is not a shift of the raw score.
+    """
+    state = model._state()
+    shift = calibrated_shift(model.loss_)
+    share = state.class_share if state.prior is None else state.prior
+    return State(state.labels, calibrated_loss(state.loss), "posterior", class_share=share), shift
 
 
 def prior_by_label(state: State) -> dict[Any, float] | None:

@@ -58,6 +58,24 @@ def test_the_plain_engine_is_calibrated(n_classes, weight, engine, tmp_path):
 
 
 @pytest.mark.parametrize("engine", CLASSIFIERS)
+@pytest.mark.parametrize("loss", ["cross_entropy", "balanced"])
+def test_prior_and_offset_are_shifts_and_a_slope_is_not(loss, engine, tmp_path):
+    X, y = rows(2)
+    model = classifier(engine, loss=loss, prior=0.6).fit(X, y)
+    path = tmp_path / "model.json"
+    model.save_model(path, calibrated=True)
+    np.testing.assert_allclose(plain_probabilities(engine, path, X), model.predict_proba(X), atol=1e-6)
+    again = classifier(engine)
+    again.load_model(path)
+    again.set_params(prior={0: 0.9, 1: 0.1})
+    model.set_params(prior={0: 0.9, 1: 0.1})
+    np.testing.assert_allclose(again.predict_proba(X), model.predict_proba(X), atol=1e-6)
+    model.recalibrate(X, y)
+    with pytest.raises(ValueError, match="to_onnx"):
+        model.save_model(path, calibrated=True)
+
+
+@pytest.mark.parametrize("engine", CLASSIFIERS)
 def test_shap_values_sum_to_the_posterior(engine, tmp_path):
     X, y = rows(2)
     model = classifier(engine, loss="balanced").fit(X, y)

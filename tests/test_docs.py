@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-OPTIONAL = ("dask", "optuna", "skops")
+OPTIONAL = ("dask", "onnx", "onnxruntime", "optuna", "skops")
 """What boostloss does without: a page that needs one of these is skipped where it is missing."""
 
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -17,6 +17,7 @@ from boostloss.classifier import (
     LOSS_PARAMETERS,
     Fitted,
     LossClassifierMixin,
+    calibrated_state,
     check_features,
     check_positive_known,
     encode_labels,
@@ -62,7 +63,7 @@ from boostloss.lightgbm.parameters import (
 from boostloss.losses import Loss, LossName, is_plain_cross_entropy
 from boostloss.losses.validation import Array, check_sample_weight, class_counts
 from boostloss.metrics import posterior_metric
-from boostloss.model_file import Probability, State, calibrated_loss, calibrated_shift
+from boostloss.model_file import Probability
 from boostloss.optional import require
 from boostloss.recorder import Recorder
 
@@ -361,11 +362,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         """
         booster, state = self.booster_, self._state()
         if calibrated:
-            in_use = self.loss_  # for the prior, if there is one
-            booster = shifted(booster, calibrated_shift(in_use))
-            share = state.class_share if state.prior is None else state.prior
-            loss = calibrated_loss(in_use)
-            state = State(state.labels, loss, "posterior", class_share=share)
+            state, shift = calibrated_state(self)
+            booster = shifted(booster, shift)
         Path(filename).write_bytes(to_file(booster, state))
 
     def load_model(self, filename: str | Path) -> Self:

@@ -13,6 +13,7 @@ from boostloss.classifier import (
     LOSS_PARAMETERS,
     Fitted,
     LossClassifierMixin,
+    calibrated_state,
     check_features,
     encode_labels,
     eval_codes,
@@ -31,9 +32,6 @@ from boostloss.model_file import (
     SEAL,
     UNSEALED,
     Probability,
-    State,
-    calibrated_loss,
-    calibrated_shift,
     check_objective,
     check_seal,
     read_state,
@@ -226,11 +224,8 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         booster = self.get_booster().copy()  # others may be saving this one at the same time
         state = self._state()
         if calibrated:
-            in_use = self.loss_  # for the prior, if there is one
-            booster = shifted(booster, calibrated_shift(in_use))
-            share = state.class_share if state.prior is None else state.prior
-            loss = calibrated_loss(in_use)
-            state = State(state.labels, loss, "posterior", class_share=share)
+            state, shift = calibrated_state(self)
+            booster = shifted(booster, shift)
         attributes = {ATTRIBUTE: state.text(), SEAL: UNSEALED}
         booster.set_attr(**attributes, scikit_learn=json.dumps({"_estimator_type": "classifier"}))
         booster.save_model(fname)
