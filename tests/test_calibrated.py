@@ -61,7 +61,7 @@ def test_the_plain_engine_is_calibrated(n_classes, weight, engine, tmp_path):
 @pytest.mark.parametrize("loss", ["cross_entropy", "balanced"])
 def test_prior_and_offset_are_shifts_and_a_slope_is_not(loss, engine, tmp_path):
     X, y = rows(2)
-    model = classifier(engine, loss=loss, prior=0.6).fit(X, y)
+    model = classifier(engine, loss=loss, prior=0.6).fit(X[:500], y[:500])
     path = tmp_path / "model.json"
     model.save_model(path, calibrated=True)
     np.testing.assert_allclose(plain_probabilities(engine, path, X), model.predict_proba(X), atol=1e-6)
@@ -70,7 +70,7 @@ def test_prior_and_offset_are_shifts_and_a_slope_is_not(loss, engine, tmp_path):
     again.set_params(prior={0: 0.9, 1: 0.1})
     model.set_params(prior={0: 0.9, 1: 0.1})
     np.testing.assert_allclose(again.predict_proba(X), model.predict_proba(X), atol=1e-6)
-    model.recalibrate(X, y)
+    model.recalibrate(X[500:], y[500:])
     with pytest.raises(ValueError, match="to_onnx"):
         model.save_model(path, calibrated=True)
 
