@@ -368,9 +368,14 @@ def calibrated_state(model: LossClassifierMixin) -> tuple[State, Array]:
         With a loss whose posterior is not a shift of the raw score.
     """
     state = model._state()
+    if state.probability != "posterior":
+        raise ValueError(
+            f"calibrated must be False with probability={state.probability!r}, got True"
+        )
     shift = calibrated_shift(model.loss_)
     share = state.class_share if state.prior is None else state.prior
-    return State(state.labels, calibrated_loss(state.loss), "posterior", class_share=share), shift
+    made = state._replace(loss=calibrated_loss(state.loss), class_share=share, prior=None)
+    return made, shift
 
 
 def prior_by_label(state: State) -> dict[Any, float] | None:

@@ -122,6 +122,25 @@ def test_prior_and_recalibration(name, n_classes, engine, recalibrate):
     assert_same(model, X, X)
 
 
+DECISIONS = {
+    2: ["probability", "balanced", 0.2, [0.3, 0.7], [[0.0, 1.0], [9.0, 0.0]]],
+    3: ["probability", "balanced", [0.3, 0.6, 0.1], [[0, 1, 2], [5, 0, 1], [9, 3, 0]]],
+}
+
+
+@pytest.mark.parametrize("engine", MODELS)
+@pytest.mark.parametrize("prior", [False, True])
+@pytest.mark.parametrize(
+    ("n_classes", "decision"), [(n, one) for n, rules in DECISIONS.items() for one in rules]
+)
+def test_decisions(n_classes, decision, prior, engine):
+    X, y = rows(n_classes)
+    shares = {2: {0: 0.6, 1: 0.4}, 3: {0: 0.2, 1: 0.3, 2: 0.5}}[n_classes] if prior else None
+    model = MODELS[engine](loss="balanced", decision=decision, prior=shares, **SHORT).fit(X, y)
+    assert len(set(model.predict(X))) == n_classes
+    assert_same(model, X, X)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_a_custom_loss_with_conditions_is_tabulated(n_classes):
     X, y = rows(n_classes)
