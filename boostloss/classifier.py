@@ -354,11 +354,6 @@ class LossClassifierMixin:
         )
 
 
-def state_of(model: LossClassifierMixin) -> State:
-    """What a fitted classifier is beside the engine's model."""
-    return model._state()
-
-
 def calibrated_state(model: LossClassifierMixin) -> tuple[State, Array]:
     """The state of a model file with the posterior in its raw scores, and what is added to those.
 

@@ -88,8 +88,8 @@ def assert_same(model, features, X, **options):
     """``features`` are what the model takes, ``X`` what ONNX Runtime does."""
     out = run(model, X, **options)
     raw = model.decision_function(features)
-    np.testing.assert_allclose(out["raw"].reshape(raw.shape), raw, rtol=2e-7, atol=1e-6)
-    np.testing.assert_allclose(out["probabilities"], model.predict_proba(features), atol=5e-7)
+    np.testing.assert_allclose(out["raw"].reshape(raw.shape), raw, rtol=2e-7, atol=2e-7)
+    np.testing.assert_allclose(out["probabilities"], model.predict_proba(features), atol=2e-7)
     np.testing.assert_array_equal(out["label"], model.predict(features))
 
 
@@ -106,38 +106,6 @@ def test_every_loss(name, n_classes, engine):
     model = MODELS[engine](loss=loss, **SHORT).fit(X, labels)
     assert_same(model, X, X)
     model.probability = "link"
-    assert_same(model, X, X)
-
-
-@pytest.mark.parametrize("recalibrate", [False, True])
-@pytest.mark.parametrize("engine", MODELS)
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("name", ["cross_entropy", "balanced", "focal, weights", "ghm"])
-def test_prior_and_recalibration(name, n_classes, engine, recalibrate):
-    X, y = rows(n_classes, 900)
-    prior = {0: 0.4, 1: 0.6} if n_classes == 2 else {0: 0.2, 1: 0.3, 2: 0.5}
-    model = MODELS[engine](loss=LOSSES[name], prior=prior, **SHORT).fit(X[:600], y[:600])
-    if recalibrate:
-        model.recalibrate(X[600:], y[600:])
-    assert_same(model, X, X)
-
-
-DECISIONS = {
-    2: ["probability", "balanced", 0.2, [0.3, 0.7], [[0.0, 1.0], [9.0, 0.0]]],
-    3: ["probability", "balanced", [0.3, 0.6, 0.1], [[0, 1, 2], [5, 0, 1], [9, 3, 0]]],
-}
-
-
-@pytest.mark.parametrize("engine", MODELS)
-@pytest.mark.parametrize("prior", [False, True])
-@pytest.mark.parametrize(
-    ("n_classes", "decision"), [(n, one) for n, rules in DECISIONS.items() for one in rules]
-)
-def test_decisions(n_classes, decision, prior, engine):
-    X, y = rows(n_classes)
-    shares = {2: {0: 0.6, 1: 0.4}, 3: {0: 0.2, 1: 0.3, 2: 0.5}}[n_classes] if prior else None
-    model = MODELS[engine](loss="balanced", decision=decision, prior=shares, **SHORT).fit(X, y)
-    assert len(set(model.predict(X))) == n_classes
     assert_same(model, X, X)
 
 
