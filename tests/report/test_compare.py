@@ -68,11 +68,12 @@ def test_the_same_call_twice_gives_the_same(claims):
     pd.testing.assert_frame_equal(one.drop(columns=timed), two.drop(columns=timed))
 
 
-def test_three_classes_and_arrays():
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm", "hist"])
+def test_three_classes_and_arrays(engine):
     X, y = make_classification(
         900, 8, n_informative=5, n_classes=3, weights=[0.8, 0.15], random_state=1
     )
-    found = compare(X, y, losses=[FocalLoss(1)], engine="lightgbm", metric="log_loss", **SHORT)
+    found = compare(X, y, losses=[FocalLoss(1)], engine=engine, metric="log_loss", **SHORT)
     assert found["log_loss"].max() < 0.7
     assert list(found.index) == ["built-in", "FocalLoss(gamma=1)"]
 
