@@ -35,12 +35,18 @@ def class_counts(y: Any, sample_weight: Any = None, *, client: Any = None) -> tu
     labels : array of shape (K,)
         Sorted.
     counts : array of shape (K,)
+        Rows of each label, or their summed weights.
 
     Raises
     ------
     ValueError, TypeError
         For missing labels, labels of several kinds, fewer than two classes, weights that are
         not allowed or partitions that do not match; for what is not a Dask collection.
+
+    See Also
+    --------
+    boostloss.xgboost.dask_train : XGBoost's training on Dask with a loss.
+    boostloss.lightgbm.dask_train : LightGBM's training on Dask with a loss.
 
     Examples
     --------

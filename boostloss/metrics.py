@@ -355,8 +355,8 @@ def balanced_ce_metric(
     scores : {"raw", "probability"}, default="raw"
         What the engine passes: raw scores under a custom objective, probabilities under a
         built-in one.
-    **parameters : dict
-        Further parameters of :class:`~boostloss.CrossEntropy`.
+    beta : float in [0, 1), default=0.9999
+        Overlap of samples, used by ``class_weight="effective"`` only.
 
     Returns
     -------

@@ -369,8 +369,8 @@ def balanced_ce_obj(
         Weight of each class.
     recorder : Recorder, optional
         Records gradient norms and weights of each round.
-    **parameters : dict
-        Further parameters of :class:`~boostloss.CrossEntropy`.
+    beta : float in [0, 1), default=0.9999
+        Overlap of samples, used by ``class_weight="effective"`` only.
 
     Returns
     -------

@@ -34,11 +34,17 @@ def shift_prior(probability: ArrayLike, old: ArrayLike, new: ArrayLike) -> Array
     Returns
     -------
     array of the shape of ``probability``
+        The probabilities in the new population.
 
     Raises
     ------
     ValueError
         For probabilities outside [0, 1], shares that are not above 0 or do not add up to 1.
+
+    See Also
+    --------
+    estimate_prior : Estimates the new shares from rows without labels.
+    add_unfound : For positives that were never found.
 
     Examples
     --------
@@ -73,7 +79,9 @@ def estimate_prior(
     old : float or array of shape (K,)
         Class shares of the old population, as in :func:`shift_prior`.
     sample_weight : array of shape (n,), optional
+        Weight of each row, not negative.
     max_iter : int >= 1, default=10000
+        Most iterations; more are an error.
     tol : float > 0, default=1e-8
         Stops when no share changes by more.
 
@@ -86,6 +94,10 @@ def estimate_prior(
     ------
     ValueError
         As :func:`shift_prior`; where there are no rows; where ``max_iter`` is not enough.
+
+    See Also
+    --------
+    shift_prior : Takes the shares found here.
 
     Notes
     -----
@@ -143,6 +155,16 @@ def add_unfound(probability: ArrayLike, unfound: float) -> Array:
     Returns
     -------
     array of shape (n,)
+        Of a positive, found or not.
+
+    Raises
+    ------
+    ValueError
+        For probabilities outside [0, 1] or of several classes, and shares outside [0, 1).
+
+    See Also
+    --------
+    shift_prior : For other class shares.
 
     References
     ----------

@@ -36,6 +36,11 @@ class Run:
         Borders of the bins.
     hard : float
         The norm from which a row counts as hard.
+
+    See Also
+    --------
+    boostloss.Recorder : Makes one for each training.
+    boostloss.plot.flips : A plot of it.
     """
 
     hard: float

@@ -125,15 +125,19 @@ def train(
         no ``metric``: :func:`boostloss.posterior_log_loss`.
     recorder : Recorder, optional
         Keeps what was hard in each round.
+    init_model : lightgbm.Booster, str or path, optional
+        A model from which training goes on, as in ``lightgbm.train``.
     calibrated : bool, default=False
         Write the way from raw score to posterior into the leaves: LightGBM's own ``predict`` then
         gives calibrated probabilities. For cross-entropy, with any class weights.
-    init_model, **keywords
-        As in ``lightgbm.train``. With ``keep_training_booster`` the booster carries no loss.
+    **keywords
+        Further arguments of ``lightgbm.train``, such as ``callbacks``. With
+        ``keep_training_booster`` the booster carries no loss.
 
     Returns
     -------
     lightgbm.Booster
+        Native, with its fitted loss in the model.
 
     Raises
     ------
@@ -143,6 +147,10 @@ def train(
         own objective trains. With ``calibrated`` for a loss whose posterior is not a shift
         of the raw score.
 
+    See Also
+    --------
+    boostloss.lightgbm.predict_proba : Calibrated probabilities of the booster.
+    boostloss.lightgbm.cv : Cross-validation with a loss.
 
     Notes
     -----
@@ -255,9 +263,46 @@ def cv(
 ) -> dict[str, Any]:
     """``lightgbm.cv`` with a loss; each fold starts from the intercept of its own rows.
 
-    Parameters are those of :func:`train` and ``lightgbm.cv``; boosters returned with
-    ``return_cvbooster=True`` are native too. Class weights that depend on the labels are
-    counted on all of ``train_set``.
+    Class weights that depend on the labels are counted on all of ``train_set``.
+
+    Parameters
+    ----------
+    params : dict
+        LightGBM's parameters, as in :func:`train`.
+    train_set : lightgbm.Dataset
+        With labels 0..K-1.
+    num_boost_round : int
+        Number of rounds.
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
+        For example ``FocalLoss(gamma=2)``; a name stands for a loss with its defaults.
+    feval : callable or list of callables, optional
+        Evaluated after the metrics of ``params``, with raw scores. Default, where neither
+        ``params`` nor ``metrics`` name one: :func:`boostloss.posterior_log_loss`.
+    recorder : Recorder, optional
+        Keeps what was hard in each round, with one run for each fold.
+    fpreproc : callable, optional
+        Changes the data and parameters of a fold, as in ``lightgbm.cv``.
+    metrics : str or list of str, optional
+        LightGBM's metrics, in place of those in ``params``.
+    **keywords
+        Further arguments of ``lightgbm.cv``: ``nfold``, ``stratified``, ``callbacks`` and so on.
+
+    Returns
+    -------
+    dict
+        Mean and standard deviation of each metric over the folds, round by round, as
+        ``lightgbm.cv`` returns them. Boosters returned with ``return_cvbooster=True`` are native
+        too.
+
+    Raises
+    ------
+    ValueError
+        For labels, weights, metrics or parameters that do not fit, as in :func:`train`.
+
+    See Also
+    --------
+    boostloss.lightgbm.train : Training on all rows.
+    boostloss.compare : Several losses on the same folds.
     """
     init_model = keywords.get("init_model")
     if metrics is not None:  # as in LightGBM, in place of those in params

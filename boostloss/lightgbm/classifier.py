@@ -117,6 +117,11 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     loss_ : Loss
         The loss as training left it; its ``posterior(raw)`` is ``predict_proba``.
 
+    See Also
+    --------
+    boostloss.lightgbm.train : Training without a classifier.
+    boostloss.ImbalancedXGBClassifier : The same with XGBoost.
+
     Notes
     -----
     Of two classes the positive one is the last of the sorted labels, as in scikit-learn: raw scores
@@ -345,6 +350,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         Parameters
         ----------
         filename : str or path
+            Where to write it; LightGBM's own text format.
         calibrated : bool, default=False
             Write the way from raw score to posterior into the leaves, so that LightGBM's own
             ``predict``, SHAP values and every other reader of the file give calibrated
@@ -372,6 +378,12 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         Parameters
         ----------
         filename : str or path
+            What :meth:`save_model` wrote.
+
+        Returns
+        -------
+        self
+            The fitted classifier.
 
         Raises
         ------

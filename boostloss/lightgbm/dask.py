@@ -47,11 +47,16 @@ def dask_train(
     Parameters
     ----------
     client : distributed.Client
-    params, num_boost_round
-        As in :func:`boostloss.lightgbm.train`.
+        Whose workers train.
+    params : dict
+        LightGBM's parameters, as in :func:`boostloss.lightgbm.train`. Nothing is evaluated, so
+        ``metric`` and ``early_stopping_round`` are left out.
     X : dask Array or DataFrame of shape (n, d)
+        Features.
     y : dask Array or Series
         Labels 0..K-1, with as many partitions as X.
+    num_boost_round : int
+        Number of rounds.
     loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
         Any but GHM, for example ``FocalLoss(gamma=2)``.
     sample_weight : dask Array or Series, optional
@@ -68,6 +73,11 @@ def dask_train(
     ValueError, TypeError
         For GHM, whose density is that of all rows in every round, where LightGBM gives Python no
         way to sum over its workers; for labels, weights or parameters that do not fit.
+
+    See Also
+    --------
+    boostloss.lightgbm.train : Training on one machine.
+    boostloss.dask.class_counts : Counts the labels, as this function does.
     """
     given: Loss = named(loss)
     check_sums_needed(given)

@@ -26,13 +26,19 @@ def predict_proba(booster: Any, X: Any) -> Array:
 
     Returns
     -------
-    array of shape (n, K), rows summing to 1
+    array of shape (n, K)
+        Probability of each class; rows sum to 1.
 
     Raises
     ------
     TypeError, ValueError
         For what is no booster; for one that carries no loss, or was refitted or trained on by
         LightGBM itself.
+
+    See Also
+    --------
+    boostloss.lightgbm.train : Makes such a booster.
+    boostloss.decide.decide : Decisions from probabilities.
 
     Examples
     --------

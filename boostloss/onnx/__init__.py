@@ -62,6 +62,10 @@ def to_onnx(model: Any, *, dtype: str | None = None) -> Any:
         (``booster="gblinear"``, ``linear_tree=True``) and XGBoost's
         ``multi_strategy="multi_output_tree"``. For a custom loss whose weight is 0 somewhere.
 
+    See Also
+    --------
+    boostloss.ImbalancedXGBClassifier, boostloss.ImbalancedLGBMClassifier : Models to convert.
+
     References
     ----------
     .. [1] ONNX, operator ``TreeEnsemble``,

@@ -79,6 +79,7 @@ def compare(
         "hist" is scikit-learn's ``HistGradientBoostingClassifier``. Default: the first of them that
         is installed; "hist" always is.
     folds : int >= 2, default=5
+        Number of folds.
     groups : array of shape (n,), optional
         Rows of one group (a patient, a customer) are never in both training and test. A row
         without a group (None, NaN) is a group of its own.
@@ -91,6 +92,7 @@ def compare(
     rounds : int >= 5, default=500
         Maximum number of rounds.
     learning_rate : float, default=0.05
+        Learning rate of the engine, the same for all losses.
     params : dict, optional
         More parameters of the engine, for the built-in objective and every loss alike. Class
         weights among them (``scale_pos_weight``, ``is_unbalance``) multiply those of each loss,
@@ -105,6 +107,7 @@ def compare(
         model that is written follows the one rule of the package instead: its raw scores and its
         posterior are those of the last of the sorted labels, which its state calls "positive".
     seed : int, default=0
+        Seed of the folds and of the rows that are set aside.
     progress : bool, default=True
         Show a progress bar.
 
@@ -121,6 +124,11 @@ def compare(
     ------
     ValueError, TypeError
         For arguments that are not allowed.
+
+    See Also
+    --------
+    boostloss.xgboost.cv : XGBoost's cross-validation with one loss.
+    boostloss.lightgbm.cv : LightGBM's cross-validation with one loss.
 
     Examples
     --------

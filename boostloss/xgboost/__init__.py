@@ -92,21 +92,29 @@ def train(
         Default, where ``params`` has no ``eval_metric``: :func:`boostloss.posterior_log_loss`.
     recorder : Recorder, optional
         Keeps what was hard in each round.
+    xgb_model : xgboost.Booster, str or path, optional
+        A model from which training goes on, as in ``xgboost.train``.
     calibrated : bool, default=False
         Write the way from raw score to posterior into the model's intercept: XGBoost's own
         ``predict`` then gives calibrated probabilities. For cross-entropy, with any class weights.
-    xgb_model, **keywords
-        As in ``xgboost.train``.
+    **keywords
+        Further arguments of ``xgboost.train``: ``evals``, ``early_stopping_rounds`` and so on.
 
     Returns
     -------
     xgboost.Booster
+        Native, with its fitted loss as an attribute.
 
     Raises
     ------
     ValueError
         For labels, weights or an objective that do not fit the loss; with ``calibrated`` for a
         loss whose posterior is not a shift of the raw score.
+
+    See Also
+    --------
+    boostloss.xgboost.predict_proba : Calibrated probabilities of the booster.
+    boostloss.xgboost.cv : Cross-validation with a loss.
     """
     refuse_distributed("dtrain", dtrain)
     workers = engine_call.xgboost_workers()
@@ -147,8 +155,47 @@ def cv(
 ) -> Any:
     """``xgboost.cv`` with a loss; each fold starts from the intercept of its own rows.
 
-    Parameters are those of :func:`train` and ``xgboost.cv``. Class weights that depend on the
-    labels are counted on all of ``dtrain``.
+    Class weights that depend on the labels are counted on all of ``dtrain``.
+
+    Parameters
+    ----------
+    params : dict, or list of pairs
+        XGBoost's parameters, as in :func:`train`.
+    dtrain : xgboost.DMatrix
+        With labels 0..K-1.
+    num_boost_round : int
+        Number of rounds.
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
+        For example ``FocalLoss(gamma=2)``; a name stands for a loss with its defaults.
+    custom_metric : callable, optional
+        Default, where neither ``params`` nor ``metrics`` name one:
+        :func:`boostloss.posterior_log_loss`.
+    recorder : Recorder, optional
+        Keeps what was hard in each round, with one run for each fold.
+    fpreproc : callable, optional
+        Changes the data and parameters of a fold, as in ``xgboost.cv``. It is called before the
+        fold's intercept is found.
+    metrics : str or list of str, optional
+        XGBoost's metrics, in place of those in ``params``.
+    **keywords
+        Further arguments of ``xgboost.cv``: ``nfold``, ``stratified``, ``early_stopping_rounds``
+        and so on.
+
+    Returns
+    -------
+    pandas.DataFrame or dict
+        Mean and standard deviation of each metric over the folds, round by round, as
+        ``xgboost.cv`` returns them.
+
+    Raises
+    ------
+    ValueError
+        For labels, weights or an objective that do not fit the loss.
+
+    See Also
+    --------
+    boostloss.xgboost.train : Training on all rows.
+    boostloss.compare : Several losses on the same folds.
     """
     params = as_params(params)
     if metrics:  # as in XGBoost, in place of those in params
@@ -191,8 +238,8 @@ def base_score(
 
     Parameters
     ----------
-    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
-        For example ``FocalLoss(gamma=2)``; a name stands for a loss with its defaults.
+    loss : Loss
+        For example ``FocalLoss(gamma=2)``.
     y : array of shape (n,)
         Labels 0..K-1.
     sample_weight : array of shape (n,), optional
@@ -205,6 +252,16 @@ def base_score(
     float or str
         For "binary:logistic" a probability, sigma of the intercept, which for a weighted loss is
         not the share of class 1. For "multi:softprob" a list of raw scores, written as a string.
+
+    Raises
+    ------
+    ValueError
+        For labels or weights that are not allowed.
+
+    See Also
+    --------
+    boostloss.objective : The objective to go with it.
+    boostloss.xgboost.train : Sets the parameter itself.
 
     Examples
     --------

@@ -448,6 +448,11 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
     loss_ : Loss
         The loss as training left it; its ``posterior(raw)`` is ``predict_proba``.
 
+    See Also
+    --------
+    boostloss.xgboost.train : Training without a classifier.
+    boostloss.DaskImbalancedXGBClassifier : The same on Dask.
+
     Notes
     -----
     Of two classes the positive one is the last of the sorted labels, as in scikit-learn: raw scores

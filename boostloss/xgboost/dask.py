@@ -50,15 +50,22 @@ def dask_train(
     Parameters
     ----------
     client : distributed.Client
-    params, num_boost_round, loss
-        As in :func:`boostloss.xgboost.train`.
+        Whose workers train.
+    params : dict, or list of pairs
+        XGBoost's parameters, as in :func:`boostloss.xgboost.train`.
     dtrain : xgboost.dask.DaskDMatrix or DaskQuantileDMatrix
         With labels 0..K-1.
+    num_boost_round : int
+        Number of rounds.
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
+        For example ``FocalLoss(gamma=2)``; a name stands for a loss with its defaults.
     custom_metric : callable, optional
         As in :func:`boostloss.xgboost.train`. boostloss's metrics are those of all rows; of a
         custom metric XGBoost takes the mean over the workers.
-    xgb_model, **keywords
-        As in ``xgboost.dask.train``: ``evals``, ``early_stopping_rounds`` and so on.
+    xgb_model : xgboost.Booster, optional
+        A model from which training goes on, as in ``xgboost.dask.train``.
+    **keywords
+        Further arguments of ``xgboost.dask.train``: ``evals``, ``early_stopping_rounds`` and so on.
 
     Returns
     -------
@@ -68,7 +75,12 @@ def dask_train(
     Raises
     ------
     ValueError, TypeError
-        For labels, weights or an objective that do not fit the loss.
+        For labels, weights or an objective that do not fit the loss; for data of another kind.
+
+    See Also
+    --------
+    boostloss.DaskImbalancedXGBClassifier : The same as a classifier.
+    boostloss.xgboost.train : Training on one machine.
     """
     if not isinstance(dtrain, xgb_dask.DaskDMatrix):
         raise TypeError(
@@ -104,8 +116,11 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
 
     Parameters
     ----------
-    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="cross_entropy"
+    loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}, \
+default="cross_entropy"
+        As in :class:`~boostloss.ImbalancedXGBClassifier`.
     probability : {"posterior", "link"}, default="posterior"
+        As in :class:`~boostloss.ImbalancedXGBClassifier`.
     prior : float or dict, optional
         As in :class:`~boostloss.ImbalancedXGBClassifier`.
     decision : {"loss", "probability", "balanced"}, float, array or dict, default="loss"
@@ -121,6 +136,11 @@ class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
         Default is the newest of this process.
     classes_, loss_
         As in :class:`~boostloss.ImbalancedXGBClassifier`.
+
+    See Also
+    --------
+    boostloss.ImbalancedXGBClassifier : The same on one machine.
+    boostloss.xgboost.dask_train : Training without a classifier.
 
     Examples
     --------

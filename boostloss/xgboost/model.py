@@ -66,15 +66,22 @@ def predict_proba(booster: Any, X: Any) -> Array:
         :class:`ImbalancedXGBClassifier` saved. After early stopping the rounds up to the best
         count.
     X : DMatrix, or array or frame of shape (n, d)
+        Features as the booster was trained on; categorical columns of a frame are taken as such.
 
     Returns
     -------
-    array of shape (n, K), rows summing to 1
+    array of shape (n, K)
+        Probability of each class; rows sum to 1.
 
     Raises
     ------
     TypeError, ValueError
         For what is no booster; for one that carries no loss, or was trained on by XGBoost itself.
+
+    See Also
+    --------
+    boostloss.xgboost.train : Makes such a booster.
+    boostloss.decide.decide : Decisions from probabilities.
 
     Examples
     --------
