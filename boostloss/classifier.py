@@ -380,11 +380,11 @@ def prior_by_label(state: State) -> dict[Any, float] | None:
     return dict(zip(state.labels.tolist(), state.prior.tolist(), strict=True))
 
 
-def from_engine(name: str, unfitted: Any = NotFittedError) -> Any:
+def from_engine(name: str, unfitted: Any = NotFittedError, *, doc: str | None = None) -> Any:
     """An attribute of the engine's class, read from the fitted engine.
 
     ``unfitted`` is its value before fitting; by default there is none. Assigning it does nothing:
-    only the engine's own constructor would.
+    only the engine's own constructor would. ``doc`` is the docstring of a public one.
     """
 
     def read(classifier: LossClassifierMixin) -> Any:
@@ -392,7 +392,7 @@ def from_engine(name: str, unfitted: Any = NotFittedError) -> Any:
             return unfitted
         return getattr(classifier._fitted_or_raise().engine, name)
 
-    return property(read, lambda classifier, value: None)
+    return property(read, lambda classifier, value: None, doc=doc)
 
 
 def probabilities(raw: Array, loss: FittedLoss, probability: str) -> Array:

@@ -46,6 +46,10 @@ def hist_loss(loss: Any) -> HistLoss:
     TypeError, ValueError
         For what is not a loss.
 
+    See Also
+    --------
+    boostloss.ImbalancedHistGradientBoostingClassifier : The classifier with a loss.
+
     Examples
     --------
     >>> from sklearn.datasets import make_classification

@@ -109,13 +109,28 @@ default="cross_entropy"
     (500, 2)
     """
 
-    n_features_in_ = from_engine("n_features_in_")
-    feature_names_in_ = from_engine("feature_names_in_")
-    n_trees_per_iteration_ = from_engine("n_trees_per_iteration_")
-    is_categorical_ = from_engine("is_categorical_")
-    do_early_stopping_ = from_engine("do_early_stopping_")
-    train_score_ = from_engine("train_score_")
-    validation_score_ = from_engine("validation_score_")
+    n_features_in_ = from_engine("n_features_in_", doc="Number of features in training.")
+    feature_names_in_ = from_engine(
+        "feature_names_in_", doc="Names of the features in training, if all of them are strings."
+    )
+    n_trees_per_iteration_ = from_engine(
+        "n_trees_per_iteration_", doc="Trees of each round: one for two classes, otherwise K."
+    )
+    is_categorical_ = from_engine(
+        "is_categorical_", doc="Whether each feature is categorical, or None if none is."
+    )
+    do_early_stopping_ = from_engine(
+        "do_early_stopping_", doc="Whether early stopping was in use in training."
+    )
+    train_score_ = from_engine(
+        "train_score_",
+        doc="Score of the training rows after each round, the start first; empty without early "
+        "stopping.",
+    )
+    validation_score_ = from_engine(
+        "validation_score_",
+        doc="Score of the validation rows after each round, the start first; empty without them.",
+    )
 
     def __init__(
         self,
@@ -254,6 +269,11 @@ default="cross_entropy"
     def save_model(self, *_: Any) -> NoReturn:
         """Not available: scikit-learn has no model file of its own.
 
+        Parameters
+        ----------
+        *_ : Any
+            What the other classifiers take; it is not used.
+
         Raises
         ------
         NotImplementedError
@@ -263,6 +283,11 @@ default="cross_entropy"
 
     def load_model(self, *_: Any) -> NoReturn:
         """Not available: scikit-learn has no model file of its own.
+
+        Parameters
+        ----------
+        *_ : Any
+            What the other classifiers take; it is not used.
 
         Raises
         ------

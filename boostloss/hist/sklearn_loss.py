@@ -40,11 +40,16 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
     Parameters
     ----------
     loss : Loss or str
+        What is minimised, or its name.
 
     Attributes
     ----------
     fitted_loss : FittedLoss or None
         The numbers that the loss took from the training rows.
+
+    See Also
+    --------
+    boostloss.hist.hist_loss : Makes one for a model.
     """
 
     n_classes: int
@@ -83,11 +88,18 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
             What is minimised.
         fitted_loss : FittedLoss
             What gives the posterior before training has changed it.
-        probability : {"posterior", "link"}
+        probability : {"posterior", "link"}, default="posterior"
+            What :meth:`predict_proba` returns.
         recorder : Recorder, optional
+            Keeps what was hard in each round.
         class_weight_in_rows : array of shape (K,), optional
             Class weights by which the rows' weights have been multiplied: ``loss`` has none then,
             and metrics divide by them.
+
+        Returns
+        -------
+        HistLoss
+            For one training.
         """
         made = cls(loss)
         made._set_classes(fitted_loss.n_classes)
@@ -98,7 +110,13 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         return made
 
     def finish(self, fitted_loss: FittedLoss) -> None:
-        """Take what was fitted to the scores at the end, and forget the training rows."""
+        """Take what was fitted to the scores at the end, and forget the training rows.
+
+        Parameters
+        ----------
+        fitted_loss : FittedLoss
+            The loss fitted to the training rows and their last scores.
+        """
         self.fitted_loss = fitted_loss
         self._forget_training()
         self.recorder = None
@@ -185,18 +203,51 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         return float(metric(y_true, self._scores(raw_prediction), sample_weight))
 
     def predict_proba(self, raw_prediction: Array) -> Array:
-        """Probabilities (n, K): the loss's posterior, or the link of the raw scores."""
+        """Probabilities: the loss's posterior, or the link of the raw scores.
+
+        Parameters
+        ----------
+        raw_prediction : array of shape (n, 1), (n,) or (n, K)
+            Raw scores, one column for two classes.
+
+        Returns
+        -------
+        array of shape (n, K)
+            Probability of each class; rows sum to 1.
+        """
         self._settle()
         return probabilities(self._scores(raw_prediction), self._fitted, self.probability)
 
     # -- as a parameter of an estimator -------------------------------------------------
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters of the loss."""
+        """Parameters of the loss.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether those of nested objects are among them.
+
+        Returns
+        -------
+        dict
+            Values by name.
+        """
         return self.given.get_params(deep)
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters of the loss."""
+        """Set parameters of the loss.
+
+        Parameters
+        ----------
+        **params : Any
+            Values by name, for example ``gamma=1``.
+
+        Returns
+        -------
+        self
+            The same object.
+        """
         self.given.set_params(**params)
         return self
 

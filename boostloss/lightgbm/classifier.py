@@ -155,7 +155,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     (500, 2)
     """
 
-    fitted_ = from_engine("fitted_", unfitted=False)
+    fitted_ = from_engine("fitted_", unfitted=False, doc="Whether the classifier is fitted.")
 
     def __init__(
         self,

@@ -65,6 +65,10 @@ class FittedLoss:
     class_weight : array of shape (K,)
     offset : array of shape (K,)
     slope : float
+
+    See Also
+    --------
+    Loss.fit : Makes one from training rows.
     """
 
     def __init__(
@@ -101,10 +105,12 @@ class FittedLoss:
         Parameters
         ----------
         raw : array of shape (n,) or (n, K)
+            Raw scores (log-odds), finite.
 
         Returns
         -------
-        array of shape (n,): probability of class 1; or (n, K), rows summing to 1
+        array of shape (n,) or (n, K)
+            Probability of class 1; or of each class, rows summing to 1.
 
         Raises
         ------
@@ -139,7 +145,23 @@ class FittedLoss:
         return shift
 
     def log_posterior(self, raw: Array) -> Array:
-        """Log-odds (n,) or unnormalised log-probabilities (n, K) of the posterior, in NumPy."""
+        """Log-odds or unnormalised log-probabilities of the posterior, in NumPy.
+
+        Parameters
+        ----------
+        raw : array of shape (n,) or (n, K)
+            Raw scores (log-odds), finite.
+
+        Returns
+        -------
+        array of shape (n,) or (n, K)
+            Log-odds of class 1, or a log-probability of each class, in nats.
+
+        Raises
+        ------
+        ValueError
+            For scores of another number of classes.
+        """
         log_odds = self._log_posterior(raw)
         return log_odds if self.slope == 1.0 else self.slope * log_odds
 
@@ -159,10 +181,12 @@ class FittedLoss:
         raw : array of shape (n,) or (n, K)
             Raw scores of rows that were not trained on.
         sample_weight : array of shape (n,), optional
+            Not negative, not all zero.
 
         Returns
         -------
         FittedLoss
+            Another one; this one stays as it is.
 
         Raises
         ------
@@ -179,7 +203,18 @@ class FittedLoss:
         return FittedLoss(self.loss, self.log_weight_table, offset=offset / slope, slope=slope)
 
     def compiled_log_posterior(self, raw: Array) -> Array:
-        """As :meth:`log_posterior`, by the kernels where they are in use and scores are many."""
+        """As :meth:`log_posterior`, by the kernels where they are in use and scores are many.
+
+        Parameters
+        ----------
+        raw : array of shape (n,) or (n, K)
+            Raw scores (log-odds), finite.
+
+        Returns
+        -------
+        array of shape (n,) or (n, K)
+            Log-odds of class 1, or a log-probability of each class, in nats.
+        """
         # few are as fast in NumPy, and need not wait for the compiler at the end of a first fit
         weigh = self._weigh() if raw.size >= MANY_SCORES else None
         if weigh is None:
@@ -188,7 +223,18 @@ class FittedLoss:
         return log_odds
 
     def with_offset(self, offset: ArrayLike) -> FittedLoss:
-        """The same with another ``offset``."""
+        """The same with another ``offset``.
+
+        Parameters
+        ----------
+        offset : sequence of K floats
+            Added to each class's log-probability.
+
+        Returns
+        -------
+        FittedLoss
+            Another one; this one stays as it is.
+        """
         return FittedLoss(self.loss, self.log_weight_table, offset=offset, slope=self.slope)
 
     @property
@@ -222,10 +268,27 @@ class FittedLoss:
         return log_p
 
     def log_loss(self, y: ArrayLike, raw: ArrayLike, highest: float = np.inf) -> Array:
-        """Log loss of the posterior in each row (n,), in nats.
+        """Log loss of the posterior in each row, in nats.
 
-        Log-odds are held within ``highest``, if it is given; other parameters and errors are those
-        of :meth:`Loss.value`.
+        Parameters
+        ----------
+        y : array of shape (n,)
+            Labels 0..K-1.
+        raw : array of shape (n,) or (n, K)
+            Raw scores (log-odds), finite.
+        highest : float, optional
+            Log-odds are held between this and its negative. Default: not held.
+
+        Returns
+        -------
+        array of shape (n,)
+            Log loss of each row.
+
+        Raises
+        ------
+        ValueError
+            For labels that are not allowed, and scores that are not finite or of another number
+            of classes.
         """
         raw = check_raw(raw)
         self._check_n_classes("raw", n_classes_of(raw))
@@ -262,7 +325,20 @@ class FittedLoss:
         return _kernels().by_function(*of_slope, self._log_class_weight, self._shape_of_class)
 
     def log_weight(self, label: int, row: Row) -> Array:
-        """``log w`` of rows of class ``label``, the class weight left out."""
+        """``log w`` of rows of one class, the class weight left out.
+
+        Parameters
+        ----------
+        label : int
+            The class, 0..K-1.
+        row : Row
+            The rows: each of its fields is an array.
+
+        Returns
+        -------
+        array
+            Logarithms of the weights, in the shape of the row's fields.
+        """
         if self.log_weight_table is not None:
             several = self.log_weight_table.ndim == 2
             table = self.log_weight_table[label] if several else self.log_weight_table
@@ -274,7 +350,18 @@ class FittedLoss:
         return log_weight
 
     def to_dict(self) -> dict[str, Any]:
-        """Numbers, strings, lists and dicts; :meth:`from_dict` undoes it."""
+        """Numbers, strings, lists and dicts; :meth:`from_dict` undoes it.
+
+        Returns
+        -------
+        dict
+            The loss, and its offset, slope and table where it has them; JSON can hold it.
+
+        Raises
+        ------
+        TypeError
+            For a loss that is not registered.
+        """
         table = self.log_weight_table
         extra: dict[str, Any] = {} if table is None else {"log_weight_table": table.tolist()}
         if self.offset.any():
@@ -290,8 +377,14 @@ class FittedLoss:
         Parameters
         ----------
         plain : dict
+            What :meth:`to_dict` wrote.
         n_classes : int, optional
             Checked. A loss that 0.1.0 wrote without class weights is for two classes without it.
+
+        Returns
+        -------
+        FittedLoss
+            Equal to the one that was written.
 
         Raises
         ------

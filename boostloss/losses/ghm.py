@@ -73,14 +73,27 @@ def _grid_of(density: str, bins: int) -> Grid:
 
 
 class NormWeights(NamedTuple):
-    """GHM's weight as a function of label and gradient norm, as a round left it."""
+    """GHM's weight as a function of label and gradient norm, as a round left it.
+
+    Call it on norms and labels: ``weights(norms, y)``.
+
+    Parameters
+    ----------
+    left : array of shape (K, cells) or (1, cells)
+        Weight at the left end of each cell of the norm, for each label or for all of them.
+    step : array of left's shape, or None
+        Its rise to the right end; None where it is the same in all the cell.
+    grid : Grid
+        The cells of the norm.
+
+    See Also
+    --------
+    GHMLoss.weights : Makes one.
+    WindowWeights : The same by the definition itself.
+    """
 
     left: Array
-    """Weight at the left end of each cell of the norm, (K, cells), or (1, cells) for all labels."""
-
     step: Array | None
-    """Its rise to the right end; None where it is the same in all the cell."""
-
     grid: Grid
 
     def __call__(self, norms: ArrayLike, y: ArrayLike | None = None) -> Array:
@@ -94,7 +107,20 @@ class NormWeights(NamedTuple):
         return weights
 
     def lines(self, factor: Array, dtype: Any = np.float32) -> tuple[Array, Array | None]:
-        """Both tables times a factor (float32), flat, as the kernels take them."""
+        """Both tables times a factor, flat, as the kernels take them.
+
+        Parameters
+        ----------
+        factor : array that broadcasts to (K, cells)
+            Multiplies the weights.
+        dtype : type, default=float32
+            Type in which weights without a step are multiplied.
+
+        Returns
+        -------
+        tuple of two arrays
+            The weights at the left ends and their steps (or None).
+        """
         if self.step is None:
             return (self.left.astype(dtype) * factor).ravel(), None
         left, step = self.left * factor, self.step * factor
@@ -104,8 +130,27 @@ class NormWeights(NamedTuple):
 class WindowWeights(NamedTuple):
     """GHM's weight by the definition itself.
 
-    ``norms`` are sorted and ``cumulative[i]`` is the weight of the first i of them, so that
-    a window's mass is the difference of two look-ups.
+    Call it on norms: ``weights(norms)``. A window's mass is the difference of two look-ups.
+
+    Parameters
+    ----------
+    norms : array of shape (n,)
+        Gradient norms of the rows, sorted.
+    cumulative : array of shape (n + 1,)
+        ``cumulative[i]`` is the weight of the first i rows.
+    width : float
+        Width of the window, 1 / bins.
+    least : float
+        Mass that a window has at least.
+    strength : float in [0, 1], default=1.0
+        Exponent of ``N / GD``.
+    scale : float, default=1.0
+        Factor of all weights.
+
+    See Also
+    --------
+    GHMLoss.weights : Makes one.
+    NormWeights : The same from counts in cells.
     """
 
     norms: Array
@@ -122,7 +167,18 @@ class WindowWeights(NamedTuple):
         return weights.reshape(norms.shape)
 
     def beta(self, norms: Array) -> Array:
-        """``N / GD``. A window without rows counts as if the lightest row stood there."""
+        """``N / GD``. A window without rows counts as if the lightest row stood there.
+
+        Parameters
+        ----------
+        norms : array of shape (n,)
+            Gradient norms in [0, 1].
+
+        Returns
+        -------
+        array of shape (n,)
+            Rows (or their weight) over the density, before strength and scale.
+        """
         low, high = norms - self.width / 2, norms + self.width / 2
         upper = self.cumulative[np.searchsorted(self.norms, high, side="right")]
         lower = self.cumulative[np.searchsorted(self.norms, low, side="left")]
@@ -265,9 +321,28 @@ class GHMLoss(Loss):
     ) -> Weights:
         """Weight as a function of the gradient norm, for these rows and scores.
 
-        Parameters and errors are those of :meth:`value`. The result is callable on norms and
-        labels, ``weights(norms, y)``. :meth:`fit` makes of it a posterior that never falls where
-        the raw score rises.
+        :meth:`fit` makes of it a posterior that never falls where the raw score rises.
+
+        Parameters
+        ----------
+        y : array of shape (n,)
+            Labels 0..K-1.
+        raw : array of shape (n,) or (n, K)
+            Raw scores (log-odds), finite.
+        sample_weight : array of shape (n,), optional
+            Not negative, not all zero.
+        workers : Workers, optional
+            The processes among which the rows are spread, as in :meth:`value`.
+
+        Returns
+        -------
+        NormWeights or WindowWeights
+            Callable on norms and labels, ``weights(norms, y)``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For labels, scores, weights or parameters that are not allowed.
         """
         y, raw, weight = workers.together(self._check, y, raw, sample_weight, workers)
         return self._weights_at(y, raw, weight, workers)
@@ -283,12 +358,40 @@ class GHMLoss(Loss):
     def density_mass(
         self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Array:
-        """What some rows add to the density: the sum over all parts goes to :meth:`fit_mass`."""
+        """What some rows add to the density: the sum over all parts goes to :meth:`fit_mass`.
+
+        Parameters
+        ----------
+        y : array of shape (n,)
+            Labels 0..K-1.
+        raw : array of shape (n,) or (n, K)
+            Raw scores (log-odds), finite.
+        sample_weight : array of shape (n,), optional
+            Not negative.
+
+        Returns
+        -------
+        array of shape (K, bins), or (cells,) with "bins" and "window"
+            Rows, or their weight, in each place of the gradient norm.
+        """
         y, raw, weight = self._check(y, raw, sample_weight, _PART)
         return self._mass(gradient_norms(y, raw)[0], y, weight, n_classes_of(raw))
 
     def fit_mass(self, mass: Array, class_weight: Array) -> FittedLoss:
-        """As :meth:`fit`, from the summed :meth:`density_mass` of all rows."""
+        """As :meth:`fit`, from the summed :meth:`density_mass` of all rows.
+
+        Parameters
+        ----------
+        mass : array
+            Sum of what :meth:`density_mass` returned for each part.
+        class_weight : array of shape (K,)
+            Weight of each class.
+
+        Returns
+        -------
+        FittedLoss
+            It holds numbers only. Its offset is not found here.
+        """
         return self._fitted(self._weights_of_mass(mass), class_weight)
 
     # -- inside -------------------------------------------------------------------------

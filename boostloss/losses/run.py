@@ -87,7 +87,22 @@ class TrainingRun:
         self.n_threads = check_integer("n_threads", self.n_threads, 1)
 
     def has_read(self, y: Any, sample_weight: Any, scores: Array) -> bool:
-        """Whether these labels and weights, for scores like these, are those of the last round."""
+        """Whether these labels and weights, for scores like these, are those of the last round.
+
+        Parameters
+        ----------
+        y : array of shape (n,)
+            Labels, compared as objects.
+        sample_weight : array of shape (n,) or None
+            Weights, compared as objects.
+        scores : array of shape (n,) or (n, K)
+            Scores, of which shape and type count.
+
+        Returns
+        -------
+        bool
+            True if they need not be checked again.
+        """
         if self.inputs is None:
             return False
         own_y, own_weight, shape, dtype = self.inputs

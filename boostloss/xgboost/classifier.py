@@ -63,7 +63,10 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
 
     # all that XGBoost's class knows of a fitted model, get_booster() first, it reads from these
     _Booster = from_engine("_Booster")
-    evals_result_ = from_engine("evals_result_")
+    evals_result_ = from_engine(
+        "evals_result_",
+        doc="Metrics of each evaluation set, round by round, by its name.",
+    )
 
     def __init__(
         self,
@@ -238,6 +241,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         Parameters
         ----------
         fname : str, path or bytearray
+            The file, or its content.
 
         Raises
         ------
