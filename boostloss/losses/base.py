@@ -153,6 +153,11 @@ class Loss(BaseEstimator):
         weights_of_classes.check_class_weight(self.class_weight)
         check_number("beta", self.beta, 0.0, 1.0, open_end=True)
 
+    @property
+    def has_constant_weight(self) -> bool:
+        """Whether a row's weight is that of its class, wherever its score is, as in cross-entropy."""
+        return False
+
     def tail_power(self, n_classes: int) -> Any:
         """Power of q with which the slope falls on easy rows; one number or one for each class.
 

@@ -65,6 +65,11 @@ class CrossEntropy(Loss):
     def log_weight(row: Row) -> Any:
         return 0.0
 
+    @property
+    def has_constant_weight(self) -> bool:
+        """Always, if no subclass has another value."""
+        return type(self) is CrossEntropy
+
     def needs_float64(self, softmax: bool, of_value: bool = False) -> bool:
         """Softmax does.
 

@@ -94,8 +94,7 @@ class FittedLoss:
         self._shape = loss.shape_arrays(self.n_classes)
         self._shape_of_class = np.array(self._shape).reshape(-1, self.n_classes).T.copy()
         # cross-entropy's weight is its class's: most of the work can be left out
-        plain = registry.is_type_of("cross_entropy", loss)
-        self._constant = log_weight_table is None and plain
+        self._constant = log_weight_table is None and loss.has_constant_weight
         if self.log_weight_table is not None and self.log_weight_table.ndim == 2:
             self._check_n_classes("log_weight_table", len(self.log_weight_table))
 

@@ -136,6 +136,11 @@ class FocalLoss(Loss):
         """Gamma."""
         return {"gamma": self.gamma}
 
+    @property
+    def has_constant_weight(self) -> bool:
+        """With gamma 0, which is cross-entropy."""
+        return not np.any(self.gamma)
+
     def tail_power(self, n_classes: int) -> Any:
         """Easy rows: ``w q ~ q**(1 + gamma)``."""
         return 1.0 + np.asarray(self.gamma, dtype=np.float64)

@@ -367,7 +367,7 @@ def test_partial_dependence(binary):
 
 def test_parameters():
     names = set(HistGradientBoostingClassifier().get_params())
-    assert set(make().get_params()) == names | {"probability"}
+    assert set(make().get_params()) == names | {"probability", "prior", "decision"}
     model = make(FocalLoss(3.0))
     copied = clone(model)
     assert copied.loss == model.loss

@@ -147,8 +147,8 @@ def test_clone_and_search(binary):
 def test_one_object_for_two_models(binary):
     """What would change the first model's probabilities is refused."""
     other = np.arange(len(binary.y)) % 3 == 0
-    for loss, refused in ((FocalLoss(), False), (GHMLoss(), True),
-                          (CrossEntropy(class_weight="balanced"), True)):  # fmt: skip
+    for loss, refused in ((CrossEntropy(), False), (FocalLoss(gamma=0), False), (GHMLoss(), True),
+                          (FocalLoss(), True), (CrossEntropy(class_weight="balanced"), True)):  # fmt: skip
         first = engine(loss).fit(binary.X, binary.y)
         before = first.predict_proba(binary.X)
         second = HistGradientBoostingClassifier(loss=first.loss, max_iter=2)

@@ -76,8 +76,9 @@ def test_parameters_by_their_other_names(binary):
     model = ImbalancedLGBMClassifier(loss="ghm", metrics="auc", **quiet)
     fit_with_stopping(model, X, y, binary.X_valid, binary.y_valid)
     assert list(model.evals_result_["valid_0"]) == ["auc"]
-    refitted = lgb.Booster(model_str=model.booster_.model_to_string()).refit(X, y)
-    assert refitted.predict(X).shape == y.shape
+    text = model.booster_.model_to_string()
+    with pytest.raises(lgb.basic.LightGBMError):
+        lgb.Booster(model_str=text).refit(X, y)  # the engine would refit another loss
 
 
 def test_constant_without_an_average(binary):

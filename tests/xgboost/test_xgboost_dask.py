@@ -93,6 +93,8 @@ def assert_one_machines_model(client, rows, loss, weight):
         history["train"]["posterior_log_loss"],
         rtol=1e-12,
     )
+    # the fitted loss, which only one machine's booster carries
+    booster.set_attr(**dict.fromkeys(booster.attributes()))
     assert booster.save_raw("json") == spread["booster"].save_raw("json")
 
 
