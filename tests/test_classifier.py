@@ -153,7 +153,8 @@ def test_sample_weights_are_repeated_rows(make, problem):
     )
     start = [m.decision_function(problem.X).mean(axis=0) for m in (weighted, repeated)]
     np.testing.assert_allclose(*start, atol=0.05)
-    assert weighted.loss_ == repeated.loss_  # the class weights, counted
+    assert weighted.loss_.loss == repeated.loss_.loss  # the class weights, counted
+    np.testing.assert_allclose(weighted.loss_.offset, repeated.loss_.offset, atol=0.05)
 
 
 def test_own_start(make, binary):
@@ -330,7 +331,8 @@ def test_fitted_ghm_posterior_is_monotone(density):
     assert 1 - 1e-6 < p[-1] <= 1
 
 
-def test_early_stopping_sees_what_predict_proba_gives(make, problem):
+def test_early_stopping_sees_the_posterior(make, problem):
+    """That of ``predict_proba``, before the offset that is found once the training has ended."""
     model = fit_with_stopping(
         make(FocalLoss(2.0), n_estimators=100),
         problem.X,
@@ -340,7 +342,8 @@ def test_early_stopping_sees_what_predict_proba_gives(make, problem):
     )
     log = model.evals_result() if hasattr(model, "evals_result") else model.evals_result_
     values = next(iter(log.values()))["posterior_log_loss"]
-    posterior = model.predict_proba(problem.X_valid)
+    loss = model.loss_.with_offset(np.zeros(problem.n_classes))
+    posterior = loss.posterior(model.decision_function(problem.X_valid))
     assert min(values) == pytest.approx(log_loss(problem.y_valid, posterior), rel=1e-5)
 
 
@@ -363,7 +366,8 @@ def test_users_metrics(make, problem):
             fit_with_stopping(model, *sets(problem), eval_metric=["auc_mu", seen_on_probability]
                               if problem.n_classes > 2 else ["auc", seen_on_probability])  # fmt: skip
             values = model.evals_result_["valid_0"]["users"]
-        fitted = GHMLoss().fit(problem.y_valid, model.decision_function(problem.X_valid))
+        raw = model.decision_function(problem.X_valid)
+        fitted = GHMLoss().fit(problem.y_valid, raw, offset=False)
         if probability == "posterior":
             p = fitted.posterior(model.decision_function(problem.X_valid))
             assert log_loss(problem.y_valid, p) == pytest.approx(

@@ -135,7 +135,10 @@ def train(
     )
     if not fitted.keeps_shares:
         y, weight = workers.together(_target, dtrain)
-        fitted = resolved.fit(y, raw_scores(booster, dtrain), weight, workers=workers)
+        raw = raw_scores(booster, dtrain)
+        if not raw.size:  # XGBoost gives no rows another shape
+            raw = np.empty((0, n_classes) if n_classes else 0, np.float32)
+        fitted = resolved.fit(y, raw, weight, workers=workers)
     if calibrated:
         booster, fitted = shifted(booster, calibrated_shift(fitted)), calibrated_loss(fitted)
     return carry(booster, fitted)
