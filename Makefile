@@ -9,8 +9,11 @@ BIN := $(VENV)/bin
 demo: $(VENV)/ready-demo
 	$(BIN)/python examples/demo.py
 
+# one process for each core, with one thread each: threads of two engines that wait for the same
+# cores take many times as long
+WORKERS ?= 2
 test: $(VENV)/ready-test
-	$(BIN)/python -m pytest $(PYTEST_$(VERSIONS))
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_$(VERSIONS))
 
 # on a real local Spark, which needs Java 17 or newer; in its own environment
 spark: .venv-spark/ready
