@@ -155,7 +155,7 @@ class Loss(BaseEstimator):
 
     @property
     def has_constant_weight(self) -> bool:
-        """Whether a row's weight is that of its class, wherever its score is, as in cross-entropy."""
+        """Whether a row's weight is that of its class at any score, as in cross-entropy."""
         return False
 
     def tail_power(self, n_classes: int) -> Any:
