@@ -34,7 +34,7 @@ def make(request):
     return MAKERS[request.param]
 
 
-@pytest.fixture(params=MAKERS.keys() & SUFFIX.keys())
+@pytest.fixture(params=sorted(MAKERS.keys() & SUFFIX.keys()))
 def saving(request):
     return MAKERS[request.param], SUFFIX[request.param]
 
