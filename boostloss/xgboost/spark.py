@@ -13,6 +13,7 @@ import boostloss.xgboost
 from boostloss import engine_call
 from boostloss.losses import FittedLoss, Loss, Workers, named
 from boostloss.losses.validation import Array, check_integer
+from boostloss.objectives import check_two_classes
 from boostloss.optional import require
 from boostloss.xgboost import Params
 
@@ -89,8 +90,8 @@ def spark_train(
     Raises
     ------
     ValueError, TypeError
-        For columns that are not there, and for labels, weights or an objective that do not fit the
-        loss.
+        For columns that are not there, for labels of one class, and for labels, weights or an
+        objective that do not fit the loss.
 
     Examples
     --------
@@ -204,6 +205,7 @@ def _trained(
 ) -> dict[str, Any]:
     workers = engine_call.xgboost_workers()
     X, y, weight = _rows(frame, columns, False, workers)
+    check_two_classes(y, workers)
     data = xgb.QuantileDMatrix(X, y, weight=weight, **options)
     evals, history = [(data, "training")], {}  # type: ignore[var-annotated]
     if columns.validation is not None:
