@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from boostloss.losses import FittedLoss, Loss, calibration, named
 from boostloss.losses.registry import from_dict, to_dict
-from boostloss.losses.validation import Array
+from boostloss.losses.validation import LABEL_LIMIT, Array
 from boostloss.optional import require
 from boostloss.xgboost import set_base_score, training_arguments
 
@@ -165,7 +166,7 @@ class _Moments(NamedTuple):
     offset: Array
 
     def __call__(self, frame: Any) -> Array:
-        log_posterior = self.fitted.compiled_log_posterior(_scores(frame["raw"]))
+        log_posterior = self.fitted.log_posterior(_scores(frame["raw"]))
         odds = calibration.relative_log_odds(log_posterior)
         return calibration.moment_sums(odds, frame["weight"].to_numpy(), self.offset)
 
@@ -220,7 +221,8 @@ class SparkImbalancedXGBClassifierModel(_Model):
         fitted = self.loss_
 
         def posterior(scores: Any) -> Any:
-            p = fitted.posterior(_scores(scores))
+            # a worker that has trained has kernels, others have none: digits must not tell which
+            p = fitted.posterior_in_numpy(_scores(scores))
             return pd.Series(list(p if p.ndim == 2 else np.column_stack([1.0 - p, p])))
 
         posterior.__annotations__ = {"scores": pd.Series, "return": pd.Series}
@@ -241,7 +243,7 @@ def _class_counts(rows: Any, label: str, weight: str | None) -> Array:
     total = functions.count("*") if weight is None else functions.sum(functions.col(weight))
     found = rows.groupBy(functions.col(label).alias("label")).agg(total.alias("total")).collect()
     labels = [row["label"] for row in found]
-    wrong = [y for y in labels if y is None or y != int(y) or y < 0]
+    wrong = [y for y in labels if not _is_code(y)]
     if wrong or len(labels) < 2:
         raise ValueError(
             f"{label} must hold codes 0 to K-1 of at least two classes (pyspark.ml.feature."
@@ -251,6 +253,12 @@ def _class_counts(rows: Any, label: str, weight: str | None) -> Array:
     for row in found:
         counts[int(row["label"])] = float(row["total"])
     return counts
+
+
+def _is_code(label: Any) -> bool:
+    # NaN and infinity are no integers; a bool and a decimal may be
+    number = isinstance(label, Number) and float(label).is_integer()  # type: ignore[arg-type]
+    return number and 0 <= label < LABEL_LIMIT
 
 
 def _scores(column: Any) -> Array:

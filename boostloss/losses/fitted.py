@@ -116,12 +116,33 @@ class FittedLoss:
         ValueError
             For scores that are not finite, or of another number of classes.
         """
-        raw = check_raw(raw)
         weigh = self._weigh()
-        if weigh is not None:
-            self._check_n_classes("raw", n_classes_of(raw))
-            p: Array = _kernels().probability(_kernels().log_posterior(raw, weigh))
-            return p
+        if weigh is None:
+            return self.posterior_in_numpy(raw)
+        raw = check_raw(raw)
+        self._check_n_classes("raw", n_classes_of(raw))
+        p: Array = _kernels().probability(_kernels().log_posterior(raw, weigh))
+        return p
+
+    def posterior_in_numpy(self, raw: ArrayLike) -> Array:
+        """As :meth:`posterior`, never by kernels: the same digits in every process.
+
+        Parameters
+        ----------
+        raw : array of shape (n,) or (n, K)
+            Raw scores (log-odds), finite.
+
+        Returns
+        -------
+        array of shape (n,) or (n, K)
+            Probability of class 1; or of each class, rows summing to 1.
+
+        Raises
+        ------
+        ValueError
+            For scores that are not finite, or of another number of classes.
+        """
+        raw = check_raw(raw)
         log_odds = self.log_posterior(raw)
         # by logarithms, which keep a probability of 1e-310
         return np.exp(log_expit(log_odds) if raw.ndim == 1 else _log_softmax(log_odds))

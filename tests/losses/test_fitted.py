@@ -1,7 +1,10 @@
 """What a loss takes from its training rows, and its posterior."""
 
+import importlib
 import json
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -316,3 +319,25 @@ def test_brier_scores_posterior():
     np.testing.assert_allclose(
         fitted.posterior(raw), want / want.sum(axis=1, keepdims=True), rtol=1e-9
     )
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_posterior_in_numpy_has_the_digits_of_a_process_without_kernels(n_classes):
+    y, raw = random_rows(n_classes)
+    fitted = FocalLoss(class_weight="balanced").fit(y, raw)
+    importlib.import_module("boostloss.kernels.posterior")
+    here = fitted.posterior_in_numpy(raw)
+    np.testing.assert_allclose(fitted.posterior(raw), here, rtol=1e-12)
+    code = """
+import json, sys
+from boostloss.kernels import in_use
+from boostloss.losses import FittedLoss
+state, raw = json.load(sys.stdin)
+print(json.dumps(FittedLoss.from_dict(state).posterior(raw).tolist()))
+assert not in_use()
+"""
+    given = json.dumps([fitted.to_dict(), raw.tolist()])
+    run = subprocess.run(
+        [sys.executable, "-c", code], input=given, capture_output=True, text=True, check=True
+    )
+    np.testing.assert_array_equal(json.loads(run.stdout), here)

@@ -20,7 +20,7 @@ from pyspark.ml.evaluation import BinaryClassificationEvaluator
 from pyspark.ml.feature import StringIndexer, VectorAssembler
 from pyspark.ml.linalg import Vectors
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
-from pyspark.sql import SparkSession
+from pyspark.sql import SparkSession, functions
 
 import boostloss.xgboost
 from boostloss import CrossEntropy, FocalLoss, GHMLoss, ImbalancedXGBClassifier
@@ -169,6 +169,9 @@ def test_estimator_equals_the_classifier(loss, data, tmp_path):
     probability, prediction, _ = columns_of(model, rows)
     np.testing.assert_allclose(probability, ours.predict_proba(frame[NAMES]), rtol=1e-4, atol=2e-6)
     np.testing.assert_array_equal(prediction, ours.predict(frame[NAMES]))
+    weight = learn["weight"] / learn["weight"].sum()
+    shares = weight.groupby(learn["label"]).sum()
+    np.testing.assert_allclose(weight @ probability[learn.index], shares, rtol=1e-6)
     path = str(tmp_path / "model")
     model.write().save(path)
     model.write().overwrite().save(path)
@@ -219,3 +222,7 @@ def test_estimator_refuses(session):
         estimator("focal").fit(rows.filter("label = 1"))
     with pytest.raises(ValueError, match="rawPredictionCol must be a column's name"):
         estimator("focal", raw_prediction_col="").fit(rows)
+    for label in (np.nan, np.inf, 1e9, -1.0, 0.5, None, "rare"):
+        other = functions.when(rows["label"] == 1, functions.lit(label)).otherwise(rows["label"])
+        with pytest.raises(ValueError, match="label must hold codes 0 to K-1 of at least two"):
+            estimator("focal").fit(rows.withColumn("label", other))
