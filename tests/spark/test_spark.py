@@ -222,7 +222,9 @@ def test_estimator_refuses(session):
         estimator("focal").fit(rows.filter("label = 1"))
     with pytest.raises(ValueError, match="rawPredictionCol must be a column's name"):
         estimator("focal", raw_prediction_col="").fit(rows)
-    for label in (np.nan, np.inf, 1e9, -1.0, 0.5, None, "rare"):
+    for label in (np.nan, np.inf, 1e9, -1.0, 0.5, None):
         other = functions.when(rows["label"] == 1, functions.lit(label)).otherwise(rows["label"])
         with pytest.raises(ValueError, match="label must hold codes 0 to K-1 of at least two"):
             estimator("focal").fit(rows.withColumn("label", other))
+    with pytest.raises(ValueError, match=r"label must hold codes .* got \['[01]', '[01]'\]"):
+        estimator("focal").fit(rows.withColumn("label", rows["label"].cast("string")))
