@@ -82,7 +82,9 @@ def test_plain_cross_entropy_stays_as_it_is():
     for loss in (CrossEntropy(), CrossEntropy(class_weight=[3.0, 3.0])):
         assert not loss.fit(y, raw, weight).offset.any()
     np.testing.assert_allclose(CrossEntropy().fit(y, raw).posterior(raw), expit(raw), rtol=1e-14)
-    assert FocalLoss(0).fit(y, raw).offset.any()  # only by name: its scores may be anything
+    # focal with gamma 0 is cross-entropy
+    assert not FocalLoss(0).fit(y, raw).offset.any()
+    assert FocalLoss([0, 0.5]).fit(y, raw).offset.any()
 
 
 def test_without_scores_or_without_a_class_there_is_no_offset():
