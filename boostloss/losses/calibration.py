@@ -149,7 +149,8 @@ def _newton_step(curvature: Array, descent: Array, scale: Array, longest: float)
     scaled = curvature / np.outer(root, root)
     if not np.isfinite(scaled).all() or np.linalg.cond(scaled) > MOST_CONDITION:
         return None
-    step = np.linalg.solve(scaled, descent / root) / root
+    with np.errstate(over="ignore"):  # of a class without any probability: looked at below
+        step = np.linalg.solve(scaled, descent / root) / root
     if not np.isfinite(step).all() or step @ descent < 0:
         return None
     limited: Array = step * min(1.0, longest / max(float(np.abs(step).max()), 1e-300))
