@@ -230,3 +230,23 @@ def test_weights_count_in_stopping_and_metrics(engine, claims):
     assert weighted["log_loss"].max() < -share * np.log(share) - (1 - share) * np.log(1 - share)
     assert weighted["average_precision"].max() < plain["average_precision"].max()
     assert double["log_loss"].tolist() == pytest.approx(plain["log_loss"].tolist(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("engine", "params"),
+    [
+        ("xgboost", {"scale_pos_weight": 6.0}),
+        ("lightgbm", {"scale_pos_weight": 6.0}),
+        ("lightgbm", {"is_unbalance": True}),
+        ("lightgbm", {"boost_from_average": False}),
+    ],
+    ids=str,
+)
+def test_parameters_mean_the_same_to_the_built_in_and_to_a_loss(engine, params, claims):
+    X, y = claims[list("abcdef")], (claims["target"] == "fraud").astype(int)
+    found = compare(X, y, losses=[CrossEntropy()], engine=engine, params=params, **SHORT)
+    plain = compare(X, y, losses=[CrossEntropy()], engine=engine, **SHORT)
+    for name in ("average_precision", "log_loss"):
+        built_in, ours = found[name]
+        assert ours == pytest.approx(built_in, rel=1e-3)
+        assert built_in != pytest.approx(plain[name].iloc[0], rel=1e-9)
