@@ -101,7 +101,10 @@ def check_use(wheel: Path, folder: Path) -> None:
     print("trains, saves, reads and searches on both engines with an empty PATH")
     check_types(python, folder / "work")
     run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "boostloss")
-    assert subprocess.run([python, "-c", "import boostloss"], stderr=subprocess.DEVNULL).returncode
+    left = subprocess.run(
+        [python, "-c", "import boostloss"], cwd=folder / "work", stderr=subprocess.DEVNULL
+    )
+    assert left.returncode, "boostloss can still be imported"
     print("nothing is left to import after it was uninstalled")
 
 
