@@ -321,7 +321,11 @@ def _flat(array: Array | None) -> Array | None:
 
 
 def _calling_estimator() -> Any:
-    """The estimator in whose ``fit`` this is: scikit-learn tells a loss nothing of it."""
+    """The estimator in whose ``fit`` this is, or None where Python has no frames to look at.
+
+    scikit-learn tells a loss nothing of its estimator, and there is no public way to ask. It is
+    only compared with the last one, so that a loss is refused to a second model.
+    """
     frame = getattr(sys, "_getframe", lambda depth: None)(3)
     estimator = None if frame is None else frame.f_locals.get("self")
     return estimator if isinstance(estimator, HistGradientBoostingClassifier) else None

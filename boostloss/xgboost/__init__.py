@@ -224,7 +224,7 @@ def cv(
 
 
 def as_params(params: ParamsLike) -> Params:
-    """Parameters as a dict of one's own; the metrics of several pairs as a list."""
+    """Copy parameters into a dict; the metrics of several pairs become a list."""
     if isinstance(params, Mapping):
         return dict(params)
     pairs = list(params)

@@ -147,8 +147,10 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             fitted = loss.fit(np.arange(n_classes), None, counts)
         # without the callables that trained it: they need not pickle
         engine.objective, engine.eval_metric = _native_objective(n_classes), None
-        if isinstance(engine, SeveralValues):
-            engine.__class__ = engine.parent
+        if isinstance(engine, SeveralValues):  # the same fitted model, of the engine's own class
+            plain = engine.parent()
+            vars(plain).update(vars(engine))
+            engine = plain
         engine.get_booster().set_attr(**{ATTRIBUTE: None, SEAL: None})  # of a file gone on from
         keep_labels(engine.get_booster(), labels)
         self._fitted = Fitted(engine, labels, fitted, counts / counts.sum())
