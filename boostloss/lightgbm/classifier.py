@@ -60,6 +60,7 @@ from boostloss.lightgbm.parameters import (
     check_link,
     take_class_factor,
 )
+from boostloss.lightgbm.prediction import KeepTrainingScores
 from boostloss.losses import Loss, LossName, is_plain_cross_entropy
 from boostloss.losses.validation import Array, check_sample_weight, class_counts
 from boostloss.metrics import posterior_metric
@@ -249,6 +250,9 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
                 init_score = for_each_row(intercept, len(codes))
                 eval_init_score = [for_each_row(intercept, len(c)) for _, c in sets or ()] or None
         plain = is_plain_cross_entropy(loss)
+        scores = KeepTrainingScores(linked=own is not None)
+        if needs_training_scores(loss):
+            callbacks = [*(callbacks or ()), scores]
         if init_model is None:
             stated = dict(params)
             if stated.get("min_child_weight") == DEFAULT:  # the classifier's own name and default
@@ -272,9 +276,11 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             init_model=init_model,
         )
         if needs_training_scores(loss):
-            raw = engine.predict(X, raw_score=True)
-            if intercept is None and init_score is not None:
-                raw = raw + np.reshape(init_score, raw.shape, order="F")
+            raw = scores.raw
+            if raw is None:
+                raw = engine.predict(X, raw_score=True)
+                if intercept is None and init_score is not None:
+                    raw = raw + np.reshape(init_score, raw.shape, order="F")
             fitted = loss.fit(codes, raw, weight)
         else:
             fitted = loss.fit(codes, None, weight)

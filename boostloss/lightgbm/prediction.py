@@ -71,18 +71,54 @@ def fit_to_training_rows(
     ``by_class`` is the loss fitted to the classes alone, all that plain cross-entropy needs.
     ``linked``: the built-in objective trained, under which LightGBM passes probabilities.
     """
-    dart = any(booster.params.get(n) == "dart" for n in ("boosting", "boosting_type", "boost"))
     # asked for its training scores, dart drops trees once more, which changes the model
-    if by_class.keeps_shares or (dart and not loss.depends_on_all_scores):
+    if by_class.keeps_shares or (is_dart(booster) and not loss.depends_on_all_scores):
         return by_class
     if booster.best_iteration > 0:
         for _ in range(booster.current_iteration() - booster.best_iteration):
             booster.rollback_one_iter()
+    return loss.fit(y, training_scores(booster, linked), weight)
+
+
+def is_dart(booster: Any) -> bool:
+    """Whether trees are dropped while it trains."""
+    return any(booster.params.get(n) == "dart" for n in ("boosting", "boosting_type", "boost"))
+
+
+def training_scores(booster: Any, linked: bool) -> Array:
+    """Raw scores of the training rows, which a booster in training holds anyway."""
     seen: list[Array] = []
 
     def keep(raw: Array, rows: Any) -> tuple[str, float, bool]:
         seen.append(np.array(raw))
         return "kept", 0.0, False
 
-    booster.eval_train(keep)  # the scores of the training rows, which it holds anyway
-    return loss.fit(y, raw_of_probability(seen[0]) if linked else seen[0], weight)
+    booster.eval_train(keep)
+    return raw_of_probability(seen[0]) if linked else seen[0]
+
+
+class KeepTrainingScores:
+    """A callback of LightGBM that keeps the training rows' scores after the last round.
+
+    Predicting them again takes 6 to 12% of a training. Where training stops early, or drops
+    trees, ``raw`` stays None: the scores at hand are then those of another model.
+
+    Parameters
+    ----------
+    linked : bool
+        As in :func:`fit_to_training_rows`.
+    """
+
+    order = 1_000
+    """After early stopping, which ends a round by an exception."""
+
+    before_iteration = False
+
+    def __init__(self, linked: bool) -> None:
+        self.linked = linked
+        self.raw: Array | None = None
+
+    def __call__(self, env: Any) -> None:
+        """Called by LightGBM after each round."""
+        if env.iteration + 1 == env.end_iteration and not is_dart(env.model):
+            self.raw = training_scores(env.model, self.linked)

@@ -236,7 +236,9 @@ class Loss(BaseEstimator):
         Loss
             A new object of the same class.
         """
-        return type(self)(**{**self.get_params(), "class_weight": class_weight.tolist()})
+        kind = type(self)
+        params = {name: getattr(self, name) for name in _constructor_parameters(kind)}
+        return kind(**{**params, "class_weight": class_weight.tolist()})
 
     # -- what a user calls --------------------------------------------------------------
 
@@ -513,7 +515,7 @@ class Loss(BaseEstimator):
         return fitted.with_offset(offset_of_rows(log_posterior, counts, weight, workers))
 
     def _check_supported(self, n_classes: int) -> None:
-        taken = inspect.signature(type(self)).parameters
+        taken = _constructor_parameters(type(self))
         if not all(name in taken and hasattr(self, name) for name in ("class_weight", "beta")):
             raise TypeError(
                 f"{type(self).__name__}.__init__ must take class_weight and beta, as each loss "
@@ -748,8 +750,15 @@ def log_shares(counts: Array, class_weight: Array) -> Array:
     return shares
 
 
+# both are asked for in every round, and reading a signature takes as long as 10,000 gradients
+@functools.lru_cache(maxsize=256)
 def _shape_names(function: Any) -> tuple[str, ...]:
     return tuple(inspect.signature(function).parameters)[1:]
+
+
+@functools.lru_cache(maxsize=256)
+def _constructor_parameters(kind: type) -> tuple[str, ...]:
+    return tuple(inspect.signature(kind).parameters)
 
 
 def _equal(a: Any, b: Any) -> bool:
