@@ -236,9 +236,7 @@ class Loss(BaseEstimator):
         Loss
             A new object of the same class.
         """
-        kind = type(self)
-        params = {name: getattr(self, name) for name in _constructor_parameters(kind)}
-        return kind(**{**params, "class_weight": class_weight.tolist()})
+        return self._changed({"class_weight": class_weight.tolist()})
 
     # -- what a user calls --------------------------------------------------------------
 
@@ -470,6 +468,11 @@ class Loss(BaseEstimator):
 
     # -- inside -------------------------------------------------------------------------
 
+    def _changed(self, params: dict[str, Any]) -> Self:
+        """Equal loss but for these parameters."""
+        names = _constructor_parameters(type(self).__init__)
+        return type(self)(**{**{name: getattr(self, name) for name in names}, **params})
+
     def _read(self, run: TrainingRun, y: Any, scores: Array, sample_weight: Any) -> None:
         """Take labels, weights and parameters into a run."""
         self._check_supported(n_classes_of(scores))
@@ -515,7 +518,7 @@ class Loss(BaseEstimator):
         return fitted.with_offset(offset_of_rows(log_posterior, counts, weight, workers))
 
     def _check_supported(self, n_classes: int) -> None:
-        taken = _constructor_parameters(type(self))
+        taken = _constructor_parameters(type(self).__init__)
         if not all(name in taken and hasattr(self, name) for name in ("class_weight", "beta")):
             raise TypeError(
                 f"{type(self).__name__}.__init__ must take class_weight and beta, as each loss "
@@ -757,8 +760,8 @@ def _shape_names(function: Any) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=256)
-def _constructor_parameters(kind: type) -> tuple[str, ...]:
-    return tuple(inspect.signature(kind).parameters)
+def _constructor_parameters(init: Any) -> tuple[str, ...]:
+    return tuple(inspect.signature(init).parameters)[1:]
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -167,5 +167,4 @@ class FocalLoss(Loss):
 
     def with_class_weight(self, class_weight: Array) -> Self:
         """Equal loss with one given weight for each class, alpha among them."""
-        numbers = {"alpha": None, "class_weight": class_weight.tolist()}
-        return type(self)(**{**self.get_params(), **numbers})
+        return self._changed({"alpha": None, "class_weight": class_weight.tolist()})

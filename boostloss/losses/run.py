@@ -48,8 +48,8 @@ class TrainingRun:
     """What one training run knows, and remembers between its rounds.
 
     Hand the same one to :meth:`Loss.gradient_hessian` in each round, and a new one to each
-    training. Parameters of the loss, labels and sample weights are read in the first round: one
-    that is changed afterwards is not seen, unless another array is handed in.
+    training. Parameters of the loss, labels and sample weights are read in the first round, and
+    again only where other labels or weights are given: what is changed in place is not seen.
 
     Parameters
     ----------

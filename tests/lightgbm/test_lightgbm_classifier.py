@@ -196,3 +196,45 @@ def test_what_tools_read(problem):
     assert (model._n_classes, model._n_features) == (problem.n_classes, problem.X.shape[1])
     assert model.objective_ == ("binary" if problem.n_classes == 2 else "multiclass")
     assert model.fitted_
+
+
+BOOSTINGS = {
+    "plain": {},
+    "goss": {"boosting_type": "goss"},
+    "dart": {"boosting_type": "dart"},
+    "bagging": {"subsample": 0.5, "subsample_freq": 1},
+    "quantized": {"use_quantized_grad": True},
+    "extra trees": {"extra_trees": True},
+    "smoothed": {"path_smooth": 1.0},
+    "limited": {"max_delta_step": 0.05},
+}
+
+
+@pytest.mark.parametrize("start", [False, True])
+@pytest.mark.parametrize("loss", ["balanced", "focal", "ghm"])
+@pytest.mark.parametrize("boosting", BOOSTINGS)
+def test_loss_is_fitted_to_the_scores_of_the_last_round(boosting, loss, start):
+    """Those that LightGBM holds while it trains; a prediction of the training rows is no other."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 4))
+    X[::7, 1] = np.nan
+    y = (X[:, 0] + rng.normal(0, 1, 600) > 1).astype(int)
+    init = rng.normal(size=600) if start else None
+    model = ImbalancedLGBMClassifier(loss=loss, n_estimators=12, verbose=-1, n_jobs=1, **BOOSTINGS[boosting])
+    raw = model.fit(X, y, init_score=init).decision_function(X)
+    raw = raw if init is None else raw + init
+    wanted = model.loss_.loss.fit(y, raw)
+    np.testing.assert_allclose(model.loss_.posterior(raw), wanted.posterior(raw), rtol=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["balanced", "focal", "ghm"])
+def test_loss_is_fitted_at_the_best_round(loss):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 4))
+    y = (X[:, 0] + rng.normal(0, 1, 600) > 1).astype(int)
+    model = ImbalancedLGBMClassifier(loss=loss, n_estimators=200, verbose=-1, n_jobs=1, early_stopping_round=5)
+    model.fit(X[:400], y[:400], eval_set=[(X[400:], y[400:])])
+    assert model.best_iteration_ < 200
+    raw = model.decision_function(X[:400])
+    wanted = model.loss_.loss.fit(y[:400], raw)
+    np.testing.assert_allclose(model.loss_.posterior(raw), wanted.posterior(raw), rtol=1e-9)

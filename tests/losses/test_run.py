@@ -94,9 +94,12 @@ def test_labels_weights_and_parameters_are_read_when_the_run_starts():
     loss.set_params(gamma=5.0)
     again = loss.gradient_hessian(y, RAW, weight, run=run)
     np.testing.assert_array_equal(again, first)
+    # XGBoost's classifier copies them in every round
+    copies = loss.gradient_hessian(y.copy(), RAW, weight.copy(), run=run)
+    np.testing.assert_array_equal(copies, first)
     # other arrays are read anew, parameters with them
-    other = loss.gradient_hessian(y.copy(), RAW, weight, run=run)
-    np.testing.assert_array_equal(other, FocalLoss(5.0).gradient_hessian(y, RAW, weight))
+    other = loss.gradient_hessian(1 - y, RAW, weight, run=run)
+    np.testing.assert_array_equal(other, FocalLoss(5.0).gradient_hessian(1 - y, RAW, weight))
 
 
 def test_other_labels_weights_or_shapes_are_read_within_a_run():
