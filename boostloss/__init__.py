@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from boostloss.xgboost import DaskImbalancedXGBClassifier as DaskImbalancedXGBClassifier
     from boostloss.xgboost import ImbalancedXGBClassifier as ImbalancedXGBClassifier
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "AsymmetricLoss",

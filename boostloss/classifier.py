@@ -513,6 +513,10 @@ def as_column(y: Any, name: str = "y") -> Array:
     y = column_or_1d(y, warn=True)
     if y.dtype.kind in "OT":
         y = _plain(y.astype(object), name)
+    if y.dtype.kind == "S":
+        raise TypeError(
+            f"{name} must hold labels that are {_KINDS}, got bytes: {name}.astype(str) decodes them"
+        )
     if y.dtype.kind in "cV":
         raise TypeError(f"{name} must hold labels that are {_KINDS}, got dtype {y.dtype}")
     if y.dtype.kind in "mM" and np.isnat(y).any():
@@ -544,7 +548,7 @@ def _plain(y: Array, name: str) -> Array:
     if len(kinds) > 1 and not all(issubclass(kind, str) for kind in kinds):
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise TypeError(f"{name} must hold labels of one kind, got {names}")
-    if kinds and not all(issubclass(kind, str | bytes) for kind in kinds):
+    if kinds and not all(issubclass(kind, str) for kind in kinds):
         raise TypeError(f"{name} must hold labels that are {_KINDS}, got {kinds.pop().__name__}")
     plain = np.empty(len(values), object)
     plain[:] = [str(v) if isinstance(v, str) else v for v in values]

@@ -144,6 +144,16 @@ def leave_network(booster: Any) -> None:
         booster.free_network()
 
 
+def raise_interruption(error: Exception) -> None:
+    """Raise the KeyboardInterrupt that is behind an error of the interpreter.
+
+    Where Ctrl-C meets a compiled function at its start, Python says ``SystemError: ... returned a
+    result with an exception set``, and keeps the interruption as its cause.
+    """
+    if isinstance(error, SystemError) and isinstance(error.__cause__, KeyboardInterrupt):
+        raise error.__cause__
+
+
 # -- threads -----------------------------------------------------------------------------------
 
 THREAD_ALIASES = ("num_threads", "num_thread", "nthread", "nthreads", "n_jobs")

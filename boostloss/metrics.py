@@ -102,7 +102,11 @@ class Metric:
         """``f(raw, data_set)`` as engines call, or ``f(y, raw, sample_weight)``."""
         workers = workers_now()
         call = workers.together(engine_call.read, first, second, sample_weight)
-        value = self._mean(call, workers)
+        try:
+            value = self._mean(call, workers)
+        except SystemError as error:
+            engine_call.raise_interruption(error)
+            raise
         if call.data_set is None:
             return MetricValue(value, self.__name__)
         if engine_call.engine_of(call.data_set) == "lightgbm":

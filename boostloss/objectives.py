@@ -139,8 +139,9 @@ class Objective:
         """
         try:
             return self._gradient_hessian(first, second, sample_weight)
-        except Exception:
+        except Exception as error:
             engine_call.leave_network(calling_booster())
+            engine_call.raise_interruption(error)
             raise
 
     def _gradient_hessian(self, first: Any, second: Any, sample_weight: Any) -> tuple[Array, Array]:

@@ -295,3 +295,20 @@ def test_ctrl_c_again_and_again():
     # neither LightGBM nor XGBoost's classifier: with their own objectives too, without this
     # package, a process in which they are interrupted often enough dies of a broken heap
     assert output(in_python(SIGNALS)) == "done\n"
+
+
+def test_an_interruption_inside_a_compiled_function_is_an_interruption(monkeypatch):
+    """Python makes a SystemError of it where a compiled function has returned a result as well."""
+
+    def interrupted(*_, **__):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as cause:
+            raise SystemError("returned a result with an exception set") from cause
+
+    y, raw = np.array([0.0, 1.0]), np.zeros(2)
+    monkeypatch.setattr(FocalLoss, "gradient_hessian", interrupted)
+    monkeypatch.setattr(FocalLoss, "value", interrupted)
+    for function in (bl.focal_obj(), bl.focal_metric()):
+        with pytest.raises(KeyboardInterrupt):
+            function(y, raw)

@@ -31,6 +31,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(N, 3))
 SIDE = (X[:, 0] > 0).astype(int)
 QUIET = {"verbose": -1, "num_threads": 1}
+XGBOOST = tuple(int(part) for part in xgb.__version__.split(".")[:2])
 LACKING = {
     "no positives": (np.zeros(N), None),
     "no negatives": (np.ones(N), None),
@@ -79,7 +80,8 @@ def test_a_training_set_trains_where_the_engine_does(engine, lack, name):
         pytest.skip("of two classes")
     raw = scores(engine, y, n_classes, LOSSES[name])
     assert np.isfinite(raw).all()
-    if name == "cross-entropy":
+    # before 3.2 XGBoost started elsewhere, from a half or from the shares themselves
+    if name == "cross-entropy" and (engine == "lightgbm" or XGBOOST >= (3, 2)):
         own = scores(engine, y, n_classes, None, own=True)
         np.testing.assert_allclose(raw, own, atol=1e-5)
     if raw.ndim == 2:  # who has no rows is nobody's class
@@ -292,7 +294,10 @@ def test_shap_explains_the_link_not_the_posterior():
         warnings.simplefilter("ignore")  # matplotlib's, when shap is imported
         shap = pytest.importorskip("shap")
     model = ImbalancedXGBClassifier(loss=FocalLoss(2.0), n_estimators=5, n_jobs=1).fit(X, SIDE)
-    explainer = shap.TreeExplainer(model.get_booster(), X[:50], model_output="probability")
+    try:
+        explainer = shap.TreeExplainer(model.get_booster(), X[:50], model_output="probability")
+    except ValueError as error:
+        pytest.skip(f"this SHAP does not read this XGBoost: {error}")
     total = explainer.shap_values(X[:10]).sum(axis=1) + explainer.expected_value
     np.testing.assert_allclose(total, expit(model.decision_function(X[:10])), atol=1e-4)
     assert np.abs(total - model.predict_proba(X[:10])[:, 1]).max() > 0.02

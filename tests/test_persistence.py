@@ -53,8 +53,11 @@ def written(request, tmp_path_factory):
     return folder, manifest, expected
 
 
-def test_this_version_has_fixtures():
-    assert bl.__version__ in [folder.name for folder in FOLDERS], "run tools/make_fixtures.py"
+def test_a_released_version_has_fixtures():
+    released = ".dev" not in bl.__version__
+    assert not released or bl.__version__ in [folder.name for folder in FOLDERS], (
+        "run tools/make_fixtures.py"
+    )
 
 
 # -- what is promised -------------------------------------------------------------------

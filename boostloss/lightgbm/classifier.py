@@ -338,7 +338,26 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         validate_features: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Raw scores (log-odds), intercept included: (n,), or (n, K) for K > 2 classes."""
+        """Raw scores (log-odds), intercept included.
+
+        Parameters
+        ----------
+        X : array or frame of shape (n, d)
+            Features.
+        start_iteration : int, default=0
+            First round that counts.
+        num_iteration : int, optional
+            Number of rounds that count. Default: up to the best.
+        validate_features : bool, default=False
+            Whether a frame's columns must have the names of those in training.
+        **kwargs
+            Further parameters of ``LGBMClassifier.predict``.
+
+        Returns
+        -------
+        array of shape (n,) or (n, K)
+            (n, K) for K > 2 classes.
+        """
         return self._raw(
             X, start_iteration, num_iteration, validate_features=validate_features, **kwargs
         )

@@ -243,6 +243,13 @@ def forms(booster):
     }
 
 
+def refitted_forms(booster):
+    """Before 4.7 LightGBM forgot a text's parameters, and refitted any model to squared errors."""
+    rows, labels, *_ = problem(2)
+    kept = "objective" in copy.deepcopy(engines_own(2, rows, labels)).params
+    return forms(booster) if kept else {"in memory": booster}
+
+
 def engines_own(n_classes, rows, labels):
     objective = {"objective": "binary"}
     if n_classes > 2:
@@ -257,7 +264,7 @@ def test_refit_of_cross_entropy_is_lightgbms(way, n_classes):
     loss, keywords = REFITTED[way]
     theirs = engines_own(n_classes, rows, labels)
     ours = bl.train(PARAMS, lgb.Dataset(rows, labels), 5, loss=loss, **keywords)
-    for form, booster in forms(ours).items():
+    for form, booster in refitted_forms(ours).items():
         for decay in (0.9, 0.5, 0.0):
             wanted, got = (
                 b.refit(new_rows, new_labels, decay_rate=decay) for b in (theirs, booster)
@@ -281,7 +288,7 @@ def test_refit_of_other_losses_is_refused(name, n_classes):
         *in_cv,
     ]
     for booster in boosters:
-        for form, one in forms(booster).items():
+        for form, one in refitted_forms(booster).items():
             with pytest.raises(lgb.basic.LightGBMError, match="objective function"):
                 one.refit(new_rows, new_labels)
             assert np.isfinite(one.predict(rows)).all(), form  # the link is there

@@ -107,7 +107,9 @@ def test_cv_stops_by_the_metric_that_is_named(rows):
     several = {"objective": "multi:softprob", "num_class": 3} if y.max() == 2 else {"objective": "binary:logistic"}
     theirs = xgb.cv({**QUIET, **several}, xgb.DMatrix(X, y), 60, **keywords)
     assert set(ours) == set(theirs)
-    assert len(ours["test-auc-mean"]) == len(theirs["test-auc-mean"])
+    # before 3.2 XGBoost's softmax started from the shares where their logarithms belong
+    if y.max() == 1 or tuple(map(int, xgb.__version__.split(".")[:2])) >= (3, 2):
+        assert len(ours["test-auc-mean"]) == len(theirs["test-auc-mean"])
 
 
 @pytest.mark.parametrize("name", ["brier", "binary_logloss", "aft-nloglik"])
