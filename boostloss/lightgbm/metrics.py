@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from boostloss.engine_call import Call
 from boostloss.lightgbm.parameters import of_metrics
-from boostloss.losses import Loss, is_plain_cross_entropy
+from boostloss.losses import Loss, constant_weights, is_plain_cross_entropy
 from boostloss.losses.validation import Array
 from boostloss.metrics import EngineMetrics, keeps_order
 from boostloss.optional import require
@@ -135,11 +136,23 @@ def of_posterior(
     """
     check_names(names, params, n_classes)
     link = link or (in_use is None and is_plain_cross_entropy(loss))
-    ranks = in_use is None and n_classes == 2 and set(names) <= set(RANKING)
-    if not names or (linked and link and in_use is None) or (ranks and (link or keeps_order(loss))):
+    if not names or (linked and link and in_use is None):
         return Chosen(names, [])
-    metrics = LightGBMMetrics(names, loss, of_metrics(params), link=link, in_use=in_use)
-    return Chosen([], [metrics.on_probabilities() if linked else metrics])
+    rank = _ranking(loss, n_classes, link) if in_use is None else ()
+    # in LightGBM's own order its metrics come before callables
+    first = len(list(itertools.takewhile(rank.__contains__, names)))
+    if first == len(names):
+        return Chosen(names, [])
+    metrics = LightGBMMetrics(names[first:], loss, of_metrics(params), link=link, in_use=in_use)
+    return Chosen(names[:first], [metrics.on_probabilities() if linked else metrics])
+
+
+def _ranking(loss: Loss, n_classes: int, link: bool) -> tuple[str, ...]:
+    """Metrics that are the same of raw scores and of what ``predict_proba`` gives."""
+    if n_classes == 2:
+        return RANKING if link or keeps_order(loss) else ()
+    # a shift for each class moves no ranks, but its rounding would break ties
+    return ("auc_mu",) if link or constant_weights(loss) is not None else ()
 
 
 def as_names(given: list[str], n_classes: int) -> list[str] | None:

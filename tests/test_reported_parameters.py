@@ -1,0 +1,110 @@
+"""Reports on parameters and metrics from public trackers, each in its smallest form."""
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+import xgboost as xgb
+from sklearn.metrics import log_loss
+
+import boostloss.lightgbm as bg
+import boostloss.xgboost as bx
+from boostloss import CrossEntropy, FocalLoss, Recorder
+from boostloss.lightgbm import ImbalancedLGBMClassifier
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(900, 4))
+Y = (X[:, 0] + RNG.normal(0, 0.7, 900) > 1.3).astype(int)
+TRAIN, STOP = slice(0, 600), slice(600, 900)
+QUIET = {"verbose": -1, "num_threads": 1, "num_leaves": 7}
+RATIO = float((Y[TRAIN] == 0).sum() / (Y[TRAIN] == 1).sum())
+
+
+def classifier(**params):
+    model = ImbalancedLGBMClassifier(n_estimators=8, num_leaves=7, n_jobs=1, verbose=-1, **params)
+    return model.fit(X[TRAIN], Y[TRAIN])
+
+
+def curves(rounds=8, **keywords):
+    """What ``boostloss.lightgbm.train`` records of the rows to stop by."""
+    seen = {}
+    train = lgb.Dataset(X[TRAIN], Y[TRAIN], params=QUIET)
+    valid = lgb.Dataset(X[STOP], Y[STOP], reference=train, params=QUIET)
+    keywords["callbacks"] = [lgb.record_evaluation(seen), *keywords.get("callbacks", [])]
+    params = {**QUIET, **keywords.pop("params", {})}
+    booster = bg.train(params, train, rounds, valid_sets=[valid], **keywords)
+    return booster, seen["valid_0"]
+
+
+def test_scale_pos_weight_with_a_custom_objective():
+    """XGBoost 3007: it has no effect there."""
+    data = xgb.DMatrix(X, Y)
+    heavy = bx.train({"nthread": 1, "scale_pos_weight": 9}, data, 5, loss=FocalLoss(2))
+    same = bx.train({"nthread": 1}, data, 5, loss=FocalLoss(2, class_weight=9.0))
+    plain = bx.train({"nthread": 1}, data, 5, loss=FocalLoss(2))
+    raw = [one.predict(data, output_margin=True) for one in (heavy, same, plain)]
+    np.testing.assert_allclose(raw[0], raw[1], rtol=1e-6)
+    assert (raw[0] - raw[2]).mean() > 0.1
+
+
+def test_is_unbalance_in_the_constructor():
+    """LightGBM 6359: probabilities are no longer those of the population."""
+    balanced = classifier(loss="cross_entropy", is_unbalance=True)
+    assert balanced.decision_function(X[TRAIN]).mean() > classifier().decision_function(X[TRAIN]).mean() + 1
+    assert balanced.predict_proba(X[TRAIN])[:, 1].mean() == pytest.approx(Y[TRAIN].mean(), rel=1e-6)
+
+
+def test_three_ways_to_weigh_the_classes():
+    """LightGBM 6807: class weights, is_unbalance and scale_pos_weight give three models."""
+    ways = (
+        {"loss": FocalLoss(2, class_weight=[1.0, RATIO])},
+        {"loss": FocalLoss(2), "class_weight": {0: 1.0, 1: RATIO}},
+        {"loss": FocalLoss(2), "scale_pos_weight": RATIO},
+        {"loss": FocalLoss(2), "is_unbalance": True},
+    )
+    raw = [classifier(**way).decision_function(X) for way in ways]
+    for other in raw[1:]:
+        np.testing.assert_allclose(other, raw[0], atol=1e-9)
+
+
+def test_log_loss_under_is_unbalance_is_that_of_the_rows():
+    """LightGBM 3687: the training rows' is weighted, the other rows' is not."""
+    params = {"is_unbalance": True, "metric": "binary_logloss"}
+    booster, seen = curves(loss=CrossEntropy(), params=params)
+    raw = booster.predict(X[STOP], raw_score=True)
+    posterior = 1.0 / (1.0 + np.exp(np.log(RATIO) - raw))
+    assert seen["binary_logloss"][-1] == pytest.approx(log_loss(Y[STOP], posterior), rel=1e-9)
+
+
+def test_a_metric_of_ones_own_is_the_only_one():
+    """LightGBM 1371: the default metric stops the training beside ``feval``."""
+    rounds = iter(range(100))
+
+    def best_in_the_fourth(raw, data):
+        return "own", float(-abs(next(rounds) - 3)), True
+
+    stop = lgb.early_stopping(2, verbose=False)
+    booster, seen = curves(50, loss="focal", feval=best_in_the_fourth, callbacks=[stop])
+    assert set(seen) == {"own"}
+    assert booster.best_iteration == 4
+
+
+@pytest.mark.parametrize("names", [["auc", "binary_logloss"], ["binary_logloss", "auc"]])
+def test_the_first_metric_is_the_one_named_first(names):
+    """LightGBM 6223: ``first_metric_only`` goes by another one."""
+    params = {"metric": names, "first_metric_only": True, "early_stopping_round": 3}
+    booster, seen = curves(60, loss="focal", params=params)
+    assert list(seen) == names
+    best = np.argmax if names[0] == "auc" else np.argmin
+    assert booster.best_iteration == best(seen[names[0]]) + 1
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(), FocalLoss(0)], ids=repr)
+def test_log_loss_under_a_callable_is_the_built_in_one(loss):
+    """LightGBM 3312: it is another number, since intercept and link are missing."""
+    _, seen = curves(loss=loss, recorder=Recorder(), params={"metric": "binary_logloss"})
+    own, train = {}, lgb.Dataset(X[TRAIN], Y[TRAIN], params=QUIET)
+    valid = lgb.Dataset(X[STOP], Y[STOP], reference=train, params=QUIET)
+    params = {**QUIET, "objective": "binary", "metric": "binary_logloss"}
+    lgb.train(params, train, 8, valid_sets=[valid], callbacks=[lgb.record_evaluation(own)])
+    wanted = own["valid_0"]["binary_logloss"]
+    np.testing.assert_allclose(seen["binary_logloss"], wanted, rtol=1e-6)
