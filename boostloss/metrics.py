@@ -11,7 +11,17 @@ from scipy.special import logit, logsumexp
 
 from boostloss import engine_call
 from boostloss.calling_booster import calling_booster
-from boostloss.losses import ALONE, CrossEntropy, FittedLoss, FocalLoss, GHMLoss, Loss, Workers
+from boostloss.losses import (
+    ALONE,
+    CrossEntropy,
+    FittedLoss,
+    FocalLoss,
+    GHMLoss,
+    Loss,
+    LossName,
+    Workers,
+    named,
+)  # fmt: skip
 from boostloss.losses.class_weight import ClassWeight
 from boostloss.losses.focal import FocalParameters
 from boostloss.losses.ghm import Density, GHMParameters
@@ -286,13 +296,13 @@ def raw_of_probability(probability: Array) -> Array:
     return raw
 
 
-def metric(loss: Loss | FittedLoss, *, scores: Scores = "raw") -> Metric:
+def metric(loss: Loss | FittedLoss | LossName, *, scores: Scores = "raw") -> Metric:
     """Make the metric that is the mean of a loss.
 
     Parameters
     ----------
-    loss : Loss or FittedLoss
-        The loss.
+    loss : Loss, FittedLoss or str
+        The loss, or its name.
     scores : {"raw", "probability"}, default="raw"
         What the engine passes: raw scores under a custom objective, probabilities under a
         built-in one.
@@ -306,16 +316,16 @@ def metric(loss: Loss | FittedLoss, *, scores: Scores = "raw") -> Metric:
     --------
     posterior_log_loss : A metric that can be compared between losses.
     """
-    return Metric(loss, scores=scores)
+    return Metric(_fitted_or_named(loss), scores=scores)
 
 
-def posterior_log_loss(loss: Loss | FittedLoss, *, scores: Scores = "raw") -> Metric:
+def posterior_log_loss(loss: Loss | FittedLoss | LossName, *, scores: Scores = "raw") -> Metric:
     """Make the metric that is the log loss of the posterior, comparable between losses.
 
     Parameters
     ----------
-    loss : Loss or FittedLoss
-        The loss; a fitted one has the posterior of its training rows.
+    loss : Loss, FittedLoss or str
+        The loss, or its name; a fitted one has the posterior of its training rows.
     scores : {"raw", "probability"}, default="raw"
         What the engine passes: raw scores under a custom objective, probabilities under a
         built-in one.
@@ -329,7 +339,11 @@ def posterior_log_loss(loss: Loss | FittedLoss, *, scores: Scores = "raw") -> Me
     --------
     metric : The loss's own mean.
     """
-    return Metric(loss, posterior=True, scores=scores)
+    return Metric(_fitted_or_named(loss), posterior=True, scores=scores)
+
+
+def _fitted_or_named(loss: Any) -> Any:
+    return loss if isinstance(loss, FittedLoss) else named(loss)
 
 
 def posterior_metric(

@@ -12,7 +12,17 @@ import numpy as np
 
 from boostloss import engine_call
 from boostloss.calling_booster import calling_booster
-from boostloss.losses import ALONE, CrossEntropy, FocalLoss, GHMLoss, Loss, TrainingRun, Workers
+from boostloss.losses import (
+    ALONE,
+    CrossEntropy,
+    FocalLoss,
+    GHMLoss,
+    Loss,
+    LossName,
+    TrainingRun,
+    Workers,
+    named,
+)  # fmt: skip
 from boostloss.losses.class_weight import ClassWeight, needs_counts
 from boostloss.losses.focal import FocalParameters
 from boostloss.losses.ghm import Density, GHMParameters
@@ -333,13 +343,13 @@ def _check_some_weight(sample_weight: Any, n_rows: int, workers: Workers) -> Non
         raise ValueError("sample_weight must not be all zero")
 
 
-def objective(loss: Loss, *, recorder: Recorder | None = None) -> Objective:
+def objective(loss: Loss | LossName, *, recorder: Recorder | None = None) -> Objective:
     """Make the objective of any loss.
 
     Parameters
     ----------
-    loss : Loss
-        The loss.
+    loss : Loss or str
+        The loss, or its name.
     recorder : Recorder, optional
         Records gradient norms and weights of each round.
 
@@ -353,7 +363,7 @@ def objective(loss: Loss, *, recorder: Recorder | None = None) -> Objective:
     --------
     metric : The metric of a loss.
     """
-    return Objective(loss, recorder=recorder)
+    return Objective(named(loss), recorder=recorder)
 
 
 def balanced_ce_obj(
@@ -384,7 +394,7 @@ def balanced_ce_obj(
     balanced_ce_metric : The metric.
     """
     loss = CrossEntropy(class_weight=class_weight, beta=beta)
-    return Objective(loss, recorder=recorder)
+    return Objective(named(loss), recorder=recorder)
 
 
 def focal_obj(

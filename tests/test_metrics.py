@@ -121,7 +121,7 @@ def test_log_loss_where_the_posterior_is_0_or_1():
 
 def test_bad_metrics_are_named():
     with pytest.raises(TypeError, match="loss must be"):
-        bl.posterior_log_loss("focal")
+        bl.posterior_log_loss(2.0)
     with pytest.raises(ValueError, match="scores must be one of 'raw', 'probability'"):
         bl.metric(FocalLoss(), scores="margin")
     with pytest.raises(ValueError, match="y must be given: the data set has no labels"):

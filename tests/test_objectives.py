@@ -13,8 +13,16 @@ from sklearn.datasets import make_classification
 import boostloss as bl
 import boostloss.lightgbm
 import boostloss.xgboost
-from boostloss import AsymmetricLoss, CrossEntropy, FocalLoss, GHMLoss, Recorder
-from boostloss.losses import ALONE, TrainingRun, Workers
+from boostloss import (
+    AsymmetricLoss,
+    CrossEntropy,
+    FocalLoss,
+    GHMLoss,
+    Recorder,
+    metric,
+    posterior_log_loss,
+)
+from boostloss.losses import ALONE, TrainingRun, Workers, named
 from boostloss.objectives import (
     Objective,
     TrainingObjective,
@@ -305,8 +313,21 @@ def test_losses_that_need_all_rows_are_refused_where_nothing_sums():
     check_sums_needed(FocalLoss())
     with pytest.raises(TypeError, match="loss must be a boostloss loss"):
         check_sums_needed("focal")
-    for wrong in ("focal", None, FocalLoss):
+    for wrong in (2.0, None, FocalLoss):
         with pytest.raises(TypeError, match="loss must be a boostloss loss"):
             bl.objective(wrong)
     with pytest.raises(TypeError, match=r"recorder must be a boostloss\.Recorder or None"):
         training_objective(FocalLoss(), "xgboost", recorder=[])
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "balanced", "focal", "ghm", "asymmetric"])
+def test_a_loss_may_be_given_by_its_name(name):
+    """As in the classifiers, wherever a loss is asked for."""
+    loss, y, raw = named(name), np.array([0, 1, 1, 0, 0]), np.linspace(-2, 2, 5)
+    assert bl.objective(name) == bl.objective(loss)
+    assert metric(name)(y, raw) == metric(loss)(y, raw)
+    assert posterior_log_loss(name)(y, raw) == posterior_log_loss(loss)(y, raw)
+    assert boostloss.xgboost.base_score(name, y) == boostloss.xgboost.base_score(loss, y)
+    for function in (bl.objective, metric, posterior_log_loss, lambda loss: boostloss.xgboost.base_score(loss, y)):
+        with pytest.raises(ValueError, match="'focal'"):
+            function("fokal")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
-from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss
+from boostloss.losses import CrossEntropy, FocalLoss, GHMLoss, Loss, LossName, named
 from boostloss.losses.validation import Array, check_choice
 from boostloss.plot.drawing import axes_of, style
 
@@ -21,7 +21,7 @@ SHOWN = {
 }
 """What :func:`loss_curves` can show, and the label of its axis."""
 
-Losses = Loss | Sequence[Loss] | Mapping[str, Loss]
+Losses = Loss | LossName | Sequence[Loss | LossName] | Mapping[str, Loss | LossName]
 
 
 def loss_curves(
@@ -121,8 +121,9 @@ def weight_of_norm(
 
 def _named(losses: Losses) -> dict[str, Loss]:
     if isinstance(losses, Mapping):
-        return dict(losses)
-    listed = [losses] if isinstance(losses, Loss) else list(losses)
+        return {name: named(loss) for name, loss in losses.items()}
+    given = [losses] if isinstance(losses, Loss | str) else losses
+    listed = [named(loss) for loss in given]
     return {
         f"focal γ={loss.gamma:g}" if isinstance(loss, FocalLoss) else repr(loss): loss
         for loss in listed

@@ -233,7 +233,7 @@ def as_params(params: ParamsLike) -> Params:
 
 
 def base_score(
-    loss: Loss, y: Any, sample_weight: Any = None, *, n_classes: int | None = None
+    loss: Loss | LossName, y: Any, sample_weight: Any = None, *, n_classes: int | None = None
 ) -> float | str:
     """XGBoost's parameter ``base_score`` for a loss: training starts at the loss's intercept.
 
@@ -241,8 +241,8 @@ def base_score(
 
     Parameters
     ----------
-    loss : Loss
-        For example ``FocalLoss(gamma=2)``.
+    loss : Loss or str
+        For example ``FocalLoss(gamma=2)``, or the name of one.
     y : array of shape (n,)
         Labels 0..K-1.
     sample_weight : array of shape (n,), optional
@@ -258,8 +258,8 @@ def base_score(
 
     Raises
     ------
-    ValueError
-        For labels or weights that are not allowed.
+    ValueError, TypeError
+        For a loss, labels or weights that are not allowed.
 
     See Also
     --------
@@ -275,7 +275,7 @@ def base_score(
     >>> round(base_score(CrossEntropy(class_weight="balanced"), [0, 0, 0, 1]), 3)
     0.5
     """
-    return as_base_score(loss.init_score(y, sample_weight, n_classes=n_classes))
+    return as_base_score(named(loss).init_score(y, sample_weight, n_classes=n_classes))
 
 
 def as_base_score(raw: Any, softmax_floor: float = 0.0) -> float | str:
