@@ -313,6 +313,26 @@ def test_classifier(two_workers, rows, loss):
         np.testing.assert_array_equal(decided.compute(), alone.predict(rows.X))
 
 
+METRICS = {2: ["error", "logloss"], 3: ["merror", "mlogloss"]}
+
+
+@pytest.mark.parametrize("loss", ["balanced", "focal", "ghm"])
+def test_classifier_judges_and_weighs_as_one_machine(two_workers, rows, loss):
+    """Metrics by name are of the posterior, and of all rows; ``scale_pos_weight`` counts."""
+    params = {"loss": loss, "n_estimators": ROUNDS, "max_depth": 3, "eval_metric": METRICS[rows.n_classes]}
+    if rows.n_classes == 2:
+        params["scale_pos_weight"] = 3.0
+    X, y = placed(two_workers, rows.X, rows.y, n_parts=PARTS)
+    model = DaskImbalancedXGBClassifier(**params).fit(X, y, eval_set=[(X, y)], verbose=False)
+    alone = ImbalancedXGBClassifier(**params)
+    alone.fit(rows.X, rows.y, eval_set=[(rows.X, rows.y)], verbose=False)
+    np.testing.assert_array_equal(model.decision_function(X).compute(), alone.decision_function(rows.X))
+    found, wanted = (m.evals_result()["validation_0"] for m in (model, alone))
+    assert list(found) == list(wanted)
+    for name, values in wanted.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-6, err_msg=name)
+
+
 def test_classifier_on_frames_with_an_evaluation_set(two_workers, rows, tmp_path):
     import pandas as pd
 
