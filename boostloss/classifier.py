@@ -20,7 +20,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from boostloss.decision import Rule, check_decision, codes_by_loss, codes_by_rule
+from boostloss.decision import (
+    Rule,
+    check_decision,
+    codes_by_raw,
+    codes_by_rule,
+    in_numbers,
+)
 from boostloss.losses import FittedLoss, Loss, constant_weights, is_plain_cross_entropy, named
 from boostloss.losses.validation import (
     SMALLEST,
@@ -87,8 +93,7 @@ class LossClassifierMixin:
         fitted = self._fitted_or_raise()
         if self.prior is None:
             return fitted.loss
-        shift = self._prior_shift(fitted.labels, fitted.class_share)
-        return fitted.loss.with_offset(fitted.loss.offset + shift / fitted.loss.slope)
+        return fitted.loss.shifted(self._prior_shift(fitted.labels, fitted.class_share))
 
     @property
     def class_share_(self) -> Array:
@@ -102,23 +107,13 @@ class LossClassifierMixin:
     def decision_(self) -> Rule:
         """The parameter ``decision`` in numbers, in the order of ``classes_``.
 
-        "loss", a threshold, thresholds (K,) for the largest ``P_k / threshold_k``, or costs (K, K).
+        "raw", a threshold, thresholds (K,) for the largest ``P_k / threshold_k``, or costs (K, K).
         """
         fitted = self._fitted_or_raise()
         rule = self._check_decision(fitted.labels)
-        if not isinstance(rule, str) or rule == "loss":
-            return rule
-        if rule == "probability":
-            return np.ones(len(fitted.labels))
-        if self.prior is not None:  # the probabilities are those of other shares
-            shares: Array = self._check_prior(fitted.labels)
-            return shares
-        if fitted.class_share is None:
-            raise ValueError(
-                "decision must not be 'balanced' for a model that was saved by 0.1.0: its file "
-                "has no class shares"
-            )
-        return fitted.class_share
+        # with a prior the probabilities are those of its shares
+        share = fitted.class_share if self.prior is None else self._check_prior(fitted.labels)
+        return in_numbers(rule, fitted.loss, share)
 
     def engine_model(self) -> Any:
         """The engine's own fitted classifier, for tools that look at a model's exact type.
@@ -180,7 +175,7 @@ class LossClassifierMixin:
         loss = fitted.loss.recalibrated(codes, raw, weight)
         if self.prior is not None:
             shift = self._prior_shift(fitted.labels, fitted.class_share)
-            loss = loss.with_offset(loss.offset - shift / loss.slope)
+            loss = loss.shifted(-shift)
         self._fitted = fitted._replace(loss=loss)
         return self
 
@@ -296,7 +291,7 @@ class LossClassifierMixin:
         needs_posterior = rule == "balanced" if isinstance(rule, str) else np.ndim(rule) == 2
         if needs_posterior and self.probability != "posterior":
             raise ValueError(
-                f"decision must be 'loss', 'probability' or thresholds with probability="
+                f"decision must be 'loss', 'probability', 'raw' or thresholds with probability="
                 f"{self.probability!r}, got {self.decision!r}, which needs probability='posterior'"
             )
         return rule
@@ -352,6 +347,11 @@ class LossClassifierMixin:
             prior=self._check_prior(fitted.labels),
             decision=self._check_decision(fitted.labels),
         )
+
+
+def state_of(model: LossClassifierMixin) -> State:
+    """What a file of a fitted classifier must contain beside the engine's model."""
+    return model._state()
 
 
 def calibrated_state(model: LossClassifierMixin) -> tuple[State, Array]:
@@ -424,8 +424,8 @@ def raw_for_shares(raw: Array, loss: Loss, fitted: FittedLoss, shift: Array) -> 
 
 
 def decided(values: Array, rule: Rule, labels: Array) -> Array:
-    """Labels by the loss's own decision on raw scores, or by a rule on probabilities (n, K)."""
-    codes = codes_by_loss(values) if isinstance(rule, str) else codes_by_rule(values, rule)
+    """Labels by raw scores, or by a rule on probabilities (n, K)."""
+    codes = codes_by_raw(values) if isinstance(rule, str) else codes_by_rule(values, rule)
     decision: Array = labels[codes]
     return decision
 

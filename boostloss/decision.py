@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from boostloss.losses import FittedLoss
 from boostloss.losses.validation import Array
 
-NAMES = ("loss", "probability", "balanced")
+NAMES = ("loss", "probability", "balanced", "raw")
 Rule = str | float | Array
 """A name, a threshold, thresholds (K,) or costs (K, K); classes are in the order of their codes."""
 
 _ALLOWED = (
-    "decision must be 'loss', 'probability', 'balanced', a threshold in [0, 1] for two classes, "
-    "thresholds above 0 for each class, or a cost matrix (K, K), the last two also as dicts by "
-    "label"
+    "decision must be 'loss', 'probability', 'balanced', 'raw', a threshold in [0, 1] for two "
+    "classes, thresholds above 0 for each class, or a cost matrix (K, K), the last two also as "
+    "dicts by label"
 )
 
 
@@ -92,6 +93,41 @@ def _check_keys(given: Mapping[Any, Any], labels: list[Any], needed: set[Any], o
         raise ValueError(f"{_ALLOWED}; a dict must have the keys {labels}{of}, got {list(given)}")
 
 
+def in_numbers(rule: Rule, loss: FittedLoss, share: Array | None) -> Rule:
+    """A rule with numbers for its name, or "raw".
+
+    "loss" is "raw" with a loss that favours classes, and "probability" with all others. Their raw
+    scores decide alike but for offset and slope, which come after training: ``predict`` and
+    ``predict_proba`` would say different things of rows between two classes.
+
+    Parameters
+    ----------
+    rule : Rule
+        What :func:`check_decision` returned.
+    loss : FittedLoss
+        The loss that trained.
+    share : array of shape (K,), optional
+        Class shares where the model is used.
+
+    Raises
+    ------
+    ValueError
+        For "balanced" without class shares.
+    """
+    if not isinstance(rule, str):
+        return rule
+    if rule == "probability" or (rule == "loss" and loss.treats_classes_alike):
+        return np.ones(loss.n_classes)
+    if rule in ("loss", "raw"):
+        return "raw"
+    if share is None:
+        raise ValueError(
+            "decision must not be 'balanced' for a model that was saved by 0.1.0: its file has no "
+            "class shares"
+        )
+    return share
+
+
 def codes_by_rule(probability: Array, rule: float | Array) -> Array:
     """Codes of rows with these probabilities (n, K)."""
     if isinstance(rule, float):
@@ -103,7 +139,7 @@ def codes_by_rule(probability: Array, rule: float | Array) -> Array:
     return code
 
 
-def codes_by_loss(raw: Array) -> Array:
-    """Codes by a loss's own decision: raw score above 0, or the largest."""
+def codes_by_raw(raw: Array) -> Array:
+    """Codes by raw scores: above 0, or the largest."""
     code: Array = np.argmax(raw, axis=1) if raw.ndim == 2 else (raw > 0).astype(np.intp)
     return code

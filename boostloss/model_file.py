@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from boostloss.decision import Rule, check_decision
+from boostloss.decision import Rule, check_decision, in_numbers
 from boostloss.losses import CrossEntropy, FittedLoss
 from boostloss.losses.validation import Array, check_choice
 from boostloss.prior import as_shares
@@ -39,6 +39,26 @@ class State(NamedTuple):
     class_share: Array | None = None
     prior: Array | None = None
     decision: Rule = "loss"
+
+    @property
+    def prior_shift(self) -> Array | None:
+        """What ``prior`` adds to each class's log-probability; None without one."""
+        if self.prior is None or self.class_share is None:
+            return None
+        shift: Array = np.log(self.prior) - np.log(self.class_share)
+        return shift
+
+    def in_use(self) -> State:
+        """The same in numbers: the loss for the class shares in use, the decision without names."""
+        shift = self.prior_shift
+        return self._replace(
+            loss=self.loss if shift is None else self.loss.shifted(shift),
+            class_share=None,
+            prior=None,
+            decision=in_numbers(
+                self.decision, self.loss, self.class_share if self.prior is None else self.prior
+            ),
+        )
 
     def text(self) -> str:
         """The state as one line of JSON, with nothing that LightGBM or the seal would read."""
@@ -108,7 +128,7 @@ def read_state(text: str, source: str) -> State:
         loss = FittedLoss.from_dict(state["loss"], n_classes=len(labels))
         with np.errstate(all="ignore"):
             loss.posterior(np.zeros(1 if len(labels) == 2 else (1, len(labels))))
-        return State(
+        read = State(
             labels,
             loss,
             check_choice("probability", state["probability"], PROBABILITIES),
@@ -116,6 +136,9 @@ def read_state(text: str, source: str) -> State:
             prior=_read_shares("prior", state, len(labels)),
             decision=_read_decision(state, labels),
         )
+        if read.prior is not None and read.class_share is None:
+            raise ValueError(f"prior must be null without class_share, got {read.prior.tolist()}")
+        return read
     except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
         why = f"no {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{source} holds a boostloss line that cannot be read: {why}") from error
@@ -145,7 +168,7 @@ def _plain(value: Any) -> Any:
 
 
 def _read_decision(state: Any, labels: Array) -> Rule:
-    plain = state["decision"] if state["format"] >= FORMAT_WITH_SHARES else "loss"
+    plain = state["decision"] if state["format"] >= FORMAT_WITH_SHARES else "raw"
     if not isinstance(plain, str | float | list):
         raise TypeError(f"decision must be a string, a number or lists, got {_short(plain)}")
     return check_decision(plain, labels)

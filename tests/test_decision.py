@@ -11,6 +11,10 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 
 from boostloss import (
+    AsymmetricLoss,
+    CrossEntropy,
+    FocalLoss,
+    GHMLoss,
     ImbalancedHistGradientBoostingClassifier,
     ImbalancedLGBMClassifier,
     ImbalancedXGBClassifier,
@@ -53,7 +57,8 @@ def test_each_decision_is_what_it_says(make, n_classes, loss):
     X, y = rows(n_classes)
     model = make(loss=loss).fit(X, y)
     p, raw, labels = model.predict_proba(X), model.decision_function(X), model.classes_
-    by_loss = (raw > 0).astype(int) if n_classes == 2 else raw.argmax(axis=1)
+    by_raw = (raw > 0).astype(int) if n_classes == 2 else raw.argmax(axis=1)
+    by_loss = by_raw if loss == "balanced" else p.argmax(axis=1)
     share = np.array([(y == label).mean() for label in labels])
     thresholds = np.array([0.7, 0.2, 0.1])[:n_classes]
     costs = COSTS[n_classes]
@@ -64,6 +69,7 @@ def test_each_decision_is_what_it_says(make, n_classes, loss):
     reordered = pd.DataFrame(costs, labels, labels).iloc[::-1, ::-1]
     cases = [
         ("loss", by_loss),
+        ("raw", by_raw),
         ("probability", p.argmax(axis=1)),
         ("balanced", (p / share).argmax(axis=1)),
         (thresholds, (p / thresholds).argmax(axis=1)),
@@ -80,6 +86,59 @@ def test_each_decision_is_what_it_says(make, n_classes, loss):
         np.testing.assert_array_equal(model.predict(X), labels[np.asarray(codes, int)])
     again = make(loss=loss, decision=by_label).fit(X, y)
     np.testing.assert_array_equal(again.predict(X), labels[decide(p, costs)])
+
+
+LOSSES = {
+    "cross-entropy": CrossEntropy(),
+    "equal weights": CrossEntropy(class_weight=[3.0, 3.0]),
+    "focal": FocalLoss(2.0),
+    "GHM": GHMLoss(),
+    "GHM, published": GHMLoss(density="bins"),
+    "symmetric": AsymmetricLoss(2.0, 2.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_by_default_the_largest_probability_is_decided_for(make, name, tmp_path):
+    X, y = rows(2)
+    X[:, 0] += 2 * y
+    model = make(loss=LOSSES[name]).fit(X, y)
+    by_raw = model.decision_function(X) > 0
+
+    def check(model):
+        likeliest = model.predict_proba(X).argmax(axis=1)
+        np.testing.assert_array_equal(model.predict(X), likeliest)
+        assert len(set(likeliest)) == 2
+        return likeliest
+
+    check(model)
+    assert (check(model.set_params(prior=0.4)) != by_raw).any()
+    check(pickle.loads(pickle.dumps(model)))
+    model.set_params(prior=None).recalibrate(X, y, sample_weight=np.where(y == 1, 4.0, 1.0))
+    assert (check(model) != by_raw).any()
+    if not isinstance(model, ImbalancedHistGradientBoostingClassifier):
+        model.save_model(tmp_path / "model.json")
+        read = make()
+        read.load_model(tmp_path / "model.json")
+        assert read.decision == "loss"
+        check(read)
+    check(model.set_params(probability="link"))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [CrossEntropy(class_weight="balanced"), FocalLoss(2.0, class_weight=[1.0, 4.0]),
+     GHMLoss(class_weight="balanced"), AsymmetricLoss()],
+    ids=repr,
+)  # fmt: skip
+def test_a_loss_that_favours_a_class_decides_by_its_scores(make, loss):
+    X, y = rows(2)
+    model = make(loss=loss).fit(X, y)
+    by_raw = (model.decision_function(X) > 0).astype(int)
+    np.testing.assert_array_equal(model.predict(X), by_raw)
+    assert model.decision_ == "raw"
+    assert (model.predict_proba(X).argmax(axis=1) != by_raw).any()
+    np.testing.assert_array_equal(model.set_params(decision="raw").predict(X), by_raw)
 
 
 def test_decisions_do_what_they_are_for(make):
@@ -126,7 +185,7 @@ def test_decisions_follow_the_prior(make, loss):
 
 
 @pytest.mark.parametrize(
-    "decision", ["probability", "balanced", 0.2, [0.3, 0.7], COSTS[2]], ids=str
+    "decision", ["probability", "balanced", "raw", 0.2, [0.3, 0.7], COSTS[2]], ids=str
 )
 def test_clones_pickles_and_files_keep_it(saving, decision, tmp_path):
     make, suffix = saving
@@ -145,12 +204,12 @@ def test_clones_pickles_and_files_keep_it(saving, decision, tmp_path):
     assert (tmp_path / f"m.{suffix}").read_bytes() == (tmp_path / f"again.{suffix}").read_bytes()
 
 
-def test_a_file_without_it_decides_by_the_loss():
+def test_a_file_without_it_decides_as_it_did():
     X, y = rows(2)
     state = json.loads(MAKERS["xgboost"](decision=0.3).fit(X, y)._state().text())
     assert read_state(json.dumps(state), "it").decision == 0.3
     former = {name: value for name, value in state.items() if name != "decision"}
-    assert read_state(json.dumps({**former, "format": 2}), "it").decision == "loss"
+    assert read_state(json.dumps({**former, "format": 2}), "it").decision == "raw"
     for wrong in ({"0": 0.1}, "never", [0.5], [[0, 1]], True, None, 2.0, [0.5, "a"]):
         with pytest.raises(ValueError, match=r"it holds a boostloss line .* decision must"):
             read_state(json.dumps({**state, "decision": wrong}), "it")

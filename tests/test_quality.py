@@ -66,6 +66,14 @@ def test_thinning_keeps_rare_classes_whole():
     assert kept[0] / kept[1] == pytest.approx(50 / 8, rel=0.01)
 
 
+@pytest.mark.parametrize("dtype", ["object", "category"])
+def test_codes_are_by_falling_frequency(dtype):
+    target = pd.Series(np.repeat(["a few", "many", "some"], [10, 100, 30]), dtype=dtype)
+    frame = pd.DataFrame({"x": np.arange(140.0), "target": target})
+    data = sets.prepare("letters", frame, sets.Source("letters", "target"), 1000, 0)
+    assert np.bincount(data.y).tolist() == [100, 30, 10]
+
+
 def test_flips_change_the_stated_share_only():
     data = sets.Set("f", pd.DataFrame({"a": np.zeros(1000)}), np.repeat([0, 1, 2], [900, 90, 10]),
                     None)  # fmt: skip

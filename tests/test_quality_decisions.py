@@ -20,7 +20,8 @@ def test_decisions(tmp_path):
     assert found["cross-entropy, balanced"]["balanced_accuracy"] > own["balanced_accuracy"] + 0.1
     assert found["cross-entropy, costs 1:50"]["cost_50"] < 0.7 * own["cost_50"]
     table = (tmp_path / "decisions.md").read_text()
-    assert "1 sets, 1 engines, 1 seeds" in table
+    rows = json.loads(first.splitlines()[0])["rows"]
+    assert f"1 sets, thinned to {rows:,} rows at most, 1 engines, 1 seeds" in table
     assert "| cross-entropy, loss | " in table
     assert " | 1.000 | 1.000 |" in table
 

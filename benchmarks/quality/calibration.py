@@ -79,7 +79,8 @@ def run(options: Any, file: Path) -> None:
                     if (seed, name, engine, loss) in done or (binary_only and data.n_classes > 2):
                         continue
                     found = (shifted if loss == "prior" else calibrated)(data, engine, loss, seed)
-                    cell = {"seed": seed, "set": name, "engine": engine, "loss": loss}
+                    cell = {"seed": seed, "set": name, "rows": len(data.y)}
+                    cell |= {"engine": engine, "loss": loss}
                     with file.open("a") as out:
                         out.write(json.dumps({**cell, **found}) + "\n")
 
@@ -163,10 +164,10 @@ def report(rows: Any) -> str:
     seeds = rows["seed"].nunique()
     lines = [
         "# Mean probability and log loss, before and after the offset\n",
-        f"{seeds} seed(s), {rows['set'].nunique()} sets, both engines; test rows. Mean over share "
-        f"is that of the rarest class with {FEWEST} test rows: median (lowest to highest) of the "
-        "pairs of set and engine, means over seeds. Log loss is the median difference to plain "
-        "cross-entropy.\n",
+        f"{seeds} seed(s), {rows['set'].nunique()} sets, thinned to {rows['rows'].max():,} rows at "
+        f"most, both engines; test rows. Mean over share is that of the rarest class with {FEWEST} "
+        "test rows: median (lowest to highest) of the pairs of set and engine, means over seeds. "
+        "Log loss is the median difference to plain cross-entropy.\n",
         *short, "",
         *_pairs(losses, names), "",
         *_prior(rows[rows["loss"] == "prior"]),

@@ -40,9 +40,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--engines", nargs="*", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--max-rows", type=int, default=12_000)
+    parser.add_argument("--report-only", action="store_true")
     options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
     file = options.output / "decisions.jsonl"
+    if not options.report_only:
+        run(options, file)
+    rows = pd.DataFrame([json.loads(line) for line in file.read_text().splitlines()])
+    (options.output / "decisions.md").write_text(report(rows), encoding="utf-8")
+
+
+def run(options: Any, file: Path) -> None:
+    """Append the decisions of each model that is not there yet."""
     lines = file.read_text().splitlines() if file.exists() else []
     done = {tuple(json.loads(line)[name] for name in ("seed", "set", "engine")) for line in lines}
     for seed in range(options.seeds):  # an interrupted run has whole seeds
@@ -53,10 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
                     continue
                 with file.open("a") as out:
                     for row in decisions(data, engine, seed):
-                        cell = {"seed": seed, "set": name, "engine": engine}
+                        cell = {"seed": seed, "set": name, "rows": len(data.y), "engine": engine}
                         out.write(json.dumps({**cell, **row}) + "\n")
-    rows = pd.DataFrame([json.loads(line) for line in file.read_text().splitlines()])
-    (options.output / "decisions.md").write_text(report(rows), encoding="utf-8")
 
 
 def costs_of(ratio: float, n_classes: int) -> Any:
@@ -134,9 +141,9 @@ def report(rows: Any) -> str:
         lines.append(line)
     head = ["decision", "balanced accuracy", "F1", *(f"cost 1:{r}, relative" for r in RATIOS)]
     said = (
-        f"{rows['set'].nunique()} sets, {rows['engine'].nunique()} engines, "
-        f"{rows['seed'].nunique()} seeds. Costs are geometric means over the sets, relative to "
-        "plain cross-entropy's own decision."
+        f"{rows['set'].nunique()} sets, thinned to {rows['rows'].max():,} rows at most, "
+        f"{rows['engine'].nunique()} engines, {rows['seed'].nunique()} seeds. Costs are geometric "
+        "means over the sets, relative to plain cross-entropy's own decision."
     )
     return f"{table(head, lines)}\n\n{said}\n"
 

@@ -91,7 +91,8 @@ def prepare(name: str, frame: Any, source: Source, max_rows: int, seed: int) -> 
     frame = frame.drop(columns=list(source.drop))
     target = frame.pop(source.target)
     groups = frame.pop(source.group).to_numpy() if source.group else None
-    by_frequency = target.value_counts().index
+    # a list: the index of a categorical target has categories of its own, in another order
+    by_frequency = target.value_counts().index.tolist()
     y = pd.Categorical(target, categories=by_frequency).codes.astype(np.int64)
     text = frame.select_dtypes(exclude=["number", "bool"]).columns
     frame[text] = frame[text].astype("category")

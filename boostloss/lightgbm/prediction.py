@@ -51,7 +51,7 @@ def predict_proba(booster: Any, X: Any) -> Array:
     >>> boostloss.lightgbm.predict_proba(booster, X).shape
     (500, 2)
     """
-    state = carried(booster)
+    state = carried(booster).in_use()
     raw = booster.predict(X, raw_score=True)
     if is_forest(booster):  # the sum, where LightGBM's prediction is by the mean
         raw = raw / rounds_used(booster)

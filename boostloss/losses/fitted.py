@@ -257,6 +257,21 @@ class FittedLoss:
         """
         return FittedLoss(self.loss, self.log_weight_table, offset=offset, slope=self.slope)
 
+    def shifted(self, log_probability: Array) -> FittedLoss:
+        """The same with so much more log-probability of each class, before they add up to 1.
+
+        Parameters
+        ----------
+        log_probability : array of shape (K,)
+            For other class shares the logarithm of the new share over the old one.
+
+        Returns
+        -------
+        FittedLoss
+            Another one; this one stays as it is.
+        """
+        return self.with_offset(self.offset + log_probability / self.slope)
+
     @property
     def keeps_shares(self) -> bool:
         """Whether training itself keeps the mean posterior at the class shares.
@@ -264,6 +279,15 @@ class FittedLoss:
         Plain cross-entropy does: its gradients, posterior minus label, sum to zero.
         """
         return self._constant and bool(np.ptp(self.class_weight) == 0.0)
+
+    @property
+    def treats_classes_alike(self) -> bool:
+        """Whether classes have equal weights and equal shape parameters.
+
+        The decision of least risk is then for the class with the largest posterior. A loss that
+        weighs a class up decides in its favour.
+        """
+        return not any(np.ptp(numbers) for numbers in (self.class_weight, *self._shape))
 
     def _log_posterior(self, raw: Array) -> Array:
         self._check_n_classes("raw", n_classes_of(raw))

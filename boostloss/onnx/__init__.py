@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.classifier import LossClassifierMixin
+from boostloss.classifier import LossClassifierMixin, state_of
 from boostloss.losses.validation import Array, check_choice
 from boostloss.model_file import State
 from boostloss.onnx.decision import codes
 from boostloss.onnx.graph import Graph, onnx
 from boostloss.onnx.posterior import probabilities
 from boostloss.onnx.trees import raw_scores
-from boostloss.prior import shares_by_label
 from boostloss.trees import Trees
 
 __all__ = ["to_onnx"]
@@ -81,7 +80,7 @@ def to_onnx(model: Any, *, dtype: str | None = None) -> Any:
     >>> [output.name for output in to_onnx(model).graph.output]
     ['label', 'probabilities', 'raw']
     """
-    trees, state = _read(model)
+    trees, state, shift = _read(model)
     dtype = trees.dtype if dtype is None else check_choice("dtype", dtype, ("float32", "float64"))
     labels = _as_onnx_has_them(state.labels)
     graph = Graph()
@@ -89,18 +88,18 @@ def to_onnx(model: Any, *, dtype: str | None = None) -> Any:
     raw.cast("float32", name="raw")
     p = probabilities(raw, state.loss, state.probability)
     p.cast("float32", name="probabilities")
-    code = codes(raw, p, state.decision, state.loss, _shift(model))
+    code = codes(raw, p, state.decision, state.loss, shift)
     graph.node("Gather", graph.constant(labels, None), code, name="label", axis=0)
     types = {"X": dtype, "label": labels.dtype, "probabilities": "float32", "raw": "float32"}
     return _model(graph, trees, state, types)
 
 
-def _read(model: Any) -> tuple[Trees, State]:
-    """Trees and state of a classifier, or of a booster that carries its loss."""
+def _read(model: Any) -> tuple[Trees, State, Array | None]:
+    """Trees and state of a classifier, or of a booster that carries its loss; its prior's shift."""
     booster, state, missing = model, None, float("nan")
     if isinstance(model, LossClassifierMixin):
         engine: Any = model.engine_model()
-        state = State(model.classes_, model.loss_, model.probability, decision=model.decision_)
+        state = state_of(model)
         missing = getattr(engine, "missing", missing)
         booster = engine.get_booster() if hasattr(engine, "get_booster") else engine.booster_
     kind = f"{type(booster).__module__.partition('.')[0]}.{type(booster).__name__}"
@@ -109,24 +108,19 @@ def _read(model: Any) -> tuple[Trees, State]:
         from boostloss.xgboost import trees as xgboost_trees
 
         trees = xgboost_trees.read_trees(booster, missing)
-        return trees, state or xgboost_model.carried(booster)
-    if kind == "lightgbm.Booster":
+        state = state or xgboost_model.carried(booster)
+    elif kind == "lightgbm.Booster":
         from boostloss.lightgbm import model as lightgbm_model
         from boostloss.lightgbm import trees as lightgbm_trees
 
-        return lightgbm_trees.read_trees(booster), state or lightgbm_model.carried(booster)
-    raise TypeError(
-        "model must be a fitted classifier of boostloss, or a booster that carries its loss, "
-        f"got {type(model).__name__}"
-    )
-
-
-def _shift(model: Any) -> Array | None:
-    """What a classifier's ``prior`` adds to each class's log-probability."""
-    if getattr(model, "prior", None) is None:
-        return None
-    shift: Array = np.log(shares_by_label(model.prior, model.classes_)) - np.log(model.class_share_)
-    return shift
+        trees = lightgbm_trees.read_trees(booster)
+        state = state or lightgbm_model.carried(booster)
+    else:
+        raise TypeError(
+            "model must be a fitted classifier of boostloss, or a booster that carries its loss, "
+            f"got {type(model).__name__}"
+        )
+    return trees, state.in_use(), state.prior_shift
 
 
 def _as_onnx_has_them(labels: Array) -> Array:

@@ -20,7 +20,7 @@ def codes(raw: Value, p: Value, rule: Rule, loss: FittedLoss, shift: Array | Non
     log-probability.
     """
     if isinstance(rule, str):
-        return _by_loss(raw if shift is None else _in_use(raw, loss, shift), loss.n_classes)
+        return _by_raw(raw if shift is None else _in_use(raw, loss, shift), loss.n_classes)
     if isinstance(rule, float):
         return _is_true(p.columns([1]) >= rule)
     if rule.ndim == 1:
@@ -29,7 +29,7 @@ def codes(raw: Value, p: Value, rule: Rule, loss: FittedLoss, shift: Array | Non
     return p.node("MatMul", rule).node("ArgMin", axis=1, keepdims=0)
 
 
-def _by_loss(values: Any, n_classes: int) -> Value:
+def _by_raw(values: Any, n_classes: int) -> Value:
     if n_classes > 2:
         code: Value = values.node("ArgMax", axis=1, keepdims=0)
         return code

@@ -432,15 +432,16 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
         rows: the share of the positive class, or a dict by label. Probabilities, decisions and the
         default metric of early stopping are then those of that population. It may be set after
         fitting. See :func:`boostloss.decide.shift_prior` for what must hold.
-    decision : {"loss", "probability", "balanced"}, float, array or dict, default="loss"
-        What :meth:`predict` decides on. "loss": the loss's own decision, raw score above 0 or the
-        largest. "probability": the largest probability. "balanced": the largest probability
-        over the class's share in training, for the most balanced accuracy. A float in [0, 1], for
-        two classes: the second of ``classes_`` from this probability on. K numbers above 0: the
-        largest probability over its number. A cost matrix (K, K), the true class in rows: the
-        decision of least expected cost. Numbers and costs may be dicts by label,
-        ``{label: number}`` and ``{true label: {decided label: cost}}`` or a data frame. It may be
-        set after fitting.
+    decision : {"loss", "probability", "balanced", "raw"}, float, array or dict, default="loss"
+        What :meth:`predict` decides on. "loss": the largest probability, unless the loss has
+        another weight or shape for each class; then "raw". "raw": raw score above 0, or the
+        largest, as the engine alone decides; a ``prior`` moves it. "probability": the largest probability, whatever the
+        loss. "balanced": the largest probability over the class's share in training, for the most
+        balanced accuracy. A float in [0, 1], for two classes: the second of ``classes_`` from this
+        probability on. K numbers above 0: the largest probability over its number. A cost matrix
+        (K, K), the true class in rows: the decision of least expected cost. Numbers and costs may
+        be dicts by label, ``{label: number}`` and ``{true label: {decided label: cost}}`` or a data
+        frame. It may be set after fitting.
     objective : str, default="binary:logistic"
         Left as it is: ``loss`` takes its place.
     **kwargs
@@ -470,11 +471,10 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
     Training that goes on from a model keeps the codes of its labels; ``y`` must hold just them. A
     booster or file that does not hold its labels knows codes 0..K-1 only.
 
-    By default :meth:`predict` follows the loss's own decision. A loss that weighs a rare class up
-    therefore decides in its favour, and ``predict`` need not be the class with the largest
-    ``predict_proba``; ``decision`` says otherwise. :mod:`boostloss.decide` has costs of each row,
-    alert budgets and thresholds tuned on held-out rows; scikit-learn's
-    ``TunedThresholdClassifierCV`` finds one by cross-validation, with
+    By default :meth:`predict` gives the class with the largest ``predict_proba``. A loss that
+    weighs a rare class up decides in its favour instead, by its raw scores; ``decision`` says
+    otherwise. :mod:`boostloss.decide` has costs of each row, alert budgets and thresholds tuned on
+    held-out rows; scikit-learn's ``TunedThresholdClassifierCV`` finds one by cross-validation, with
     ``response_method="predict_proba"``.
 
     Without ``eval_metric`` an ``eval_set`` is judged by :func:`boostloss.posterior_log_loss`

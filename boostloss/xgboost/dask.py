@@ -123,7 +123,7 @@ default="cross_entropy"
         As in :class:`~boostloss.ImbalancedXGBClassifier`.
     prior : float or dict, optional
         As in :class:`~boostloss.ImbalancedXGBClassifier`.
-    decision : {"loss", "probability", "balanced"}, float, array or dict, default="loss"
+    decision : {"loss", "probability", "balanced", "raw"}, float, array or dict, default="loss"
         As in :class:`~boostloss.ImbalancedXGBClassifier`.
     objective : str, default="binary:logistic"
         Left as it is: ``loss`` takes its place.

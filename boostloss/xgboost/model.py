@@ -93,7 +93,7 @@ def predict_proba(booster: Any, X: Any) -> Array:
     >>> boostloss.xgboost.predict_proba(booster, X).shape
     (500, 2)
     """
-    state = carried(booster)
+    state = carried(booster).in_use()
     data = X if isinstance(X, xgb.DMatrix) else xgb.DMatrix(X, enable_categorical=True)
     return probabilities(raw_scores(booster, data), state.loss, state.probability)
 
