@@ -59,13 +59,13 @@ default="cross_entropy"
     decision : {"loss", "probability", "balanced", "raw"}, float, array or dict, default="loss"
         What :meth:`predict` decides on. "loss": the largest probability, unless the loss has
         another weight or shape for each class; then "raw". "raw": raw score above 0, or the
-        largest, as the engine alone decides; a ``prior`` moves it. "probability": the largest probability, whatever the
-        loss. "balanced": the largest probability over the class's share in training, for the most
-        balanced accuracy. A float in [0, 1], for two classes: the second of ``classes_`` from this
-        probability on. K numbers above 0: the largest probability over its number. A cost matrix
-        (K, K), the true class in rows: the decision of least expected cost. Numbers and costs may
-        be dicts by label, ``{label: number}`` and ``{true label: {decided label: cost}}`` or a data
-        frame. It may be set after fitting.
+        largest, as the engine alone decides; a ``prior`` moves it. "probability": the largest
+        probability, whatever the loss. "balanced": the largest probability over the class's share
+        in training, for the most balanced accuracy. A float in [0, 1], for two classes: the second
+        of ``classes_`` from this probability on. K numbers above 0: the largest probability over
+        its number. A cost matrix (K, K), the true class in rows: the decision of least expected
+        cost. Numbers and costs may be dicts by label, ``{label: number}`` and ``{true label:
+        {decided label: cost}}`` or a data frame. It may be set after fitting.
     **kwargs
         Parameters of ``HistGradientBoostingClassifier``. Its ``class_weight`` multiplies the
         loss's class weights, which the posterior undoes.
