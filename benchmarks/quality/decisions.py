@@ -145,7 +145,7 @@ def report(rows: Any) -> str:
         f"{rows['engine'].nunique()} engines, {rows['seed'].nunique()} seeds. Costs are geometric "
         "means over the sets, relative to plain cross-entropy's own decision."
     )
-    return f"{table(head, lines)}\n\n{said}\n"
+    return f"# What each decision is worth\n\n{table(head, lines).rstrip()}\n\n{said}\n"
 
 
 if __name__ == "__main__":
