@@ -8,6 +8,7 @@ from sklearn.metrics import log_loss
 
 from boostloss import FocalLoss, ImbalancedLGBMClassifier, ImbalancedXGBClassifier
 from boostloss.hist import ImbalancedHistGradientBoostingClassifier
+from boostloss.hist.sklearn_loss import FIT_TAKES_VALIDATION
 from boostloss.prior import add_unfound, estimate_prior, shift_prior
 
 KINDS = {
@@ -21,6 +22,10 @@ KINDS = {
         **{"max_iter": 20, "early_stopping": False, **given}
     ),
 }
+
+needs_validation = pytest.mark.skipif(
+    not FIT_TAKES_VALIDATION, reason="scikit-learn's fit takes X_val from 1.7 on"
+)
 
 
 @pytest.fixture(params=KINDS)
@@ -196,7 +201,9 @@ def test_undersampled_training_is_as_good_as_all_rows(make):
     assert losses["shifted"] < 1.05 * losses["all"] < 0.8 * losses["kept"]
 
 
-@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize(
+    "engine", ["xgboost", "lightgbm", pytest.param("hist", marks=needs_validation)]
+)
 @pytest.mark.parametrize("loss", ["cross_entropy", "balanced", "ghm"])
 def test_early_stopping_is_judged_where_the_model_is_used(engine, loss):
     X, y = rows(3000, 0.3)
@@ -207,6 +214,10 @@ def test_early_stopping_is_judged_where_the_model_is_used(engine, loss):
         if engine == "xgboost":
             model.fit(X, y, eval_set=[(X_valid, y_valid)], verbose=False)
             curve = next(iter(model.evals_result()["validation_0"].values()))
+        elif engine == "hist":
+            model.set_params(early_stopping=True, n_iter_no_change=20)
+            model.fit(X, y, X_val=X_valid, y_val=y_valid)
+            curve = -model.validation_score_
         else:
             model.fit(X, y, eval_X=X_valid, eval_y=y_valid, callbacks=[lgb.log_evaluation(0)])
             curve = next(iter(model.evals_result_["valid_0"].values()))
@@ -216,6 +227,73 @@ def test_early_stopping_is_judged_where_the_model_is_used(engine, loss):
         if loss == "cross_entropy":  # others have an offset of the training rows too
             assert curve[-1] == pytest.approx(log_loss(y_valid, p, sample_weight=weight), rel=1e-4)
     assert values[0] == pytest.approx(values[1], rel=0.1)
+
+
+def posterior_by_hand(loss, y_train):
+    """P(1) in proportion to p / w(p), the loss's weight of a row taken out."""
+
+    def weight(p):
+        q = 1.0 - p
+        return q**2 - 2.0 * p * q * np.log(p) if loss == "focal" else np.ones_like(p)
+
+    counts = np.bincount(y_train) if loss == "balanced" else np.ones(2)
+
+    def posterior(raw):
+        p = np.column_stack([expit(-raw), expit(raw)])
+        odds = p / weight(p) * counts
+        return odds[:, 1] / odds.sum(axis=1)
+
+    return posterior
+
+
+def round_of_the_stop(scores, patience, tol=1e-7):
+    """scikit-learn's rule: no score of the last ones is above the one before them."""
+    for last in range(patience, len(scores)):
+        before, *recent = scores[last - patience : last + 1]
+        if max(recent) <= before + tol:
+            return last
+    raise AssertionError("it does not stop")
+
+
+@needs_validation
+@pytest.mark.parametrize("loss", ["cross_entropy", "balanced", "focal"])
+def test_round_of_the_stop_is_that_of_the_population(loss):
+    """Training rows were undersampled, those that judge were not."""
+    X_all, y_all = rows(20_000, 0.03)
+    kept = (y_all == 1) | (np.random.default_rng(0).random(len(y_all)) < 0.05)
+    X, y = X_all[kept], y_all[kept]
+    X_valid, y_valid = rows(4000, 0.03, seed=1)
+    trees = {"max_iter": 120, "learning_rate": 0.05, "max_leaf_nodes": 8}
+    rounds = {}
+    for prior in (None, 0.03):
+        model = KINDS["hist"](loss=loss, prior=prior, **trees)
+        model.set_params(early_stopping=True, n_iter_no_change=4)
+        rounds[prior] = model.fit(X, y, X_val=X_valid, y_val=y_valid).n_iter_
+    start = model.engine_model()._baseline_prediction.item()
+    longer = KINDS["hist"](loss=loss, **trees).fit(X, y)
+    raws = [np.full(len(X_valid), start), *longer.staged_decision_function(X_valid)]
+    in_use = np.where(y_valid == 1, 0.03 / y_valid.mean(), 0.97 / (1 - y_valid.mean()))
+    posterior = posterior_by_hand(loss, y)
+    scores = [
+        -log_loss(y_valid, shift_prior(posterior(raw), y.mean(), 0.03), sample_weight=in_use)
+        for raw in raws
+    ]
+    np.testing.assert_allclose(model.validation_score_, scores[: rounds[0.03] + 1], rtol=1e-6)
+    assert rounds[0.03] == round_of_the_stop(scores, 4) != rounds[None]
+
+
+def test_scorers_of_the_users_see_the_population():
+    X, y = rows(2000, 0.3)
+    seen = []
+
+    def mean_probability(model, X, y):
+        seen.append(float(model.predict_proba(X)[:, 1].mean()))
+        return len(seen)
+
+    model = KINDS["hist"](prior=0.02, early_stopping=True, validation_fraction=None)
+    model.set_params(scoring=mean_probability).fit(X, y)
+    assert seen[-1] == pytest.approx(model.predict_proba(X)[:, 1].mean(), rel=1e-9)
+    assert seen[-1] < 0.05
 
 
 def test_metrics_of_the_users_see_the_population():

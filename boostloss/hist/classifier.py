@@ -53,9 +53,9 @@ default="cross_entropy"
         the raw score, which for a weighted loss is not a probability of the class.
     prior : float or dict, optional
         Class shares where the model will be used, if they are not those of the (weighted) training
-        rows: the share of the positive class, or a dict by label. Probabilities and decisions are
-        then those of that population; early stopping follows the rows as they are. It may be set
-        after fitting. See :func:`boostloss.decide.shift_prior` for what must hold.
+        rows: the share of the positive class, or a dict by label. Probabilities, decisions and
+        early stopping are then those of that population. It may be set after fitting. See
+        :func:`boostloss.decide.shift_prior` for what must hold.
     decision : {"loss", "probability", "balanced", "raw"}, float, array or dict, default="loss"
         What :meth:`predict` decides on. "loss": the largest probability, unless the loss has
         another weight or shape for each class; then "raw". "raw": raw score above 0, or the
@@ -187,10 +187,10 @@ default="cross_entropy"
         """
         going_on = self.warm_start and self._fitted is not None
         labels, codes = encode_labels(y, self.classes_ if going_on else None)
-        self._check_prior(labels)
         self._check_decision(labels)
         weight = check_sample_weight(sample_weight, len(codes))
         counts = class_counts(codes, weight, len(labels))
+        in_use = self._shares_in_use(labels, counts)
         X = check_features(X, y=codes)
         check_recorder(recorder)
         loss = self._resolved_loss(codes, weight, labels, self._class_factor(labels[codes], labels))
@@ -203,7 +203,8 @@ default="cross_entropy"
         if in_rows is not None:
             weight = in_rows[codes] * (1.0 if weight is None else weight)
             _weigh_by_class(validation, labels, in_rows)
-        if _is_built_in(loss, in_rows, recorder, self.early_stopping):
+        followed = recorder is not None or in_use is not None
+        if not followed and _is_built_in(loss, in_rows, self.early_stopping):
             engine.set_params(loss="log_loss")
         else:
             fitted = FittedLoss(loss) if in_rows is not None else loss.fit(codes, None, weight)
@@ -211,6 +212,7 @@ default="cross_entropy"
                 loss=HistLoss.of_training(
                     CrossEntropy() if in_rows is not None else loss, fitted,
                     probability=self.probability, recorder=recorder, class_weight_in_rows=in_rows,
+                    in_use=in_use,
                 )
             )  # fmt: skip
         # with the labels themselves: scorers that follow the training see them
@@ -341,15 +343,11 @@ def _signature() -> inspect.Signature:
 ImbalancedHistGradientBoostingClassifier.__init__.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
-def _is_built_in(
-    loss: Loss, in_rows: Array | None, recorder: Recorder | None, early_stopping: Any
-) -> bool:
+def _is_built_in(loss: Loss, in_rows: Array | None, early_stopping: Any) -> bool:
     """Whether scikit-learn's own log loss does what is asked for.
 
     With class weights early stopping would follow the weighted loss.
     """
-    if recorder is not None:
-        return False
     return is_plain_cross_entropy(loss) or (in_rows is not None and early_stopping is False)
 
 

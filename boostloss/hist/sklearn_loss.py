@@ -65,6 +65,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         self.probability = "posterior"
         self.recorder: Recorder | None = None
         self.class_weight_in_rows: Array | None = None
+        self.in_use: tuple[Array, Array] | None = None
         self._forget_training()
         self._set_classes(2)
 
@@ -79,6 +80,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         probability: str = "posterior",
         recorder: Recorder | None = None,
         class_weight_in_rows: Array | None = None,
+        in_use: tuple[Array, Array] | None = None,
     ) -> Self:
         """A loss for one training whose labels and class weights are known.
 
@@ -95,6 +97,9 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         class_weight_in_rows : array of shape (K,), optional
             Class weights by which the rows' weights have been multiplied: ``loss`` has none then,
             and metrics divide by them.
+        in_use : tuple of two arrays of shape (K,), optional
+            Class shares of the training rows and where the model is used: what follows the
+            training is judged there, whatever the shares among the rows that judge.
 
         Returns
         -------
@@ -105,7 +110,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         made._set_classes(fitted_loss.n_classes)
         made.fitted_loss = fitted_loss
         made.probability, made.recorder = probability, recorder
-        made.class_weight_in_rows = class_weight_in_rows
+        made.class_weight_in_rows, made.in_use = class_weight_in_rows, in_use
         made._is_set = True
         return made
 
@@ -119,7 +124,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         """
         self.fitted_loss = fitted_loss
         self._forget_training()
-        self.recorder = None
+        self.recorder = self.in_use = None
 
     # -- what scikit-learn calls --------------------------------------------------------
 
@@ -199,7 +204,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         """Mean log loss of the posterior, in nats, its offset left out: for early stopping."""
         if self.class_weight_in_rows is not None and sample_weight is not None:
             sample_weight = sample_weight / self.class_weight_in_rows[y_true.astype(np.intp)]
-        metric = posterior_metric(self._fitted.loss)
+        metric = posterior_metric(self._fitted.loss, in_use=self.in_use)
         return float(metric(y_true, self._scores(raw_prediction), sample_weight))
 
     def predict_proba(self, raw_prediction: Array) -> Array:
@@ -216,7 +221,11 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
             Probability of each class; rows sum to 1.
         """
         self._settle()
-        return probabilities(self._scores(raw_prediction), self._fitted, self.probability)
+        fitted = self._fitted
+        if self.in_use is not None:
+            trained_on, used_in = self.in_use
+            fitted = fitted.with_offset(fitted.offset + np.log(used_in) - np.log(trained_on))
+        return probabilities(self._scores(raw_prediction), fitted, self.probability)
 
     # -- as a parameter of an estimator -------------------------------------------------
 
