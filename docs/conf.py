@@ -7,7 +7,7 @@ from pathlib import Path
 import boostloss
 
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS))  # page_reader
+sys.path.insert(0, str(DOCS))  # page_reader, mathml
 import page_reader  # noqa: E402
 
 project = "boostloss"
@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
+    "mathml",
 ]
 root_doc = "index"
 exclude_patterns = ["_build", "jupyter_execute"]
@@ -30,6 +31,8 @@ html_css_files = ["wide.css"]
 html_title = f"boostloss {release}"
 
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
+html_math_renderer = "mathml"
 
 # notebooks are shown with the output that they are stored with; pages are run
 (DOCS / "notebooks").mkdir(exist_ok=True)
