@@ -33,7 +33,7 @@ from boostloss.lightgbm.parameters import (
     value_of,
     without,
 )
-from boostloss.lightgbm.prediction import fit_to_training_rows, predict_proba
+from boostloss.lightgbm.prediction import fit_to_training_rows, predict_proba, with_drop_alike
 from boostloss.losses import (
     FittedLoss,
     Loss,
@@ -219,8 +219,13 @@ def train(
                 valid_sets=valid_sets or None,
                 feval=feval,
                 init_model=init_model,
-                **{**keywords, "keep_training_booster": True},  # finished once, below
+                **{
+                    **keywords,
+                    "callbacks": with_drop_alike(keywords.get("callbacks")),
+                    "keep_training_booster": True,  # finished once, below
+                },
             )
+            fitted = fit_to_training_rows(resolved, booster, y, weight, loss_by_class)
     except lgb.basic.LightGBMError as error:
         if intercept is None or not no_feature_splits(error):
             raise
@@ -230,7 +235,6 @@ def train(
             np.full(len(y), intercept[0]) if n_classes is None else np.tile(intercept, (len(y), 1))
         )
         return _finished(made, resolved.fit(y, raw, weight), calibrated)
-    fitted = fit_to_training_rows(resolved, booster, y, weight, loss_by_class)
     plain = is_plain_cross_entropy(resolved)
     made = make_native(booster, intercept, n_classes, num_iteration=None, loss=fitted, refit=plain)
     return _finished(made, fitted, calibrated) if calibrated else made
@@ -319,6 +323,7 @@ def cv(
     if own is None:
         check_callable(params)
         native["objective"] = callable_objective(native, resolved, recorder)
+        keywords["callbacks"] = with_drop_alike(keywords.get("callbacks"))
     else:
         native = {**native, "objective": built_in_objective(n_classes)}
     intercepts: list[Array | None] = []

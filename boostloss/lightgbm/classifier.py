@@ -60,7 +60,7 @@ from boostloss.lightgbm.parameters import (
     check_link,
     take_class_factor,
 )
-from boostloss.lightgbm.prediction import KeepTrainingScores
+from boostloss.lightgbm.prediction import KeepTrainingScores, with_drop_alike
 from boostloss.losses import Loss, LossName, is_plain_cross_entropy
 from boostloss.losses.validation import Array, check_sample_weight, class_counts
 from boostloss.metrics import posterior_metric
@@ -245,6 +245,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             check_callable(params)
             threads = {**params, "n_jobs": self.n_jobs}
             objective = callable_objective(threads, loss, recorder)
+            callbacks = with_drop_alike(callbacks)
             if init_score is None and init_model is None:
                 intercept = intercept_of(loss, codes, weight, softmax, params)
                 init_score = for_each_row(intercept, len(codes))

@@ -34,6 +34,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "num_rounds", "n_estimators", "n_iter", "num_iteration", "num_boost_round",
     ),
     "learning_rate": ("learning_rate", "eta", "shrinkage_rate"),
+    "drop_rate": ("drop_rate", "rate_drop"),
     "num_leaves": ("num_leaves", "max_leaf", "num_leaf", "max_leaves", "max_leaf_nodes"),
     "min_sum_hessian_in_leaf": (
         "min_sum_hessian_in_leaf", "min_hessian", "min_sum_hessian", "min_child_weight",

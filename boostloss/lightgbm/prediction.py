@@ -8,6 +8,7 @@ import numpy as np
 
 from boostloss.classifier import probabilities
 from boostloss.lightgbm.model import carried, is_forest, rounds_used
+from boostloss.lightgbm.parameters import value_of
 from boostloss.losses import FittedLoss, Loss
 from boostloss.losses.validation import Array
 from boostloss.metrics import raw_of_probability
@@ -71,8 +72,7 @@ def fit_to_training_rows(
     ``by_class`` is the loss fitted to the classes alone, all that plain cross-entropy needs.
     ``linked``: the built-in objective trained, under which LightGBM passes probabilities.
     """
-    # asked for its training scores, dart drops trees once more, which changes the model
-    if by_class.keeps_shares or (is_dart(booster) and not loss.depends_on_all_scores):
+    if by_class.keeps_shares:
         return by_class
     if booster.best_iteration > 0:
         for _ in range(booster.current_iteration() - booster.best_iteration):
@@ -86,15 +86,23 @@ def is_dart(booster: Any) -> bool:
 
 
 def training_scores(booster: Any, linked: bool) -> Array:
-    """Raw scores of the training rows, which a booster in training holds anyway."""
+    """Raw scores of the training rows, which a booster in training holds anyway.
+
+    Asked for those, dart would drop trees once more, which changes the model. There the rows become
+    rows to evaluate too, for which LightGBM adds up the trees as they are.
+    """
     seen: list[Array] = []
 
     def keep(raw: Array, rows: Any) -> tuple[str, float, bool]:
         seen.append(np.array(raw))
         return "kept", 0.0, False
 
-    booster.eval_train(keep)
-    return raw_of_probability(seen[0]) if linked else seen[0]
+    if is_dart(booster):
+        booster.add_valid(booster.train_set, "training rows, no tree dropped")
+        booster.eval_valid(keep)
+    else:
+        booster.eval_train(keep)
+    return raw_of_probability(seen[-1]) if linked else seen[-1]
 
 
 class KeepTrainingScores:
@@ -122,3 +130,32 @@ class KeepTrainingScores:
         """Called by LightGBM after each round."""
         if env.iteration + 1 == env.end_iteration and not is_dart(env.model):
             self.raw = training_scores(env.model, self.linked)
+
+
+def with_drop_alike(callbacks: Any) -> list[Any]:
+    """Callbacks, and one under which dart drops the same trees in every training.
+
+    Before the first round of a callable objective LightGBM asks a variable whether trees were
+    dropped already, which it sets only afterwards: of the same training two models came out. Asking
+    for the training scores sets it; parameters that are set anew start the random numbers anew.
+    """
+
+    def drop_alike(env: Any) -> None:
+        if env.iteration != env.begin_iteration:
+            return
+        for booster in getattr(env.model, "boosters", [env.model]):
+            if is_dart(booster):
+                booster.eval_train(_no_metric)
+                rate = value_of(booster.params, "drop_rate")
+                booster.reset_parameter({"drop_rate": DROP_RATE if rate is None else rate})
+
+    vars(drop_alike).update(order=0, before_iteration=True)
+    return [drop_alike, *(callbacks or ())]
+
+
+DROP_RATE = 0.1
+"""LightGBM's default."""
+
+
+def _no_metric(raw: Any, rows: Any) -> tuple[str, float, bool]:
+    return "none", 0.0, False

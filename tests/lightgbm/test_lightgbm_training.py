@@ -68,6 +68,52 @@ def test_intercept_survives_dart(problem):
     assert value == pytest.approx(log["valid_0"]["posterior_log_loss"][-1], rel=1e-9)
 
 
+DART = {**PARAMS, "boosting": "dart", "drop_rate": 0.3, "num_threads": 1, "force_row_wise": True}
+
+
+def test_dart_drops_the_same_trees_each_time(binary):
+    """LightGBM itself reads a variable that nobody set: its own callables give two models."""
+
+    def trained(loss):
+        return bg.train(DART, data(binary)[0], 20, loss=loss)
+
+    def raw(booster):
+        return booster.predict(binary.X_valid, raw_score=True)
+
+    first = raw(trained(bl.FocalLoss(2.0)))
+    for i in range(8):
+        other = [bl.CrossEntropy(), bl.GHMLoss(), bl.CrossEntropy(class_weight="balanced")][i % 3]
+        trained(other)  # leaves other memory behind
+        np.testing.assert_array_equal(raw(trained(bl.FocalLoss(2.0))), first)
+    kept = {name: value for name, value in DART.items() if name not in ("boosting", "verbose")}
+    model = bg.ImbalancedLGBMClassifier(
+        loss="focal", boosting_type="dart", n_estimators=20, verbose=-1, **kept
+    )
+    model.fit(binary.X, binary.y)
+    np.testing.assert_array_equal(model.decision_function(binary.X_valid), first)
+
+
+@pytest.mark.parametrize("start", [False, True])
+@pytest.mark.parametrize("loss", [*LOSSES[:3], bl.AsymmetricLoss()], ids=repr)
+def test_dart_ends_with_the_class_shares(problem, loss, start):
+    if problem.n_classes > 2 and loss.binary_only:
+        pytest.skip("a loss for two classes")
+    rng = np.random.default_rng(0)
+    wide = 1 if problem.n_classes == 2 else problem.n_classes
+    init = rng.normal(size=(len(problem.y), wide)) if start else np.zeros((len(problem.y), wide))
+    train = lgb.Dataset(problem.X, problem.y, init_score=init.ravel(order="F") if start else None)
+    booster = bg.train(DART, train, 15, loss=loss)
+    raw = booster.predict(problem.X, raw_score=True)
+    raw = raw + (init[:, 0] if wide == 1 else init)
+    fitted = bg.model.carried(booster).loss
+    p = fitted.posterior(raw)
+    mean = np.array([1 - p.mean(), p.mean()]) if p.ndim == 1 else p.mean(axis=0)
+    share = np.bincount(problem.y.astype(int)) / len(problem.y)
+    np.testing.assert_allclose(mean, share, rtol=1e-6)
+    again = fitted.loss.fit(problem.y, raw)
+    np.testing.assert_allclose(again.posterior(raw), p, rtol=1e-6)
+
+
 def test_float_class_weight_is_scale_pos_weight(binary):
     params = {**PARAMS, "boost_from_average": False}
     theirs = lgb.train({**params, **native(binary), "scale_pos_weight": 7.0}, data(binary)[0], 50)
