@@ -33,7 +33,12 @@ from boostloss.lightgbm.parameters import (
     value_of,
     without,
 )
-from boostloss.lightgbm.prediction import fit_to_training_rows, predict_proba, with_drop_alike
+from boostloss.lightgbm.prediction import (
+    fit_to_training_rows,
+    needs_scores,
+    predict_proba,
+    with_drop_alike,
+)
 from boostloss.losses import (
     FittedLoss,
     Loss,
@@ -179,6 +184,7 @@ def train(
     native, feval = _metrics(native, resolved, feval, n_classes, linked=own is not None)
     if own is not None:
         kept = bool(keywords.get("keep_training_booster"))
+        by_scores = needs_scores(loss_by_class, native)
         making = _of_data_set(params) if init_model is None else None
         with weight_in_training(own, sets, (y, weight), making):
             booster = lgb.train(
@@ -188,16 +194,16 @@ def train(
                 valid_sets=valid_sets or None,
                 feval=feval,
                 init_model=init_model,
-                **{**keywords, "keep_training_booster": kept or not loss_by_class.keeps_shares},
+                **{**keywords, "keep_training_booster": kept or by_scores},
             )
         if kept:
             return booster
         fitted = loss_by_class
-        if not fitted.keeps_shares:
+        if by_scores:
             fitted = fit_to_training_rows(resolved, booster, y, weight, fitted, linked=True)
         if not is_plain_cross_entropy(resolved):
             booster = make_native(booster, None, n_classes)
-        if not fitted.keeps_shares:
+        if by_scores:
             booster.free_dataset()
         return _finished(booster, fitted, calibrated)
     if keywords.get("keep_training_booster"):

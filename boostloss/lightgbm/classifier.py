@@ -58,9 +58,10 @@ from boostloss.lightgbm.parameters import (
     check_bagging_by_class,
     check_callable,
     check_link,
+    moves_shares,
     take_class_factor,
 )
-from boostloss.lightgbm.prediction import KeepTrainingScores, with_drop_alike
+from boostloss.lightgbm.prediction import KeepTrainingScores, fit_to_scores, with_drop_alike
 from boostloss.losses import Loss, LossName, is_plain_cross_entropy
 from boostloss.losses.validation import Array, check_sample_weight, class_counts
 from boostloss.metrics import posterior_metric
@@ -252,7 +253,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
                 eval_init_score = [for_each_row(intercept, len(c)) for _, c in sets or ()] or None
         plain = is_plain_cross_entropy(loss)
         scores = KeepTrainingScores(linked=own is not None)
-        if needs_training_scores(loss):
+        by_scores = needs_training_scores(loss) or moves_shares(params)
+        if by_scores:
             callbacks = [*(callbacks or ()), scores]
         if init_model is None:
             stated = dict(params)
@@ -276,13 +278,15 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             callbacks=callbacks,
             init_model=init_model,
         )
-        if needs_training_scores(loss):
+        if by_scores:
             raw = scores.raw
             if raw is None:
                 raw = engine.predict(X, raw_score=True)
+                if is_forest(engine.booster_):
+                    raw = raw / rounds_used(engine.booster_)
                 if intercept is None and init_score is not None:
                     raw = raw + np.reshape(init_score, raw.shape, order="F")
-            fitted = loss.fit(codes, raw, weight)
+            fitted = fit_to_scores(loss, codes, raw, weight)
         else:
             fitted = loss.fit(codes, None, weight)
         keep_labels(engine.booster_, labels)

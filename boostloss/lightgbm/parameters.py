@@ -60,6 +60,18 @@ def value_of(params: Mapping[str, Any], name: str) -> Any:
     return next((params[one] for one in NAMES[name] if params.get(one) is not None), None)
 
 
+def moves_shares(params: Mapping[str, Any]) -> bool:
+    """Whether plain cross-entropy's mean probability ends away from the class shares.
+
+    So it does where trees are dropped, where each is fitted by itself, and where rows are drawn by
+    their class.
+    """
+    if value_of(params, "boosting") in ("dart", "rf", "random_forest"):
+        return True
+    fractions = (value_of(params, f"{sign}_bagging_fraction") for sign in ("pos", "neg"))
+    return any(fraction not in (None, 1) for fraction in fractions)
+
+
 def without(params: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Parameters without some of them, by all of their names."""
     skip = {one for name in names for one in NAMES[name]}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from boostloss.classifier import probabilities
 from boostloss.lightgbm.model import carried, is_forest, rounds_used
-from boostloss.lightgbm.parameters import value_of
+from boostloss.lightgbm.parameters import moves_shares, value_of
 from boostloss.losses import FittedLoss, Loss
 from boostloss.losses.validation import Array
 from boostloss.metrics import raw_of_probability
@@ -69,20 +70,31 @@ def fit_to_training_rows(
 ) -> FittedLoss:
     """The fitted loss of a booster that still holds its training rows; cuts it to its best round.
 
-    ``by_class`` is the loss fitted to the classes alone, all that plain cross-entropy needs.
+    ``by_class`` is the loss fitted to the classes alone, mostly all that plain cross-entropy needs.
     ``linked``: the built-in objective trained, under which LightGBM passes probabilities.
     """
-    if by_class.keeps_shares:
+    if not needs_scores(by_class, booster.params):
         return by_class
     if booster.best_iteration > 0:
         for _ in range(booster.current_iteration() - booster.best_iteration):
             booster.rollback_one_iter()
-    return loss.fit(y, training_scores(booster, linked), weight)
+    return fit_to_scores(loss, y, training_scores(booster, linked), weight)
+
+
+def needs_scores(by_class: FittedLoss, params: Mapping[str, Any]) -> bool:
+    """Whether a loss, of which the classes are known, must see its training rows' scores too."""
+    return not by_class.keeps_shares or moves_shares(params)
+
+
+def fit_to_scores(loss: Loss, y: Array, raw: Array, weight: Array | None) -> FittedLoss:
+    """The loss fitted to scores at which not even plain cross-entropy keeps the shares."""
+    fitted = loss.fit(y, raw, weight)
+    return fitted.with_shares_of(y, raw, weight) if fitted.keeps_shares else fitted
 
 
 def is_dart(booster: Any) -> bool:
     """Whether trees are dropped while it trains."""
-    return any(booster.params.get(n) == "dart" for n in ("boosting", "boosting_type", "boost"))
+    return bool(value_of(booster.params, "boosting") == "dart")
 
 
 def training_scores(booster: Any, linked: bool) -> Array:

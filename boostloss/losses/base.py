@@ -25,7 +25,6 @@ from scipy.special import log_expit, logsumexp
 from boostloss.kernels import Row, RowFunctions, scalar
 from boostloss.losses import class_weight as weights_of_classes
 from boostloss.losses import registry
-from boostloss.losses.calibration import offset_of_rows
 from boostloss.losses.class_weight import ClassWeight
 from boostloss.losses.fitted import FittedLoss, row_of
 from boostloss.losses.run import ALONE, TrainingRun, Workers
@@ -511,11 +510,7 @@ class Loss(BaseEstimator):
     ) -> FittedLoss:
         if fitted.keeps_shares:
             return fitted
-        counts = workers.sum(class_counts(y, weight, fitted.n_classes))
-        if not (counts > 0).all():
-            return fitted
-        log_posterior = fitted.compiled_log_posterior(raw)
-        return fitted.with_offset(offset_of_rows(log_posterior, counts, weight, workers))
+        return fitted.with_shares_of(y, raw, weight, workers)
 
     def _check_supported(self, n_classes: int) -> None:
         taken = _constructor_parameters(type(self).__init__)

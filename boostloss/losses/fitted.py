@@ -14,6 +14,7 @@ from scipy.special import log_expit
 
 from boostloss.kernels import Row, RowFunctions, in_use
 from boostloss.losses import calibration, registry
+from boostloss.losses.run import ALONE, Workers
 from boostloss.losses.validation import (
     Array,
     as_labels,
@@ -256,6 +257,33 @@ class FittedLoss:
             Another one; this one stays as it is.
         """
         return FittedLoss(self.loss, self.log_weight_table, offset=offset, slope=self.slope)
+
+    def with_shares_of(
+        self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE
+    ) -> FittedLoss:
+        """The same, shifted so that the mean posterior over these rows is their class shares.
+
+        Parameters
+        ----------
+        y : array of shape (n,)
+            Labels 0..K-1. Where a class has no rows, the offset stays as it is.
+        raw : array of shape (n,) or (n, K)
+            Raw scores (log-odds), finite.
+        weight : array of shape (n,), optional
+            Not negative, not all zero.
+        workers : Workers, optional
+            The processes among which the rows are spread.
+
+        Returns
+        -------
+        FittedLoss
+            Another one; this one stays as it is.
+        """
+        counts = workers.sum(class_counts(y, weight, self.n_classes))
+        if not (counts > 0).all():
+            return self
+        log_posterior = self.compiled_log_posterior(raw)
+        return self.shifted(calibration.offset_of_rows(log_posterior, counts, weight, workers))
 
     def shifted(self, log_probability: Array) -> FittedLoss:
         """The same with so much more log-probability of each class, before they add up to 1.

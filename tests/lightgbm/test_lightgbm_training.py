@@ -93,6 +93,40 @@ def test_dart_drops_the_same_trees_each_time(binary):
     np.testing.assert_array_equal(model.decision_function(binary.X_valid), first)
 
 
+MOVING = {
+    "dart": {"boosting": "dart", "drop_rate": 0.5},
+    "forest": {"boosting": "rf", "bagging_fraction": 0.5, "bagging_freq": 1},
+    "bagging by class": {"neg_bagging_fraction": 0.2, "bagging_freq": 1},
+}
+
+
+@pytest.mark.parametrize("balanced", [None, "balanced"])
+@pytest.mark.parametrize("kind", MOVING)
+def test_cross_entropy_has_an_offset_where_training_moves_the_shares(binary, kind, balanced):
+    loss, params = bl.CrossEntropy(class_weight=balanced), {**PARAMS, **MOVING[kind]}
+    booster = bg.train(params, data(binary)[0], 15, loss=loss)
+    share = binary.y.mean()
+    assert abs(booster.predict(binary.X).mean() / share - 1) > 0.05
+    p = bg.predict_proba(booster, binary.X)[:, 1]
+    assert p.mean() == pytest.approx(share, rel=1e-6)
+    model = bg.ImbalancedLGBMClassifier(loss=loss, n_estimators=15, **params)
+    found = model.fit(binary.X, binary.y).predict_proba(binary.X)[:, 1]
+    np.testing.assert_allclose(found, p, rtol=1e-6)
+    calibrated = bg.train(params, data(binary)[0], 15, loss=loss, calibrated=True)
+    np.testing.assert_allclose(calibrated.predict(binary.X), p, rtol=1e-6)
+
+
+def test_a_forest_that_stops_early_is_fitted_to_the_mean_of_its_trees(binary):
+    params = {**PARAMS, **MOVING["forest"]}
+    model = bg.ImbalancedLGBMClassifier(
+        loss="balanced", n_estimators=60, early_stopping_round=3, **params
+    )
+    model.fit(binary.X, binary.y, eval_set=[(binary.X_valid, binary.y_valid)])
+    assert model.best_iteration_ < 60
+    p = model.predict_proba(binary.X)[:, 1]
+    assert p.mean() == pytest.approx(binary.y.mean(), rel=1e-6)
+
+
 @pytest.mark.parametrize("start", [False, True])
 @pytest.mark.parametrize("loss", [*LOSSES[:3], bl.AsymmetricLoss()], ids=repr)
 def test_dart_ends_with_the_class_shares(problem, loss, start):
