@@ -1,8 +1,8 @@
 """From probabilities to decisions: costs, alert budgets, thresholds for a metric.
 
-Everything here takes probabilities at hand, whichever model they are from. They must be calibrated
-in the population in which the decisions are made. Classes are codes 0..K-1, in the order of the
-columns of ``predict_proba``; of two classes 1 is the positive one.
+The functions take the probabilities of any model. These must be right on average in the population
+in which the decisions are made. Classes are codes 0..K-1, in the order of the columns of
+``predict_proba``. With two classes, 1 is the positive class.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 SUM_TOLERANCE = 1e-4
-"""Probabilities of a row may miss 1 by so much: float32 does, link functions of several scores
-that were never normalised do by more."""
+"""Largest difference of a row's sum from 1: float32 stays below it, and scores that were never
+normalised do not."""
 
 
 def cost_matrix(
@@ -42,24 +42,24 @@ def cost_matrix(
     true_positive: ArrayLike = 0.0,
     true_negative: ArrayLike = 0.0,
 ) -> Array:
-    """Write the costs of two classes as a matrix, or one matrix for each row.
+    """Make the cost matrix of two classes, or one matrix for each row.
 
     Parameters
     ----------
     false_negative, false_positive, true_positive, true_negative : float or array of shape (n,)
-        Cost of a missed positive, of a false alarm, and of the right decisions, in any unit; a
-        gain is a negative cost. An array has one cost for each row: a missed fraud costs its
-        amount.
+        Cost of a missed positive, of a false alarm, and of the right decisions, in any unit. A
+        gain is a negative cost. An array has one cost for each row, for example the amount of a
+        missed fraud.
 
     Returns
     -------
     array of shape (2, 2), or (n, 2, 2) if any of the costs is an array
-        The true class in rows, the decision in columns.
+        True classes in rows, decisions in columns.
 
     Raises
     ------
     ValueError
-        If the costs are not finite numbers, or arrays of different lengths.
+        If the costs are not finite numbers, or are arrays of different lengths.
 
     See Also
     --------
@@ -92,30 +92,36 @@ def cost_matrix(
 
 
 def expected_cost(probability: ArrayLike, costs: ArrayLike) -> Array:
-    """Compute the cost to expect of each decision: ``sum_k P_k costs[k, j]`` of decision j.
+    r"""Compute the expected cost of each decision.
+
+    With the probabilities :math:`P_k` and the costs :math:`C_{kj}` of decision j if the true class
+    is k, the expected cost of decision j is
+
+    .. math::
+        E_j = \sum_k P_k\,C_{kj}.
 
     Parameters
     ----------
     probability : array of shape (n,) or (n, K)
-        Calibrated probabilities; of two classes (n,) is the probability of class 1.
+        Probabilities of the classes. Shape (n,) is the probability of class 1 of two.
     costs : array of shape (K, K) or (n, K, K)
-        The true class in rows, the decision in columns; one matrix for all rows, or one for each.
-        :func:`cost_matrix` makes one of two classes.
+        Costs with true classes in rows and decisions in columns: one matrix for all rows, or one
+        for each row. :func:`cost_matrix` makes one for two classes.
 
     Returns
     -------
     array of shape (n, K)
-        In the unit of the costs. The column with the least is :func:`decide`'s decision.
+        Expected cost of each decision, in the unit of the costs.
 
     Raises
     ------
     ValueError, TypeError
-        For probabilities that are not within [0, 1] or do not sum to 1; for costs of another
-        shape, or not finite.
+        If probabilities are outside [0, 1] or do not sum to 1, or costs are not finite or have
+        another shape.
 
     See Also
     --------
-    decide : Decides for the least expected cost.
+    decide : Chooses the decision with the lowest expected cost.
 
     Examples
     --------
@@ -131,22 +137,26 @@ def expected_cost(probability: ArrayLike, costs: ArrayLike) -> Array:
 
 
 def decide(probability: ArrayLike, costs: ArrayLike) -> Array:
-    """Decide in each row for what has the least expected cost.
+    r"""Choose the decision with the lowest expected cost in each row.
 
-    Of two classes, without costs of right decisions, that is class 1 where its probability is
-    above ``false_positive / (false_positive + false_negative)``.
+    For two classes without costs of right decisions, that is class 1 if
+
+    .. math::
+        P_1 > \frac{C_\text{FP}}{C_\text{FP} + C_\text{FN}}.
 
     Parameters
     ----------
     probability : array of shape (n,) or (n, K)
-        Calibrated probabilities; of two classes (n,) is the probability of class 1.
+        Probabilities of the classes. Shape (n,) is the probability of class 1 of two.
     costs : array of shape (K, K) or (n, K, K)
-        The true class in rows, the decision in columns; one matrix for all rows, or one for each.
+        Costs with true classes in rows and decisions in columns: one matrix for all rows, or one
+        for each row.
 
     Returns
     -------
     array of shape (n,)
-        Codes 0..K-1; the lower one of equal costs. ``model.classes_[codes]`` are the labels.
+        Codes 0..K-1. Of decisions with equal costs, the lower code. ``model.classes_[codes]``
+        are the labels.
 
     Raises
     ------
@@ -155,7 +165,7 @@ def decide(probability: ArrayLike, costs: ArrayLike) -> Array:
 
     See Also
     --------
-    cost_matrix : Makes the costs of two classes.
+    cost_matrix : Makes the cost matrix of two classes.
     tune_threshold : Finds a threshold on held-out rows.
 
     References
@@ -164,7 +174,7 @@ def decide(probability: ArrayLike, costs: ArrayLike) -> Array:
 
     Examples
     --------
-    A missed fraud costs its amount, looking into a payment costs 5:
+    A missed fraud costs its amount, and an investigation costs 5:
 
     >>> from boostloss.decide import cost_matrix, decide
     >>> decide([0.02, 0.02], cost_matrix(false_negative=[20.0, 4000.0], false_positive=5))
@@ -175,7 +185,7 @@ def decide(probability: ArrayLike, costs: ArrayLike) -> Array:
 
 
 def observed_cost(y: ArrayLike, decision: ArrayLike, costs: ArrayLike) -> Array:
-    """Add up what decisions cost in rows whose class is known.
+    """Compute what the decision in each row costs, if the true classes are known.
 
     Parameters
     ----------
@@ -184,21 +194,21 @@ def observed_cost(y: ArrayLike, decision: ArrayLike, costs: ArrayLike) -> Array:
     decision : array of shape (n,)
         Decisions, 0..K-1.
     costs : array of shape (K, K) or (n, K, K)
-        The true class in rows, the decision in columns.
+        Costs with true classes in rows and decisions in columns.
 
     Returns
     -------
     array of shape (n,)
-        Its sum is the cost of all rows.
+        Cost of each row, in the unit of the costs.
 
     Raises
     ------
     ValueError, TypeError
-        For labels that are not 0..K-1, or costs of another shape.
+        If labels are not 0..K-1, or costs have another shape.
 
     See Also
     --------
-    expected_cost : The cost to expect before the class is known.
+    expected_cost : Computes the expected cost, without true classes.
 
     Examples
     --------
@@ -218,28 +228,29 @@ def observed_cost(y: ArrayLike, decision: ArrayLike, costs: ArrayLike) -> Array:
 
 
 def top(probability: ArrayLike, k: int, groups: ArrayLike | None = None) -> Array:
-    """Choose the ``k`` rows that rank highest: at most 200 alerts, or 200 a day.
+    """Select the rows with the highest scores: at most k rows, or k in each group.
 
     Parameters
     ----------
     probability : array of shape (n,)
-        Any finite score that ranks the rows: probabilities of class 1, or the loss that an alert
+        Any finite score: for example the probability of class 1, or the loss that an alert
         is expected to prevent.
     k : int >= 0
-        Budget: how many rows at most are chosen, of each group if there are groups.
+        Maximum number of selected rows, in each group if there are groups. For example 200 alerts
+        a day, with days as groups.
     groups : array of shape (n,), optional
         Group of each row, such as its day. Missing values are not allowed.
 
     Returns
     -------
     array of shape (n,), bool
-        True for the chosen rows: ``k`` of each group, or all rows of a group that has no more. Of
-        equal scores the rows that come first are chosen.
+        True for the selected rows: ``k`` of each group, or all rows of a smaller group. Of
+        equal scores the earlier rows are selected.
 
     Raises
     ------
     ValueError, TypeError
-        For scores that are not finite numbers, a negative budget, or groups of another length.
+        If scores are not finite numbers, ``k`` is negative, or groups have another length.
 
     See Also
     --------
@@ -275,48 +286,47 @@ def tune_threshold(
     *,
     sample_weight: ArrayLike | None = None,
 ) -> float | Array:
-    """Find the threshold, or one for each of several classes, that is best for a metric.
+    """Find the threshold that maximises a metric, or one threshold for each class.
 
-    The rows must not be those that trained the model. Where costs are known and the probabilities
-    are calibrated, :func:`decide` needs no rows.
+    Use rows that did not train the model. If the costs are known, :func:`decide` needs no such
+    rows.
 
     Parameters
     ----------
     y : array of shape (n,)
-        True classes, 0..K-1, each of which must be there.
+        True classes 0..K-1. Each class must have a row.
     probability : array of shape (n,) or (n, K)
-        Probabilities; of two classes (n,) is the probability of class 1.
+        Probabilities of the classes. Shape (n,) is the probability of class 1 of two.
     metric : str, array of shape (K, K), or callable, default="f1"
-        To be as large as possible: "f1" (of class 1, for two classes), "f1_macro" (mean of the
-        classes), "balanced_accuracy", "accuracy" or "matthews_corrcoef", as scikit-learn defines
-        them; or ``metric(y, decision)``, called with ``sample_weight=`` if weights are given. An
-        array is a cost matrix (true class in rows), whose sum over the rows is made as small as
-        possible.
+        The metric to maximise: "f1" (of class 1, for two classes), "f1_macro" (mean over the
+        classes), "balanced_accuracy", "accuracy" or "matthews_corrcoef", as in scikit-learn, or a
+        callable ``metric(y, decision)``, which also gets ``sample_weight`` if weights are given.
+        An array is a cost matrix (true classes in rows), whose sum over the rows is minimised.
     sample_weight : array of shape (n,), optional
-        Not negative; multiplies what a row counts.
+        Weight of each row, at least 0.
 
     Returns
     -------
     float or array of shape (K,)
-        For a probability of shape (n,) a number: decide for class 1 from this probability on. For
-        (n, K) an array: decide for the class with the largest ``P_k / threshold_k``. Thresholds are
-        scaled so that they sum to 1; they are found class by class, so that with several classes
-        the metric may have a better maximum elsewhere.
+        For probabilities of shape (n,) a number: choose class 1 if its probability is at least
+        this. For (n, K) an array: choose the class with the largest ``P_k / threshold_k``. The
+        thresholds sum to 1. With several classes they are found class by class, so the metric may
+        have a better maximum elsewhere.
 
     Raises
     ------
     ValueError, TypeError
-        For a metric that is not one of these or not defined for so many classes, a class without
-        rows, or probabilities that are not within [0, 1].
+        If the metric is unknown or not defined for this number of classes, a class has no
+        rows, or probabilities are outside [0, 1].
 
     See Also
     --------
-    apply_threshold : Decides by a threshold.
+    apply_threshold : Applies a threshold.
 
     Notes
     -----
-    Every value of the probability is tried for named metrics and costs, up to some hundred
-    thousand; for a callable 200 quantiles of them. The threshold lies halfway between two values.
+    For named metrics and costs every value of the probability is tried, up to some hundred
+    thousand. For a callable 200 quantiles are tried. The threshold lies halfway between two values.
 
     Examples
     --------
@@ -348,15 +358,16 @@ def tune_threshold(
 
 
 def apply_threshold(probability: ArrayLike, threshold: float | ArrayLike) -> Array:
-    """Decide by a threshold, or by one for each class.
+    """Decide by a threshold, or by a threshold for each class.
 
     Parameters
     ----------
     probability : array of shape (n,) or (n, K)
-        Probabilities; of two classes (n,) is the probability of class 1.
+        Probabilities of the classes. Shape (n,) is the probability of class 1 of two.
     threshold : float in [0, 1], or array of shape (K,)
-        A number, for two classes: class 1 from this probability on. An array of numbers above 0:
-        the class with the largest ``P_k / threshold_k``, of equal ones the lower.
+        A number, for two classes, chooses class 1 if its probability is at least this. An array
+        of numbers above 0 chooses the class with the largest ``P_k / threshold_k``; of equal
+        ratios the lower class.
 
     Returns
     -------
@@ -366,7 +377,7 @@ def apply_threshold(probability: ArrayLike, threshold: float | ArrayLike) -> Arr
     Raises
     ------
     ValueError, TypeError
-        For thresholds of another number of classes or out of range.
+        If a threshold is out of range, or their number is not that of the classes.
 
     See Also
     --------

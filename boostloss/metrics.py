@@ -1,4 +1,4 @@
-"""Metrics: a loss's mean, or the log loss of its calibrated posterior, for either engine."""
+"""Metrics for XGBoost and LightGBM: the mean of a loss, or the log loss of its posterior."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from boostloss.losses.ghm import Density, GHMParameters
 from boostloss.losses.validation import Array, check_choice
 
 Scores = Literal["raw", "probability"]
-"""What an engine hands to a metric."""
+"""What an engine passes to a metric."""
 
 MOST_NATS = -float(np.log(np.finfo(np.float64).tiny))
-"""Log loss of a row whose label has no probability at all."""
+"""Log loss of a row whose label has probability 0."""
 
 
 class MetricValue(float):
@@ -68,25 +68,25 @@ class Metric:
     Parameters
     ----------
     loss : Loss or FittedLoss
-        Of a fitted loss the posterior is that of its training rows.
+        The loss. The posterior of a fitted loss is that of its training rows.
     posterior : bool
-        Log loss of the calibrated posterior instead of the loss's own mean.
+        Whether to compute the log loss of the posterior instead of the mean of the loss.
     scores : {"raw", "probability"}
-        What the engine hands out: raw scores under a custom objective, probabilities under
-        a built-in one. Probabilities are held 1e-15 (float32: 1e-7) away from 0 and 1.
+        What the engine passes: raw scores under a custom objective, probabilities under
+        a built-in one. Probabilities are clipped to 1e-15 (float32: 1e-7) from 0 and 1.
     name : str, optional
         Name in the engine's log.
 
     See Also
     --------
-    metric : Makes one of any loss.
-    posterior_log_loss : Makes one that can be compared between losses.
+    metric : Makes the metric of a loss.
+    posterior_log_loss : Makes a metric that can be compared between losses.
 
     Notes
     -----
-    Class weights and GHM's density are those of the data set that is evaluated, unless the loss is
-    fitted. The offset that :meth:`Loss.fit` takes from training rows is a fitted loss's: an
-    unfitted one is judged without, since the rows that judge must not choose it.
+    Class weights and GHM's density are computed from the evaluated data set, unless the loss is
+    fitted. Only a fitted loss has the offset that :meth:`Loss.fit` computes from the training rows.
+    The evaluated rows must not choose it.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class Metric:
 
 
 class EngineMetrics(Metric):
-    """An engine's own metrics, by name, of the probabilities that ``predict_proba`` gives.
+    """An engine's own metrics, by name, of the probabilities of ``predict_proba``.
 
     During training under a callable, or with class weights, an engine computes its metrics from
     sigma or softmax of the raw score, or from the raw score itself. A subclass for each engine
@@ -184,13 +184,13 @@ class EngineMetrics(Metric):
     Parameters
     ----------
     names : list of str
-        In the order in which the engine is to see the values: early stopping goes by it.
+        In the order in which the engine gets the values, which decides about early stopping.
     loss : Loss
-        With class weights as numbers.
+        A loss with class weights as numbers.
     params : dict
         Parameters of the engine that its metrics read.
     link : bool
-        Judge sigma or softmax of the raw score, as ``probability="link"`` gives it.
+        Whether to evaluate sigma or softmax of the raw score, as with ``probability="link"``.
     scores : {"raw", "probability"}
         As in :class:`Metric`.
     users : callable, optional
@@ -269,10 +269,10 @@ class EngineMetrics(Metric):
 
 
 def keeps_order(loss: Loss) -> bool:
-    """Whether the posterior of two classes rises wherever the raw score does.
+    """Whether the posterior of two classes strictly increases with the raw score.
 
-    A ranking metric is then the same for both. GHM's posterior has flat parts, and that of a loss
-    that gives some rows no weight.
+    A ranking metric is then the same for both. The posterior has flat parts for GHM, and for losses
+    that give some rows no weight.
     """
     if loss.depends_on_all_scores or loss.weight_may_be_zero:
         return False
@@ -289,7 +289,7 @@ def workers_now() -> Workers:
 
 
 def raw_of_probability(probability: Array) -> Array:
-    """Raw scores of probabilities, which are held 1e-15 (float32: 1e-7) away from 0 and 1."""
+    """Raw scores of probabilities, which are clipped to 1e-15 (float32: 1e-7) from 0 and 1."""
     edge = 1e-7 if probability.dtype == np.float32 else 1e-15
     held = np.clip(probability, edge, 1.0 - edge)
     raw: Array = logit(held) if held.ndim == 1 else np.log(held)
@@ -297,7 +297,7 @@ def raw_of_probability(probability: Array) -> Array:
 
 
 def metric(loss: Loss | FittedLoss | LossName, *, scores: Scores = "raw") -> Metric:
-    """Make the metric that is the mean of a loss.
+    """Make a metric: the mean of a loss.
 
     Parameters
     ----------
@@ -320,12 +320,12 @@ def metric(loss: Loss | FittedLoss | LossName, *, scores: Scores = "raw") -> Met
 
 
 def posterior_log_loss(loss: Loss | FittedLoss | LossName, *, scores: Scores = "raw") -> Metric:
-    """Make the metric that is the log loss of the posterior, comparable between losses.
+    """Make a metric that can be compared between losses: the log loss of the posterior.
 
     Parameters
     ----------
     loss : Loss, FittedLoss or str
-        The loss, or its name; a fitted one has the posterior of its training rows.
+        The loss, or its name. A fitted loss has the posterior of its training rows.
     scores : {"raw", "probability"}, default="raw"
         What the engine passes: raw scores under a custom objective, probabilities under a
         built-in one.
@@ -337,7 +337,7 @@ def posterior_log_loss(loss: Loss | FittedLoss | LossName, *, scores: Scores = "
 
     See Also
     --------
-    metric : The loss's own mean.
+    metric : Makes the mean of the loss itself.
     """
     return Metric(_fitted_or_named(loss), posterior=True, scores=scores)
 
@@ -364,7 +364,7 @@ def posterior_metric(
 def balanced_ce_metric(
     class_weight: ClassWeight = "balanced", *, scores: Scores = "raw", beta: float = 0.9999
 ) -> Metric:
-    """Make the metric that is the mean balanced cross-entropy.
+    """Make a metric: the mean balanced cross-entropy.
 
     Parameters
     ----------
@@ -395,14 +395,14 @@ def focal_metric(
     scores: Scores = "raw",
     **parameters: Unpack[FocalParameters],
 ) -> Metric:
-    """Make the metric that is the mean focal loss.
+    """Make a metric: the mean focal loss.
 
     Parameters
     ----------
     gamma : float or sequence, default=2.0
-        Focusing parameter, at least 0; one, or one for each class.
+        Focusing parameter, at least 0: one number, or one for each class.
     alpha : float in (0, 1), optional
-        Weight of the positives; the negatives have 1 - alpha. Two classes only.
+        Weight of positives. The weight of negatives is 1 - alpha. Two classes only.
     scores : {"raw", "probability"}, default="raw"
         What the engine passes: raw scores under a custom objective, probabilities under a
         built-in one.
@@ -428,7 +428,7 @@ def ghm_metric(
     scores: Scores = "raw",
     **parameters: Unpack[GHMParameters],
 ) -> Metric:
-    """Make the metric that is the mean loss of the gradient harmonizing mechanism (GHM).
+    """Make a metric: the mean loss of the gradient harmonizing mechanism (GHM).
 
     Parameters
     ----------

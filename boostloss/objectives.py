@@ -1,4 +1,4 @@
-"""Objectives: one callable that joins a loss to whichever engine calls it."""
+"""Objectives: callables that pass the gradient and Hessian of a loss to an engine."""
 
 from __future__ import annotations
 
@@ -106,30 +106,30 @@ class Objective:
 
     The same object works as ``obj=`` of ``xgb.train`` and ``xgb.cv``,
     ``params["objective"]`` of ``lgb.train`` and ``lgb.cv``, and ``objective=`` of
-    ``XGBClassifier`` and ``LGBMClassifier``, with sample weights, binary and multiclass. It
-    can be pickled and shared: what a loss remembers between rounds is kept for each training
-    run by itself and is neither copied nor pickled.
+    ``XGBClassifier`` and ``LGBMClassifier``, with sample weights, for two classes or more. It
+    can be pickled and shared. The state of each training run is separate, and is neither copied
+    nor pickled.
 
     Parameters
     ----------
     loss : Loss
         For example ``FocalLoss(gamma=2)``.
     recorder : Recorder, optional
-        Sees every round; copies made for training share it, a pickle leaves it behind.
+        Records every round. Copies made for training share it, and a pickle does not contain it.
 
     See Also
     --------
-    objective : Makes one of any loss.
+    objective : Makes the objective of a loss.
     Metric : The mean of a loss, or the log loss of its posterior.
 
     Notes
     -----
-    An engine's constant start and link are its own: give ``xgb.train`` the parameter
-    ``{"objective": "binary:logistic"}`` beside ``obj=``, or use
-    :func:`boostloss.xgboost.train` and :func:`boostloss.lightgbm.train`, which do all of it.
+    An objective does not set the engine's intercept and link. Pass ``xgb.train`` the parameter
+    ``{"objective": "binary:logistic"}`` together with ``obj=``, or use
+    :func:`boostloss.xgboost.train` and :func:`boostloss.lightgbm.train`, which set both.
 
-    Labels and weights of a data set are read once in a training: one that is changed on the data
-    set meanwhile is not seen.
+    Labels and weights of a data set are read once in a training. Later changes to the data
+    set have no effect.
     """
 
     def __init__(self, loss: Loss, *, recorder: Recorder | None = None) -> None:
@@ -409,9 +409,9 @@ def focal_obj(
     Parameters
     ----------
     gamma : float or sequence, default=2.0
-        Focusing parameter, at least 0; one, or one for each class.
+        Focusing parameter, at least 0: one number, or one for each class.
     alpha : float in (0, 1), optional
-        Weight of the positives; the negatives have 1 - alpha. Two classes only.
+        Weight of positives. The weight of negatives is 1 - alpha. Two classes only.
     recorder : Recorder, optional
         Records gradient norms and weights of each round.
     **parameters : dict

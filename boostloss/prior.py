@@ -1,4 +1,4 @@
-"""Probabilities for a population with other class shares than the training rows had."""
+"""Probabilities for a population with other class shares than the training rows."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ SUM_TOLERANCE = 1e-4
 
 
 def shift_prior(probability: ArrayLike, old: ArrayLike, new: ArrayLike) -> Array:
-    """Probabilities in a population with other class shares.
+    r"""Correct probabilities for a population with other class shares.
 
-    ``P_new(k | x)`` is proportional to ``P_old(k | x) new_k / old_k``. This is exact where the
-    classes look alike in both populations, ``P(x | k)`` is the same, as after rows of one class
+    By Bayes' rule, with the class shares :math:`\pi_k` of the old population and :math:`\pi'_k` of
+    the new one,
+
+    .. math::
+        P_\text{new}(k \mid x) \propto P_\text{old}(k \mid x)\,\frac{\pi'_k}{\pi_k}.
+
+    This is exact if P(x | k) is the same in both populations, for example after rows of one class
     were dropped at random.
 
     Parameters
     ----------
     probability : array of shape (n,) or (n, K)
-        Of the positive class, or of each class, in the old population.
+        Probability of the positive class, or of each class, in the old population.
     old, new : float or array of shape (K,)
-        Class shares: those of the training rows, and those where the probabilities are used. A
-        float is the share of the positive class, the second one of two.
+        Class shares in the training rows, and where the probabilities are used. A
+        float is the share of the positive class (class 1 of two).
 
     Returns
     -------
@@ -39,16 +44,16 @@ def shift_prior(probability: ArrayLike, old: ArrayLike, new: ArrayLike) -> Array
     Raises
     ------
     ValueError
-        For probabilities outside [0, 1], shares that are not above 0 or do not add up to 1.
+        If probabilities are outside [0, 1], or shares are not above 0 or do not add up to 1.
 
     See Also
     --------
     estimate_prior : Estimates the new shares from rows without labels.
-    add_unfound : For positives that were never found.
+    add_unfound : Corrects for positives that were never found.
 
     Examples
     --------
-    A model was trained after 90% of the negatives had been dropped; 1% of all rows are positive.
+    A model was trained after 90% of the negatives had been dropped. 1% of all rows are positive.
 
     >>> from boostloss.decide import shift_prior
     >>> print(shift_prior([0.5, 0.9], old=0.01 / (0.01 + 0.099), new=0.01).round(3))
@@ -67,45 +72,54 @@ def estimate_prior(
     max_iter: int = 10_000,
     tol: float = 1e-8,
 ) -> float | Array:
-    """Estimate the class shares of a population from its rows without labels [1]_.
+    r"""Estimate the class shares of a population from its rows without labels [1]_.
 
-    The shares of the largest likelihood, found by expectation maximisation: the probabilities are
-    shifted to the shares found so far, and their mean gives the next ones.
+    Expectation maximisation finds the shares of the largest likelihood. Each step shifts the
+    probabilities to the current shares, as :func:`shift_prior` does, and takes their mean:
+
+    .. math::
+        \pi^{(t+1)}_k = \frac{1}{n} \sum_{i=1}^{n} P^{(t)}(k \mid x_i), \qquad
+        P^{(t)}(k \mid x) \propto P_\text{old}(k \mid x)\,\frac{\pi^{(t)}_k}{\pi_k}.
 
     Parameters
     ----------
     probability : array of shape (n,) or (n, K)
-        Of the unlabelled rows, by a model of the old population.
+        Probabilities of the unlabelled rows, from a model of the old population.
     old : float or array of shape (K,)
         Class shares of the old population, as in :func:`shift_prior`.
     sample_weight : array of shape (n,), optional
-        Weight of each row, not negative.
+        Weight of each row, at least 0.
     max_iter : int >= 1, default=10000
-        Most iterations; more are an error.
+        Maximum number of iterations. If they do not suffice, an error is raised.
     tol : float > 0, default=1e-8
-        Stops when no share changes by more.
+        Iterations stop when no share changes by more than this.
 
     Returns
     -------
     float or array of shape (K,)
-        Share of the positive class where ``probability`` is (n,); of each class otherwise.
+        Share of the positive class if ``probability`` has shape (n,), otherwise of each class.
 
     Raises
     ------
     ValueError
-        As :func:`shift_prior`; where there are no rows; where ``max_iter`` is not enough.
+        As :func:`shift_prior`, or if there are no rows, or ``max_iter`` does not suffice.
 
     See Also
     --------
-    shift_prior : Takes the shares found here.
+    shift_prior : Corrects probabilities for the estimated shares.
 
     Notes
     -----
-    Three things must hold. The classes look alike in both populations: if new kinds of fraud have
-    come up, the result is wrong without a sign of it. The probabilities are calibrated in the old
-    population on rows that were not trained on: an error in them is taken for another share. And
-    the model tells the classes apart: if it hardly does, many rows are needed. Rare classes need
-    many rows as well: the estimate cannot be more certain than a count of the positives would be.
+    The estimate has three conditions:
+
+    - P(x | k) is the same in both populations. If a new kind of fraud appears, the result is
+      wrong, and nothing shows it.
+    - The probabilities are right on average on held-out rows of the old population. An error in
+      them looks like another share.
+    - The model separates the classes. If it hardly does, many rows are needed.
+
+    Rare classes need many rows too. The estimate cannot be more certain than a count of the
+    positives would be.
 
     References
     ----------
@@ -138,33 +152,37 @@ def estimate_prior(
 
 
 def add_unfound(probability: ArrayLike, unfound: float) -> Array:
-    """Probability of a positive where some positives were never found and count as negative.
+    r"""Correct probabilities for positives that were never found and are labelled negative.
 
-    ``P(positive) = P(found) / (1 - unfound)``, at most 1. It holds where a positive stays unfound
-    by chance, all of them alike [1]_: if those that stay unfound look different, as frauds of a
-    kind that nobody checks do, no formula knows them.
+    .. math::
+        P(\text{positive} \mid x) = \min\left(1, \frac{P(\text{found} \mid x)}{1 - u}\right),
+
+    where u is the share of positives that are never found. This is right if each positive has the
+    same chance of being found [1]_. It is wrong if the others look different, for example frauds
+    of a kind that nobody checks.
 
     Parameters
     ----------
     probability : array of shape (n,)
-        Of a positive that is found, as a model gives it that was trained on such labels.
+        Probability of a positive that is found, from a model trained on such labels.
     unfound : float in [0, 1)
-        Share of the positives that are never found: an estimate from outside, such as a sample that
-        was checked completely.
+        Share u of the positives that are never found. Estimate it from other data, for example a
+        sample that was checked completely.
 
     Returns
     -------
     array of shape (n,)
-        Of a positive, found or not.
+        Probability of a positive, found or not.
 
     Raises
     ------
     ValueError
-        For probabilities outside [0, 1] or of several classes, and shares outside [0, 1).
+        If probabilities are outside [0, 1] or of several classes, or ``unfound`` is outside
+        [0, 1).
 
     See Also
     --------
-    shift_prior : For other class shares.
+    shift_prior : Corrects for other class shares.
 
     References
     ----------

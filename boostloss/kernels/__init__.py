@@ -1,10 +1,11 @@
-"""Compiled loops, and what the scalar functions of a loss see: one row.
+"""Compiled kernels, and the row that the scalar functions of a loss take.
 
-A loss hands in scalar functions of a :class:`Row`. :mod:`~boostloss.kernels.binary` and
+A loss defines scalar functions of a :class:`Row`. :mod:`~boostloss.kernels.binary` and
 :mod:`~boostloss.kernels.softmax` put them into loops over all rows,
-:mod:`~boostloss.kernels.simd_math` gives those loops exponentials and logarithms, and
+:mod:`~boostloss.kernels.simd_math` provides exponentials and logarithms, and
 :mod:`~boostloss.kernels.jit` compiles them. :mod:`~boostloss.kernels.histogram` counts gradient
-norms, :mod:`~boostloss.kernels.posterior` makes probabilities. This file itself needs no compiler.
+norms, :mod:`~boostloss.kernels.posterior` computes probabilities. This file itself needs no
+compiler.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ScalarFunction = Callable[..., Any]
 
 
 class Row(NamedTuple):
-    """A row as a loss sees it: the probability of its true class, each field exact in the tails.
+    """The input of a loss's scalar functions: one row. Each field is accurate in the tails.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class Row(NamedTuple):
     neg_log_q : float
         ``-log q``, in nats.
     neg_log_q_high, neg_log_q_low : float
-        ``-log q`` in two parts, whose sum is more exact than one float32.
+        ``-log q`` in two parts, whose sum is more accurate than one float32.
 
     See Also
     --------
@@ -79,14 +80,14 @@ class MarkedFunction(Protocol):
 def scalar(function: ScalarFunction) -> MarkedFunction:
     """Mark a function of a :class:`Row` and of shape parameters for compilation.
 
-    Use it for the functions of a :class:`~boostloss.losses.Loss` (``value``, ``slope``,
-    ``curvature``, ``log_weight``) and for helpers that those call. The function stays callable
-    from Python.
+    Use it as a decorator for the functions of a :class:`~boostloss.losses.Loss` (``value``,
+    ``slope``, ``curvature``, ``log_weight``) and for their helpers. The function can still be
+    called from Python.
 
     Parameters
     ----------
     function : callable
-        Takes a :class:`Row`, then shape parameters by name, and returns a number.
+        A function of a :class:`Row` and of shape parameters by name that returns a number.
 
     Returns
     -------
@@ -95,8 +96,8 @@ def scalar(function: ScalarFunction) -> MarkedFunction:
 
     See Also
     --------
-    boostloss.losses.Loss : The class whose functions are marked.
-    Row : What the functions take.
+    boostloss.losses.Loss : Base class of the losses.
+    Row : The first argument of the functions.
 
     Examples
     --------

@@ -35,15 +35,18 @@ def power(r: Any, gamma: Any) -> Any:
 
 @register
 class AsymmetricLoss(Loss):
-    r"""Asymmetric loss ``w_y r**gamma_y v`` with ``v = -log(1 - r)``, for two classes [1]_.
+    r"""Asymmetric loss: a focal loss that ignores easy negatives, for two classes [1]_.
 
-    For positives r = q is the gradient norm 1 - p. For negatives ``r = max(q - margin, 0)``:
-    those with a probability of at most ``margin`` have no loss, no gradient and no weight. Since
-    dq/dz = p q in a negative's score z,
+    Let p be the probability that the raw score gives to the true class, and q = 1 - p. For
+    positives r = q. For negatives r = max(q - margin, 0), so negatives whose predicted
+    probability is at most ``margin`` have no loss, no gradient and no weight. With
+    v = -log(1 - r), the value, and the weight w relative to the gradient of cross-entropy, are
 
-        slope = w q = p q [ gamma r**(gamma-1) v + r**gamma / (1 - r) ].
+    .. math::
+        \ell = w_y\,r^\gamma v, \qquad
+        w = w_y\,p\,\Big(\gamma\,r^{\gamma-1} v + \frac{r^\gamma}{1 - r}\Big).
 
-    The curvature is cross-entropy's with the same weight, ``w p q``.
+    The curvature is cross-entropy's with the same weight, w p q.
 
     Parameters
     ----------
@@ -52,7 +55,7 @@ class AsymmetricLoss(Loss):
     gamma_pos : float >= 0, default=1.0
         Focus on hard positives, smaller where positives are rare.
     margin : float in [0, 1), default=0.05
-        Probability of the positive class up to which a negative is left out.
+        Predicted probability up to which a negative is ignored.
     class_weight : None, "balanced", "effective", float, dict or sequence, default=None
         Weight w_y of each class, as in :class:`~boostloss.CrossEntropy`.
     beta : float in [0, 1), default=0.9999
@@ -60,16 +63,15 @@ class AsymmetricLoss(Loss):
 
     See Also
     --------
-    FocalLoss : One exponent for all rows, for several classes too.
+    FocalLoss : Has no margin, and works for several classes.
 
     Notes
     -----
-    Where the weight of negatives is 0 the risk says no more of P(positive) than that it is small.
-    The posterior takes for that weight the one a little above the margin, at
-    ``q = margin + 0.01 (1 - margin)``: the posterior is defined, positive, and never above that of
-    a larger score. The loss of a negative is at most ``-log(margin)``, so that with
-    ``gamma_pos=0`` the posterior stays below 1 up to a score of 512, beyond which the weight is
-    held, too.
+    Where the weight of negatives is 0, the loss determines only that P(positive) is small.
+    The posterior then uses the weight slightly above the margin, at
+    ``q = margin + 0.01 (1 - margin)``. It is therefore positive and increases with the score. The
+    loss of a negative is at most ``-log(margin)``, so with ``gamma_pos=0`` the posterior stays
+    below 1 up to a score of 512. Beyond it the weight is constant.
 
     References
     ----------

@@ -1,12 +1,12 @@
-"""What all losses share: cross-entropy with a weight on each row.
+"""Base class of all losses: cross-entropy with a weight on each row.
 
-With s = 2y - 1, margin m = s z, p = sigma(m), q = 1 - p and u = -log p, a loss is given by
-its slope magnitude ``w q`` in one row; then
+With s = 2y - 1, margin m = s z, p = sigma(m), q = 1 - p and u = -log p, a loss defines the
+magnitude of its slope, ``w q``, in one row. Then
 
     d loss / dz = -s w q,        curvature = w p q.
 
 For softmax with true class t, d loss / dz_k = w (p_k - [k = t]) and the curvature is
-w c p_k (1 - p_k), c being the engine's own factor.
+w c p_k (1 - p_k), where c is the engine's own factor.
 """
 
 from __future__ import annotations
@@ -65,12 +65,19 @@ there: subnormal numbers make a loop several times slower."""
 
 
 class Loss(BaseEstimator):
-    """Base of the losses; parameters behave as in any scikit-learn estimator.
+    r"""Base class of the losses. Parameters behave as in any scikit-learn estimator.
 
-    A loss is a subclass in one file: parameters in ``__init__``, ``class_weight`` and ``beta``
-    among them, a ``name``, and functions of one :class:`~boostloss.kernels.Row` marked with
-    :func:`scalar`, ``value`` and ``slope``. They take the row, then what :meth:`shape_params`
-    names. ``curvature`` and ``log_weight`` have defaults.
+    Let s = 2y - 1, p = sigma(s z) the probability that the raw score z gives to the true class, and
+    q = 1 - p. Every loss is cross-entropy with a weight w on each row:
+
+    .. math::
+        \frac{\partial\ell}{\partial z} = {-s}\,w\,q, \qquad \text{curvature} = w\,p\,q.
+
+    A custom loss is a subclass in one file. It has a ``name``, parameters in ``__init__``
+    (including ``class_weight`` and ``beta``), and two functions of one
+    :class:`~boostloss.kernels.Row` with the decorator :func:`scalar`: ``value`` and ``slope``
+    (w q). They take the row, then the parameters of :meth:`shape_params`. ``curvature`` and
+    ``log_weight`` have defaults.
 
     Parameters
     ----------
@@ -81,9 +88,9 @@ class Loss(BaseEstimator):
 
     See Also
     --------
-    FittedLoss : What :meth:`fit` returns: the numbers taken from training rows.
+    FittedLoss : Returned by :meth:`fit`; computes the posterior.
     scalar : Marks a loss's functions for compilation.
-    register : Gives a loss's class its name.
+    register : Registers a loss under its name.
     boostloss.testing.check_loss : Checks a loss.
     """
 
@@ -91,7 +98,7 @@ class Loss(BaseEstimator):
     binary_only: ClassVar[bool] = False
     """Whether the loss is defined for two classes only."""
     weight_may_be_zero: ClassVar[bool] = False
-    """Whether some rows get no weight at all, as easy negatives of the asymmetric loss."""
+    """Whether some rows have weight 0, as easy negatives of the asymmetric loss."""
     depends_on_all_scores: ClassVar[bool] = False
     """Whether the weights depend on the scores of the whole data set, as GHM's do."""
     functions: ClassVar[RowFunctions]
@@ -123,7 +130,7 @@ class Loss(BaseEstimator):
             delattr(cls, name)
 
     def row_functions(self) -> RowFunctions:
-        """Scalar functions in use; override it where they depend on a parameter.
+        """Return the scalar functions. Override it if they depend on a parameter.
 
         Returns
         -------
@@ -133,7 +140,7 @@ class Loss(BaseEstimator):
         return self.functions
 
     def shape_params(self, n_classes: int) -> dict[str, Any]:
-        """Shape parameters by name, each one number or an array with one for each class.
+        """Return the shape parameters by name: one number each, or one for each class.
 
         Parameters
         ----------
@@ -158,9 +165,10 @@ class Loss(BaseEstimator):
         return False
 
     def tail_power(self, n_classes: int) -> Any:
-        """Power of q with which the slope falls on easy rows; one number or one for each class.
+        """Return the power of q with which the slope falls on easy examples.
 
-        Scores are held where the slope would underflow: beyond a margin of 80 over this power.
+        Beyond a margin of 80 divided by this power the score is clipped, so that the slope does not
+        underflow.
 
         Parameters
         ----------
@@ -175,29 +183,30 @@ class Loss(BaseEstimator):
         return 1.0
 
     def needs_float64(self, softmax: bool, of_value: bool = False) -> bool:
-        """Whether scores in float32 must be computed in float64.
+        """Return whether kernels compute float32 scores in float64.
 
         Parameters
         ----------
         softmax : bool
-            Whether the scores are those of a softmax, of shape (n, K).
+            Whether the scores belong to softmax, with shape (n, K).
         of_value : bool, default=False
-            Whether the value is asked for, not gradient and Hessian.
+            Whether the value is computed, instead of gradient and Hessian.
 
         Returns
         -------
         bool
-            True by default, which is always exact.
+            True by default, which is always accurate.
         """
         return True
 
     def class_weights(self, counts: Array | None, n_classes: int) -> Array:
-        """Weight of each class, from the (weighted) number of its rows where that is needed.
+        """Return the weight of each class.
 
         Parameters
         ----------
         counts : array of shape (K,) or None
-            Number of rows of each class, or the sum of their weights.
+            Number of rows of each class, or the sum of their weights. Needed for "balanced" and
+            "effective" only.
         n_classes : int
             Number of classes K, at least 2.
 
@@ -209,10 +218,10 @@ class Loss(BaseEstimator):
         return weights_of_classes.resolve(self.class_weight, self.beta, n_classes, counts)
 
     def of_the_positive(self) -> dict[str, Any]:
-        """Parameters, by name, that mean the positive one of two classes.
+        """Return the parameters that belong to the positive one of two classes.
 
-        The classifiers refuse them for labels that do not say which class that is. A loss with such
-        parameters of its own adds them.
+        The classifiers raise an error for them if the labels do not show which class is positive.
+        A custom loss adds its own.
 
         Returns
         -------
@@ -223,7 +232,7 @@ class Loss(BaseEstimator):
         return {"class_weight": self.class_weight} if number and self.class_weight != 1 else {}
 
     def with_class_weight(self, class_weight: Array) -> Self:
-        """Equal loss with one given weight for each class.
+        """Return an equal loss with the given class weights.
 
         Parameters
         ----------
@@ -256,10 +265,10 @@ class Loss(BaseEstimator):
         raw : array of shape (n,) or (n, K)
             Raw scores (log-odds), finite. (n, K) means softmax over K classes.
         sample_weight : array of shape (n,), optional
-            Not negative, not all zero; multiplies each row's loss.
+            At least 0, not all zero; multiplies each row's loss.
         workers : Workers, optional
-            The processes among which the rows are spread, if this one does not hold them all:
-            class weights that are counted and GHM's density are then those of all rows.
+            The processes that share the rows. Class weights and GHM's density are then computed
+            from all rows.
 
         Returns
         -------
@@ -269,7 +278,7 @@ class Loss(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            For labels, scores, weights, shapes or parameters that are not allowed.
+            If labels, scores, weights, shapes or parameters are invalid.
         """
         y, raw, weight = workers.together(self._check, y, raw, sample_weight, workers)
         class_weight = self._counted_class_weight(y, raw, weight, workers)
@@ -295,15 +304,15 @@ class Loss(BaseEstimator):
         raw : array of shape (n,) or (n, K)
             Raw scores (log-odds), finite. (n, K) means softmax over K classes.
         sample_weight : array of shape (n,), optional
-            Not negative, not all zero; multiplies each row's gradient and Hessian.
+            At least 0, not all zero; multiplies each row's gradient and Hessian.
         factor : float, default=1.0
             The engine's constant c in the softmax Hessian ``c w p_k (1 - p_k)``: 2 in
-            XGBoost, K/(K-1) in LightGBM. 1 is the derivative itself. Unused for binary.
+            XGBoost, K/(K-1) in LightGBM. 1 is the derivative itself. Not used for two classes.
         run : TrainingRun, optional
-            Carries state (counted class weights, GHM's moving average) between the rounds of one
+            State (class weights, GHM's moving average) that is kept between the rounds of one
             training. Labels, weights and parameters are read in its first round.
         gradient_out, hessian_out : float32 arrays of raw's shape and memory order, optional
-            Where to write, as in scikit-learn.
+            Output arrays, as in scikit-learn.
 
         Returns
         -------
@@ -315,7 +324,7 @@ class Loss(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            For labels, scores, weights, shapes or parameters that are not allowed.
+            If labels, scores, weights, shapes or parameters are invalid.
         """
         run = TrainingRun() if run is None else run
         factor = check_number("factor", factor, 0.0)
@@ -337,19 +346,20 @@ class Loss(BaseEstimator):
         *,
         n_classes: int | None = None,
     ) -> float | Array:
-        """Find the constant raw score, within -512 and 512, that minimises the loss of the rows.
+        """Find the constant raw score that minimises the loss of the rows.
 
-        It is the score whose posterior equals the class shares.
+        The posterior of this score equals the class shares. The score is between -512 and 512.
 
         Parameters
         ----------
         y : array of shape (n,)
             Labels 0..K-1. Each class must have a row.
         sample_weight : array of shape (n,), optional
-            Not negative, not all zero.
+            At least 0, not all zero.
         n_classes : int, optional
-            Found from y if left out: two labels give a float (the sigmoid's raw score), more
-            an array of shape (K,) (softmax: log-probabilities). ``n_classes=2`` asks for the array.
+            Number of classes. By default it is counted in y: two classes give a float (the raw
+            score of the sigmoid), more an array of shape (K,) (log-probabilities for softmax).
+            ``n_classes=2`` gives an array too.
 
         Returns
         -------
@@ -359,7 +369,7 @@ class Loss(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            For labels, weights or parameters that are not allowed.
+            If labels, weights or parameters are invalid.
         """
         counts = self._counts(y, sample_weight, n_classes)
         check_present(counts)
@@ -378,38 +388,37 @@ class Loss(BaseEstimator):
         workers: Workers = ALONE,
         offset: bool = True,
     ) -> FittedLoss:
-        """Take from training rows the numbers that give the posterior.
+        """Compute what the posterior needs from the training rows.
 
-        Class weights are counted on ``y``; GHM's density is taken at the scores. With scores, one
-        log-odds offset for each class (K-1 free ones) makes the mean posterior over these rows
-        equal the weighted class shares. Plain cross-entropy needs none, and none is found where a
-        class has no rows.
+        That is the class weights, and with ``raw`` GHM's density and a log-odds offset for each
+        class, which makes the mean posterior over these rows equal to the (weighted) class
+        shares. Plain cross-entropy needs no offset. If a class has no rows, no offset is computed.
 
         Parameters
         ----------
         y : array of shape (n,)
-            Labels 0..K-1. One row for each class with their counts as weights will do where no
-            scores are needed.
+            Labels 0..K-1. Without scores, one row for each class with the counts as weights
+            suffices.
         raw : array of shape (n,) or (n, K), optional
-            Scores of these rows, in training the last ones. Default: the intercept's.
+            Raw scores of these rows after training. Default: the intercept.
         sample_weight : array of shape (n,), optional
-            Not negative, not all zero.
+            At least 0, not all zero.
         n_classes : int, optional
-            Found from ``raw`` or ``y`` if left out.
+            Number of classes. By default it is found from ``raw`` or ``y``.
         workers : Workers, optional
-            The processes among which the rows are spread, as in :meth:`value`.
+            The processes that share the rows, as in :meth:`value`.
         offset : bool, default=True
-            Whether to find the offset, where there are scores.
+            Whether to compute the offset, if there are scores.
 
         Returns
         -------
         FittedLoss
-            It holds numbers only, has the posterior, and goes to and from a dict.
+            Contains only numbers. It computes the posterior, and converts to and from a dict.
 
         Raises
         ------
         ValueError, TypeError
-            For labels, scores, weights or parameters that are not allowed.
+            If labels, scores, weights or parameters are invalid.
 
         Examples
         --------
@@ -556,7 +565,7 @@ class Loss(BaseEstimator):
         return class_counts(labels, check_sample_weight(sample_weight, len(labels)), found)
 
     def shape_arrays(self, n_classes: int) -> tuple[Array, ...]:
-        """Shape parameters of each class, in the order in which the scalar functions take them.
+        """Return the shape parameters of each class, in the order of the scalar functions.
 
         Parameters
         ----------
@@ -722,7 +731,7 @@ def _output(name: str, array: Array | None, raw: Array) -> Array:
 
 
 def increasing_root(function: Any, guess: float = 0.0) -> float:
-    """Root of an increasing function; the nearer end of -512 to 512 where it has none there."""
+    """Root of an increasing function in -512 to 512, or the nearer end if it has none there."""
     near, step = min(max(guess, -FARTHEST), FARTHEST), 0.5
     side = 1.0 if function(near) < 0 else -1.0
     while True:

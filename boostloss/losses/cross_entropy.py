@@ -14,29 +14,33 @@ from boostloss.losses.validation import Array
 
 @register
 class CrossEntropy(Loss):
-    r"""Cross-entropy ``w_y u`` with ``u = -log p``; class weights make it balanced.
+    r"""Cross-entropy, plain or with a weight for each class (balanced cross-entropy).
 
-    p is the probability given to the true class: ``sigma((2y-1) z)`` or softmax's p_t. Since
-    ``dp/dz = p (1-p)`` at the true class, with q = 1 - p
+    Let p be the probability that the raw score z gives to the true class, and q = 1 - p. With the
+    class weight w_y the value, gradient and curvature are
 
-        value = w_y u,   slope = -(2y-1) w_y q,   curvature = w_y p q.
+    .. math::
+        \ell = {-w_y \log p}, \qquad
+        \frac{\partial\ell}{\partial z} = {-(2y - 1)}\,w_y\,q, \qquad
+        \frac{\partial^2\ell}{\partial z^2} = w_y\,p\,q.
 
-    A majority of easy rows (small q each, but many) still sums to most of the loss; a class
-    weight rescales each class's sum but treats easy and hard rows of a class alike.
+    A large majority of easy examples still makes up most of the loss, although each has a small
+    q. A class weight rescales the sum of a class. It treats easy and hard examples alike.
 
     Parameters
     ----------
     class_weight : None, "balanced", "effective", float, dict or sequence, default=None
-        Weight w_y of each class. "balanced": ``n / (K n_k)``. "effective": ``1 / E_k`` with
-        ``E_k = (1 - beta**n_k) / (1 - beta)`` [1]_, scaled to mean row weight 1. A float is
-        the weight of the positives with negatives at 1, as ``scale_pos_weight`` (binary
-        only). Counts are sums of sample weights.
+        Weight w_y of each class. "balanced" is ``n / (K n_k)`` for n rows and K classes, with
+        n_k rows in class k. "effective" is ``1 / E_k`` with
+        ``E_k = (1 - beta**n_k) / (1 - beta)`` [1]_, scaled so that the mean weight of a row is 1.
+        A float is the weight of the positive class, with 1 for the negative class, as
+        ``scale_pos_weight`` (two classes only). Counts are sums of sample weights.
     beta : float in [0, 1), default=0.9999
         Overlap of samples, used by "effective" only.
 
     See Also
     --------
-    balanced_ce_obj, balanced_ce_metric : Its balanced form as an objective and as a metric.
+    balanced_ce_obj, balanced_ce_metric : Balanced cross-entropy as an objective and as a metric.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What a loss took from its training rows: numbers, which give the posterior."""
+"""A fitted loss: the numbers from the training rows that the posterior needs."""
 
 from __future__ import annotations
 
@@ -39,24 +39,26 @@ MANY_SCORES = 5_000
 
 
 class FittedLoss:
-    """A loss as its training rows left it; made by :meth:`Loss.fit`.
+    r"""A loss with the numbers from its training rows; :meth:`Loss.fit` returns it.
 
-    It holds numbers only and gives the posterior. At the minimiser of the conditional risk
-    sum_k P_k w_k l_k the gradient ``sum_j P_j w_j (p_k - [j = k])`` is zero, so p_k is
-    proportional to P_k w_k(p_k), hence ``P_k = p_k / w_k(p_k)`` up to normalisation. Trees that
-    are shrunken and stopped early do not reach that minimum, and the posterior of a weighted loss
-    then predicts too few rows of a rare class. ``offset`` moves its log-odds:
-    ``log P_k = slope (log p_k - log w_k(p_k) + offset_k)`` up to normalisation.
+    It computes the posterior, the probabilities of the classes. At the minimum of the expected
+    loss :math:`p_k`, the sigmoid or softmax of the raw scores, is proportional to
+    :math:`P_k\,w_k(p_k)`. Trees that are shrunken and stopped early do not reach that minimum, and
+    the posterior of a weighted loss then predicts too few rows of a rare class. Therefore an
+    offset :math:`b_k` for each class, and after :meth:`recalibrated` a slope a, correct it:
+
+    .. math::
+        P_k \propto \left(\frac{p_k}{w_k(p_k)}\,e^{b_k}\right)^a.
 
     Parameters
     ----------
     loss : Loss
-        Its class weights are a list of numbers.
+        A loss whose class weights are a list of numbers.
     log_weight_table : sequence of float, or one such sequence for each class, optional
-        GHM's ``log w`` at p = 1/(n+1), ..., n/(n+1), linear in log p between them.
+        GHM's ``log w`` at p = 1/(n+1), ..., n/(n+1), linear in log p between these points.
     offset : sequence of K floats, optional
-        Added to each class's log-probability. :meth:`Loss.fit` finds the one at which the mean
-        posterior over the training rows is the weighted class share. Default: none.
+        Offset of each class's log-probability. :meth:`Loss.fit` chooses it so that the mean
+        posterior over the training rows equals the weighted class share. Default: 0.
     slope : float > 0, default=1.0
         Factor of all log-odds, from :meth:`recalibrated`.
 
@@ -69,7 +71,7 @@ class FittedLoss:
 
     See Also
     --------
-    Loss.fit : Makes one from training rows.
+    Loss.fit : Returns a fitted loss.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class FittedLoss:
             self._check_n_classes("log_weight_table", len(self.log_weight_table))
 
     def posterior(self, raw: ArrayLike) -> Array:
-        """Class probabilities: undoes the weights, then applies offset and slope.
+        """Compute the class probabilities of raw scores.
 
         Parameters
         ----------
@@ -110,12 +112,12 @@ class FittedLoss:
         Returns
         -------
         array of shape (n,) or (n, K)
-            Probability of class 1; or of each class, rows summing to 1.
+            Probability of class 1, or of each class, with rows that sum to 1.
 
         Raises
         ------
         ValueError
-            For scores that are not finite, or of another number of classes.
+            If scores are not finite, or have another number of classes.
         """
         weigh = self._weigh()
         if weigh is None:
@@ -126,7 +128,7 @@ class FittedLoss:
         return p
 
     def posterior_in_numpy(self, raw: ArrayLike) -> Array:
-        """As :meth:`posterior`, never by kernels: the same digits in every process.
+        """Compute :meth:`posterior` in NumPy, with the same digits in every process.
 
         Parameters
         ----------
@@ -136,12 +138,12 @@ class FittedLoss:
         Returns
         -------
         array of shape (n,) or (n, K)
-            Probability of class 1; or of each class, rows summing to 1.
+            Probability of class 1, or of each class, with rows that sum to 1.
 
         Raises
         ------
         ValueError
-            For scores that are not finite, or of another number of classes.
+            If scores are not finite, or have another number of classes.
         """
         raw = check_raw(raw)
         log_odds = self.log_posterior(raw)
@@ -149,13 +151,13 @@ class FittedLoss:
         return np.exp(log_expit(log_odds) if raw.ndim == 1 else _log_softmax(log_odds))
 
     def raw_shift(self) -> Array | None:
-        """What is added to raw scores so that sigma or softmax of them is the posterior.
+        """Return the constant that turns raw scores into the posterior's log-odds.
 
         Returns
         -------
         array of shape (1,) for two classes, (K,) for more, or None
-            None where the posterior is another function of the raw score, as for focal and GHM
-            and after :meth:`recalibrated`.
+            Add it to the raw scores; the sigmoid or softmax of the sum is the posterior. None if
+            the posterior is another function, as for focal and GHM and after :meth:`recalibrated`.
         """
         if not self._constant or self.slope != 1.0:
             return None
@@ -166,7 +168,7 @@ class FittedLoss:
         return shift
 
     def log_posterior(self, raw: Array) -> Array:
-        """Log-odds or unnormalised log-probabilities of the posterior, in NumPy.
+        """Compute the posterior's log-odds or unnormalised log-probabilities, in NumPy.
 
         Parameters
         ----------
@@ -181,7 +183,7 @@ class FittedLoss:
         Raises
         ------
         ValueError
-            For scores of another number of classes.
+            If scores have another number of classes.
         """
         log_odds = self._log_posterior(raw)
         return log_odds if self.slope == 1.0 else self.slope * log_odds
@@ -189,31 +191,30 @@ class FittedLoss:
     def recalibrated(
         self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> FittedLoss:
-        """The same with a slope and offsets of the log-odds that fit held-out rows best.
+        """Return a copy with a slope and offsets of the log-odds fitted to held-out rows.
 
-        They are those of the smallest log loss: of two classes a slope and an offset, of K one
-        temperature, whose inverse is the slope, and K-1 offsets. A posterior that was recalibrated
-        before is replaced.
+        They minimise the log loss: a slope and K-1 offsets (an offset for two classes). The slope
+        is the inverse of a temperature. Earlier offsets and slopes are replaced.
 
         Parameters
         ----------
         y : array of shape (n,)
-            Labels 0..K-1; each class must have rows.
+            Labels 0..K-1. Each class must have rows.
         raw : array of shape (n,) or (n, K)
-            Raw scores of rows that were not trained on.
+            Raw scores of held-out rows.
         sample_weight : array of shape (n,), optional
-            Not negative, not all zero.
+            At least 0, not all zero.
 
         Returns
         -------
         FittedLoss
-            Another one; this one stays as it is.
+            A new object.
 
         Raises
         ------
         ValueError
-            For labels, scores or weights that are not allowed; where a class has no rows; for rows
-            that the model ranks no better than chance, or separates.
+            If labels, scores or weights are invalid, a class has no rows, or the model ranks the
+            rows no better than chance or separates them.
         """
         raw = check_raw(raw)
         y = check_labels(y, self.n_classes, len(raw))
@@ -224,7 +225,7 @@ class FittedLoss:
         return FittedLoss(self.loss, self.log_weight_table, offset=offset / slope, slope=slope)
 
     def compiled_log_posterior(self, raw: Array) -> Array:
-        """As :meth:`log_posterior`, by the kernels where they are in use and scores are many.
+        """Compute :meth:`log_posterior`, by kernels if they are loaded and there are many scores.
 
         Parameters
         ----------
@@ -244,17 +245,17 @@ class FittedLoss:
         return log_odds
 
     def with_offset(self, offset: ArrayLike) -> FittedLoss:
-        """The same with another ``offset``.
+        """Return a copy with another ``offset``.
 
         Parameters
         ----------
         offset : sequence of K floats
-            Added to each class's log-probability.
+            Offset of each class's log-probability.
 
         Returns
         -------
         FittedLoss
-            Another one; this one stays as it is.
+            A new object.
         """
         return FittedLoss(self.loss, self.log_weight_table, offset=offset, slope=self.slope)
 
@@ -286,17 +287,17 @@ class FittedLoss:
         return self.shifted(calibration.offset_of_rows(log_posterior, counts, weight, workers))
 
     def shifted(self, log_probability: Array) -> FittedLoss:
-        """The same with so much more log-probability of each class, before they add up to 1.
+        """Return a copy that adds a constant to each class's log-probability.
 
         Parameters
         ----------
         log_probability : array of shape (K,)
-            For other class shares the logarithm of the new share over the old one.
+            The constants. For other class shares, the logarithm of new share over old share.
 
         Returns
         -------
         FittedLoss
-            Another one; this one stays as it is.
+            A new object.
         """
         return self.with_offset(self.offset + log_probability / self.slope)
 
@@ -312,8 +313,8 @@ class FittedLoss:
     def treats_classes_alike(self) -> bool:
         """Whether classes have equal weights and equal shape parameters.
 
-        The decision of least risk is then for the class with the largest posterior. A loss that
-        weighs a class up decides in its favour.
+        The loss's own decision is then the class with the largest posterior. A loss that gives a
+        class more weight decides in its favour.
         """
         return not any(np.ptp(numbers) for numbers in (self.class_weight, *self._shape))
 
@@ -340,7 +341,7 @@ class FittedLoss:
         return log_p
 
     def log_loss(self, y: ArrayLike, raw: ArrayLike, highest: float = np.inf) -> Array:
-        """Log loss of the posterior in each row, in nats.
+        """Compute the log loss of the posterior in each row, in nats.
 
         Parameters
         ----------
@@ -349,7 +350,7 @@ class FittedLoss:
         raw : array of shape (n,) or (n, K)
             Raw scores (log-odds), finite.
         highest : float, optional
-            Log-odds are held between this and its negative. Default: not held.
+            Log-odds are clipped to this and its negative. By default they are not clipped.
 
         Returns
         -------
@@ -359,8 +360,7 @@ class FittedLoss:
         Raises
         ------
         ValueError
-            For labels that are not allowed, and scores that are not finite or of another number
-            of classes.
+            If labels are invalid, or scores are not finite or have another number of classes.
         """
         raw = check_raw(raw)
         self._check_n_classes("raw", n_classes_of(raw))
@@ -382,10 +382,10 @@ class FittedLoss:
         return shifted
 
     def _weigh(self) -> Any:
-        """The weights as the kernels take them; None where NumPy computes the posterior.
+        """The weights for the kernels, or None if NumPy computes the posterior.
 
-        That is so where kernels are not in use, and where the weight's function needs NumPy. The
-        two agree within 1e-12.
+        NumPy does so if kernels are not loaded, or the weight's function needs it. The two agree
+        within 1e-12.
         """
         if self._constant or self.slope != 1.0 or not in_use():
             return None
@@ -397,7 +397,7 @@ class FittedLoss:
         return _kernels().by_function(*of_slope, self._log_class_weight, self._shape_of_class)
 
     def log_weight(self, label: int, row: Row) -> Array:
-        """``log w`` of rows of one class, the class weight left out.
+        """Compute ``log w`` of rows of one class, without the class weight.
 
         Parameters
         ----------
@@ -422,17 +422,17 @@ class FittedLoss:
         return log_weight
 
     def to_dict(self) -> dict[str, Any]:
-        """Numbers, strings, lists and dicts; :meth:`from_dict` undoes it.
+        """Convert to a dict, which :meth:`from_dict` reads.
 
         Returns
         -------
         dict
-            The loss, and its offset, slope and table where it has them; JSON can hold it.
+            The loss and, if present, offset, slope and table. It can be written as JSON.
 
         Raises
         ------
         TypeError
-            For a loss that is not registered.
+            If the loss is not registered.
         """
         table = self.log_weight_table
         extra: dict[str, Any] = {} if table is None else {"log_weight_table": table.tolist()}
@@ -444,24 +444,25 @@ class FittedLoss:
 
     @classmethod
     def from_dict(cls, plain: Any, *, n_classes: int | None = None) -> Self:
-        """The fitted loss that :meth:`to_dict` wrote.
+        """Make a fitted loss from the dict of :meth:`to_dict`.
 
         Parameters
         ----------
         plain : dict
-            What :meth:`to_dict` wrote.
+            A dict that :meth:`to_dict` returned.
         n_classes : int, optional
-            Checked. A loss that 0.1.0 wrote without class weights is for two classes without it.
+            Expected number of classes. It is needed for losses without class weights that version
+            0.1.0 wrote for more than two classes.
 
         Returns
         -------
         FittedLoss
-            Equal to the one that was written.
+            Equal to the original.
 
         Raises
         ------
         ValueError
-            If it is something else, or names a loss that is not registered in this process.
+            If the dict is invalid, or names a loss that is not registered in this process.
         """
         if isinstance(plain, Mapping) and plain.get("type") == "FrozenGHM":  # written by 0.1.0
             former = dict(plain.get("params") or {})

@@ -28,41 +28,44 @@ class FocalParameters(ClassWeightParameters, total=False):
 
 @register
 class FocalLoss(Loss):
-    r"""Focal loss ``w_y q**gamma u`` with ``u = -log p`` and ``q = 1 - p``.
+    r"""Focal loss: cross-entropy with less weight on easy examples.
 
-    p is the probability given to the true class. Easy rows (q near 0) lose their weight,
-    hard rows keep it [1]_. With dp/dm = p q for the margin m,
+    Let p be the probability that the raw score z gives to the true class, q = 1 - p and
+    u = -log p. Easy examples (q near 0) lose their weight, and hard examples keep it [1]_. The
+    value, and the weight w relative to the gradient of cross-entropy, are
 
-        d/dm [q**gamma u] = -gamma q**(gamma-1) p q u - q**gamma q
-                          = -q**gamma (q + gamma p u) = -w q,
+    .. math::
+        \ell = w_y\,q^\gamma u, \qquad
+        w = w_y\,\big(q^\gamma + \gamma\,p\,q^{\gamma-1} u\big).
 
-    so that the weight is ``w = q**gamma + gamma p q**(gamma-1) u``: no division is needed.
-    Differentiating once more gives the true curvature
+    The gradient is -(2y - 1) w q. The true second derivative
 
-        q**gamma p [ q (1 + 2 gamma) + gamma u (gamma p - q) ],
+    .. math::
+        w_y\,q^\gamma p\,\big(q\,(1 + 2\gamma) + \gamma\,u\,(\gamma\,p - q)\big)
 
-    which is negative on confidently wrong rows; ``hessian="reweighted"`` takes cross-entropy's
-    curvature times the same weight, ``w p q``, never negative (a Gauss-Newton step).
+    is negative on confidently wrong rows. ``hessian="reweighted"`` therefore uses cross-entropy's
+    curvature times the same weight, w p q, which is never negative (a Gauss-Newton step).
 
     Parameters
     ----------
     gamma : float >= 0 or one for each class, default=2.0
-        Strength of the focus on hard rows. 0 is cross-entropy.
+        Strength of the focus on hard examples. 0 is cross-entropy.
     alpha : float in (0, 1), optional
-        Lin et al.'s balance for binary problems: weight alpha for positives, 1 - alpha for
-        negatives. Not together with ``class_weight``.
+        Lin et al.'s balance for two classes: the weight of positives is alpha, and that of
+        negatives 1 - alpha. It cannot be combined with ``class_weight``.
     class_weight : None, "balanced", "effective", float, dict or sequence, default=None
         Weight w_y of each class, as in :class:`~boostloss.CrossEntropy`.
     beta : float in [0, 1), default=0.9999
         Overlap of samples, used by "effective" only.
     hessian : {"reweighted", "exact"}, default="reweighted"
-        "exact" is the true curvature, floored at 1e-16 (times the row's weight). For softmax
-        it is exact in the true class's score; the others keep ``w p_k (1 - p_k)``.
+        "exact" is the true second derivative, at least 1e-16 (times the row's weight). With
+        several classes it is exact for the score of the true class; the others keep
+        ``w p_k (1 - p_k)``.
 
     See Also
     --------
     focal_obj, focal_metric : The loss as an objective and as a metric.
-    AsymmetricLoss : An exponent for each class, and a margin.
+    AsymmetricLoss : Has an exponent for each class, and a margin.
 
     References
     ----------

@@ -73,23 +73,23 @@ def _grid_of(density: str, bins: int) -> Grid:
 
 
 class NormWeights(NamedTuple):
-    """GHM's weight as a function of label and gradient norm, as a round left it.
+    """GHM's weights in one round, as a function of label and gradient norm.
 
-    Call it on norms and labels: ``weights(norms, y)``.
+    Call it with norms and labels: ``weights(norms, y)``.
 
     Parameters
     ----------
     left : array of shape (K, cells) or (1, cells)
-        Weight at the left end of each cell of the norm, for each label or for all of them.
+        Weight at the left end of each cell, for each label or for all labels.
     step : array of left's shape, or None
-        Its rise to the right end; None where it is the same in all the cell.
+        Increase to the right end. None means that the weight is constant in each cell.
     grid : Grid
         The cells of the norm.
 
     See Also
     --------
-    GHMLoss.weights : Makes one.
-    WindowWeights : The same by the definition itself.
+    GHMLoss.weights : Returns them.
+    WindowWeights : The weights for ``density="window"``.
     """
 
     left: Array
@@ -107,19 +107,19 @@ class NormWeights(NamedTuple):
         return weights
 
     def lines(self, factor: Array, dtype: Any = np.float32) -> tuple[Array, Array | None]:
-        """Both tables times a factor, flat, as the kernels take them.
+        """Multiply both tables by a factor and flatten them for the kernels.
 
         Parameters
         ----------
         factor : array that broadcasts to (K, cells)
-            Multiplies the weights.
+            Factor of the weights.
         dtype : type, default=float32
             Type in which weights without a step are multiplied.
 
         Returns
         -------
         tuple of two arrays
-            The weights at the left ends and their steps (or None).
+            Weights at the left ends, and their steps (or None).
         """
         if self.step is None:
             return (self.left.astype(dtype) * factor).ravel(), None
@@ -128,9 +128,9 @@ class NormWeights(NamedTuple):
 
 
 class WindowWeights(NamedTuple):
-    """GHM's weight by the definition itself.
+    """GHM's weights in one round, by the definition of a window around each norm.
 
-    Call it on norms: ``weights(norms)``. A window's mass is the difference of two look-ups.
+    Call it with norms: ``weights(norms)``.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class WindowWeights(NamedTuple):
     width : float
         Width of the window, 1 / bins.
     least : float
-        Mass that a window has at least.
+        Minimum mass of a window.
     strength : float in [0, 1], default=1.0
         Exponent of ``N / GD``.
     scale : float, default=1.0
@@ -149,8 +149,8 @@ class WindowWeights(NamedTuple):
 
     See Also
     --------
-    GHMLoss.weights : Makes one.
-    NormWeights : The same from counts in cells.
+    GHMLoss.weights : Returns them.
+    NormWeights : The weights for the other densities.
     """
 
     norms: Array
@@ -167,7 +167,7 @@ class WindowWeights(NamedTuple):
         return weights.reshape(norms.shape)
 
     def beta(self, norms: Array) -> Array:
-        """``N / GD``. A window without rows counts as if the lightest row stood there.
+        """Compute N / GD. A window without rows counts as one with the row of least weight.
 
         Parameters
         ----------
@@ -177,7 +177,8 @@ class WindowWeights(NamedTuple):
         Returns
         -------
         array of shape (n,)
-            Rows (or their weight) over the density, before strength and scale.
+            Number of rows (or sum of their weights) divided by the density, before strength and
+            scale.
         """
         low, high = norms - self.width / 2, norms + self.width / 2
         upper = self.cumulative[np.searchsorted(self.norms, high, side="right")]
@@ -193,47 +194,56 @@ Weights = NormWeights | WindowWeights
 
 @register
 class GHMLoss(Loss):
-    r"""Gradient harmonizing mechanism ``w_y beta(q) u`` with ``u = -log p``, ``q = 1 - p``.
+    r"""Gradient harmonizing mechanism (GHM): less weight where many rows are equally hard.
 
-    q is the norm of cross-entropy's gradient, ``|sigma(z) - y|``. Rows are weighted by one over
-    the density of their norm, so that neither the mass of easy rows (q near 0) nor the
-    outliers (q near 1) dominate the sum [1]_:
+    Let p be the probability that the raw score z gives to the true class. The gradient norm
+    q = 1 - p of a row says how hard it is. The weight of a row is the inverse of the density of
+    its norm, so neither the mass of easy examples (q near 0) nor outliers (q near 1) dominate the
+    sum [1]_:
 
-        GD(g) = sum_k delta_eps(g_k, g) / l_eps(g),    beta_i = N / GD(q_i)
+    .. math::
+        \ell = {-w_y\,\beta(q) \log p}, \qquad
+        \beta(g) = \frac{N}{\mathrm{GD}(g)}, \qquad
+        \mathrm{GD}(g) = \frac{1}{l_\varepsilon(g)} \sum_{k=1}^{N} \delta_\varepsilon(q_k, g),
 
-    with delta = 1 inside [g - eps/2, g + eps/2], valid length
-    ``l_eps(g) = min(g + eps/2, 1) - max(g - eps/2, 0)`` and eps = 1/bins. beta is frozen
-    within a round, hence slope = -(2y-1) w_y beta q and curvature = w_y beta p q. Sample
-    weights count as repeated rows do, in the density too.
+    where delta is 1 if q_k lies within epsilon/2 of g and 0 otherwise, epsilon = 1/bins, and
+    l(g) = min(g + epsilon/2, 1) - max(g - epsilon/2, 0) is the valid length of that interval.
+    beta is frozen within a round. The gradient is -(2y - 1) w_y beta q, and the curvature
+    w_y beta p q. A sample weight counts like repeated rows, also in the density.
 
-    That definition is ``density="window"``, or ``"bins"``. In boosting it is fragile: a nearly
-    empty region hands its few rows, often wrong labels, a whole region's weight. The default
-    ``density="class"`` therefore counts each class by itself, with a triangular window (linear
-    between M nodes ``(j + 1/2)/M``), and lets no row weigh more than an easier one of its class:
+    This is ``density="window"``, and approximately ``"bins"``. In boosting the definition is
+    fragile: a nearly empty region gives its few rows, often with wrong labels, the weight of a
+    whole region. The default, ``density="class"``, therefore computes the density of each class,
+    with a triangular window between M = ``bins`` nodes (j + 1/2)/M. The weight never increases
+    with difficulty:
 
-        beta_y(g) = min over nodes g' <= g of (GD_y(g')/N_y + 1/10)**-strength
+    .. math::
+        \beta_y(g) = \min_{\text{nodes } g' \le g}
+        \left(\frac{\mathrm{GD}_y(g')}{N_y} + \frac{1}{10}\right)^{-\text{strength}}
 
-    Easy rows keep their weight, as in cross-entropy, whose sum boosting can cope with; where a
-    class's hard rows are dense, as wrong labels are, they lose theirs. Each class keeps its total
-    weight, so that the intercept is cross-entropy's.
+    Easy examples keep their weight, as in cross-entropy. Dense clusters of hard examples,
+    typically wrong labels, are down-weighted. Each class keeps its total weight, so the intercept
+    is that of cross-entropy.
 
     Parameters
     ----------
     bins : int >= 1, default=10
-        Number M of unit regions; the window's width is 1/M ("class": 2/M at its foot).
+        Number M of unit regions. The width of the window is 1/M ("class": 2/M at the base of the
+        triangle).
     density : {"class", "bins", "window"}, default="class"
-        "window" is the definition above; with more than 4,096 rows the norms are first rounded
-        to multiples of 2**-15, which makes it O(n). "bins" is its unit-region approximation,
-        ``GD = M`` times the mass in the row's bin.
+        "window" is the definition above. With more than 4,096 rows the norms are first rounded
+        to multiples of 2**-15, which makes it O(n). "bins" is the unit-region approximation:
+        GD is M times the mass in the row's bin.
     momentum : float in [0, 1), default=0.0
-        Moving average of the mass over rounds, ``S <- momentum S + (1-momentum) R``,
-        starting at the first round's R (not for "window").
+        Weight of the past in a moving average of the mass R over rounds,
+        ``S <- momentum * S + (1 - momentum) * R``, starting with the first round's R. It is not
+        available for "window".
     strength : float in [0, 1], optional
-        Tempers the weights: ``beta**strength``. 0 is cross-entropy. Default: 0.25 for "class", 1,
-        the definition, for "bins" and "window".
+        Tempers the weights to ``beta**strength``. 0 is cross-entropy. The default is 0.25 for
+        "class", and 1, the definition, for "bins" and "window".
     normalize : bool, default=True
-        Scale the weights to mean 1 in each round ("class": and each class), so that
-        regularisation parameters keep their meaning; False is the literal N/GD.
+        Scale the weights to mean 1 in each round (for "class" also within each class), so that
+        regularisation parameters keep their meaning. False keeps N / GD.
     class_weight : None, "balanced", "effective", float, dict or sequence, default=None
         Weight w_y of each class, as in :class:`~boostloss.CrossEntropy`.
     beta : float in [0, 1), default=0.9999
@@ -245,9 +255,9 @@ class GHMLoss(Loss):
 
     Notes
     -----
-    What is hard changes as training moves, and the weights with it: use a small learning rate.
-    With "bins" and "window" the density jumps where a row enters a window, so the gradient sum
-    need not vanish at any constant score; :meth:`init_score` then gives the place where its sign
+    Which rows are hard changes during training, and so do the weights. Use a small learning rate.
+    With "bins" and "window" the density jumps where a row enters a window, so the sum of gradients
+    may not be 0 at any constant score. :meth:`init_score` then returns the score where its sign
     changes.
 
     References
@@ -319,9 +329,7 @@ class GHMLoss(Loss):
         *,
         workers: Workers = ALONE,
     ) -> Weights:
-        """Weight as a function of the gradient norm, for these rows and scores.
-
-        :meth:`fit` makes of it a posterior that never falls where the raw score rises.
+        """Return the weight as a function of the gradient norm, for these rows and scores.
 
         Parameters
         ----------
@@ -330,19 +338,19 @@ class GHMLoss(Loss):
         raw : array of shape (n,) or (n, K)
             Raw scores (log-odds), finite.
         sample_weight : array of shape (n,), optional
-            Not negative, not all zero.
+            At least 0, not all zero.
         workers : Workers, optional
-            The processes among which the rows are spread, as in :meth:`value`.
+            The processes that share the rows, as in :meth:`value`.
 
         Returns
         -------
         NormWeights or WindowWeights
-            Callable on norms and labels, ``weights(norms, y)``.
+            A callable ``weights(norms, y)``.
 
         Raises
         ------
         ValueError, TypeError
-            For labels, scores, weights or parameters that are not allowed.
+            If labels, scores, weights or parameters are invalid.
         """
         y, raw, weight = workers.together(self._check, y, raw, sample_weight, workers)
         return self._weights_at(y, raw, weight, workers)
@@ -358,7 +366,7 @@ class GHMLoss(Loss):
     def density_mass(
         self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Array:
-        """What some rows add to the density: the sum over all parts goes to :meth:`fit_mass`.
+        """Compute the mass of some rows; pass the sum over all parts to :meth:`fit_mass`.
 
         Parameters
         ----------
@@ -367,30 +375,30 @@ class GHMLoss(Loss):
         raw : array of shape (n,) or (n, K)
             Raw scores (log-odds), finite.
         sample_weight : array of shape (n,), optional
-            Not negative.
+            At least 0.
 
         Returns
         -------
         array of shape (K, bins), or (cells,) with "bins" and "window"
-            Rows, or their weight, in each place of the gradient norm.
+            Number of rows, or their weight, at each node or cell of the gradient norm.
         """
         y, raw, weight = self._check(y, raw, sample_weight, _PART)
         return self._mass(gradient_norms(y, raw)[0], y, weight, n_classes_of(raw))
 
     def fit_mass(self, mass: Array, class_weight: Array) -> FittedLoss:
-        """As :meth:`fit`, from the summed :meth:`density_mass` of all rows.
+        """Fit the loss from the mass of all rows.
 
         Parameters
         ----------
         mass : array
-            Sum of what :meth:`density_mass` returned for each part.
+            Sum of :meth:`density_mass` over all parts.
         class_weight : array of shape (K,)
             Weight of each class.
 
         Returns
         -------
         FittedLoss
-            It holds numbers only. Its offset is not found here.
+            The fitted loss, without an offset.
         """
         return self._fitted(self._weights_of_mass(mass), class_weight)
 

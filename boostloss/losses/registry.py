@@ -11,8 +11,8 @@ import numpy as np
 T = TypeVar("T", bound=type)
 
 LossName = Literal["asymmetric", "balanced", "cross_entropy", "focal", "ghm"]
-"""Names of the losses that are shipped, for type checkers, who know no other: in code that is
-checked hand over a loss of your own itself."""
+"""Names of the built-in losses, for type checkers, which do not know others. In checked code pass
+a custom loss as an object."""
 
 _TYPES: dict[str, Any] = {}
 _FORMER_NAMES = {"CrossEntropy": "cross_entropy", "FocalLoss": "focal", "GHMLoss": "ghm"}
@@ -20,10 +20,11 @@ _FORMER_NAMES = {"CrossEntropy": "cross_entropy", "FocalLoss": "focal", "GHMLoss
 
 
 def register(kind: T) -> T:
-    """Give a loss's class the name by which classifiers, ``compare`` and model files know it.
+    """Register a loss under its name, for classifiers, ``compare`` and model files.
 
-    A decorator. The class's ``name`` must not belong to another class; defining one again, as in a
-    notebook, replaces it. A process that loads a model with the loss must have imported it.
+    Use it as a decorator. The class's ``name`` must not belong to another class. Defining the same
+    class again, as in a notebook, replaces it. Before loading a model with the loss, import the
+    module that registers it.
 
     Parameters
     ----------
@@ -74,31 +75,31 @@ def is_type_of(name: str, loss: Any) -> bool:
 
 
 def names() -> tuple[str, ...]:
-    """Names that :func:`named` takes."""
+    """Names that :func:`named` accepts."""
     return (*_TYPES, "balanced")
 
 
 def named(loss: Any) -> Any:
-    """Find a loss by its name; "balanced" is cross-entropy with balanced classes.
+    """Find a loss by its name. "balanced" is cross-entropy with balanced class weights.
 
     Parameters
     ----------
     loss : Loss or str
-        The name of a registered loss. A loss is returned as it is.
+        The name of a registered loss. A loss object is returned unchanged.
 
     Returns
     -------
     Loss
-        With default parameters, if a name was given.
+        The loss. A name gives default parameters.
 
     Raises
     ------
     TypeError, ValueError
-        For what is neither.
+        If ``loss`` is neither a loss nor the name of one.
 
     See Also
     --------
-    register : Gives a loss its name.
+    register : Registers a loss under its name.
     """
     if hasattr(loss, "gradient_hessian"):
         return loss
@@ -113,7 +114,7 @@ def named(loss: Any) -> Any:
 
 
 def to_dict(loss: Any) -> dict[str, Any]:
-    """A loss as numbers, strings, lists and dicts; :func:`from_dict` undoes it."""
+    """Convert a loss to numbers, strings, lists and dicts, which :func:`from_dict` reads."""
     name = getattr(type(loss), "name", None)
     if name is None or _TYPES.get(name) is not type(loss):
         raise TypeError(
@@ -124,12 +125,12 @@ def to_dict(loss: Any) -> dict[str, Any]:
 
 
 def from_dict(plain: Any) -> Any:
-    """The loss that :func:`to_dict` wrote.
+    """Make a loss from the dict of :func:`to_dict`.
 
     Raises
     ------
     ValueError
-        It says what is wrong.
+        If the dict is invalid.
     """
     name = plain.get("type") if isinstance(plain, Mapping) else None
     name = _FORMER_NAMES.get(name, name) if isinstance(name, str) else None

@@ -1,4 +1,4 @@
-"""One training run: what it remembers between rounds, and the processes that share its rows."""
+"""One training run: its state between rounds, and the processes that share its rows."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ Result = TypeVar("Result")
 
 
 class Workers:
-    """The processes among which the rows are spread; here one, which holds them all.
+    """The processes that share the rows. This class is one process with all rows.
 
-    A subclass joins several. All of them must call the same methods in the same order, also
-    those that hold no rows.
+    A subclass connects several. All of them must call the same methods in the same order, also
+    processes without rows.
     """
 
     alone = True
 
     def sum(self, array: Array) -> Array:
-        """Element by element, the sum of what each worker gives."""
+        """Sum of the workers' arrays, element by element."""
         return array
 
     def largest(self, array: Array) -> Array:
-        """Element by element, the largest of what any worker gives."""
+        """Maximum of the workers' arrays, element by element."""
         return array
 
     def together(self, check: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
-        """What ``check`` returns; if it raises on one worker, the same error on all of them."""
+        """Call ``check``. If it raises on one worker, raise the same error on all of them."""
         return check(*arguments, **keywords)
 
     def any(self, flag: bool) -> bool:
@@ -45,34 +45,34 @@ ALONE = Workers()
 
 @dataclass
 class TrainingRun:
-    """What one training run knows, and remembers between its rounds.
+    """State of one training run, kept between its rounds.
 
-    Hand the same one to :meth:`Loss.gradient_hessian` in each round, and a new one to each
-    training. Parameters of the loss, labels and sample weights are read in the first round, and
-    again only where other labels or weights are given: what is changed in place is not seen.
+    Pass the same object to :meth:`Loss.gradient_hessian` in each round of a training, and a new one
+    to each training. The loss's parameters, labels and sample weights are read in the first round,
+    and again only if other labels or weights are passed. Changes in place have no effect.
 
     Parameters
     ----------
     workers : Workers
-        The processes that train together, each with rows of its own.
+        The processes that train together, each with its own rows.
     n_threads : int
-        Threads that share the rows, if they are many; the result does not depend on it.
+        Number of threads for large data. The result does not depend on it.
     inputs : tuple or None
         The label and weight objects, and the shape and type of the scores, that were checked.
     y, sample_weight : array or None
-        The same as contiguous arrays.
+        Labels and weights as contiguous arrays.
     class_weight : array of shape (K,) or None
-        Weight of each class, counted in the first round.
+        Weight of each class, computed in the first round.
     functions : RowFunctions or None
         The loss's scalar functions.
     class_numbers : Any
-        What the kernels know of each class.
+        Numbers of each class for the kernels.
     density_mass : array or None
         GHM's moving average of the rows in each cell.
 
     See Also
     --------
-    Loss.gradient_hessian : Takes one in each round.
+    Loss.gradient_hessian : Uses the run in each round.
     """
 
     workers: Workers = ALONE
@@ -89,16 +89,17 @@ class TrainingRun:
         self.n_threads = check_integer("n_threads", self.n_threads, 1)
 
     def has_read(self, y: Any, sample_weight: Any, scores: Array) -> bool:
-        """Whether these labels and weights, for scores like these, are those of the last round.
+        """Return whether labels, weights and type of scores are those of the last round.
 
         Parameters
         ----------
         y : array of shape (n,)
-            Labels, the same object or an equal array: XGBoost's classifier copies them each round.
+            Labels: the same object, or an equal array (XGBoost's classifier copies them each
+            round).
         sample_weight : array of shape (n,) or None
             Weights, compared in the same way.
         scores : array of shape (n,) or (n, K)
-            Scores, of which shape and type count.
+            Scores. Only shape and type are compared.
 
         Returns
         -------
