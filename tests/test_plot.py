@@ -179,6 +179,36 @@ def test_cost_over_the_threshold(data, by_row):
     assert drawn["always class 0"][0, 1] == pytest.approx(np.mean(missed * y))
 
 
+def test_equal_probabilities_raise_alerts_together():
+    y, p = np.array([1, 0, 0, 1, 0, 0]), np.array([0.5, 0.5, 0.5, 0.2, 0.2, 0.1])
+    drawn = lines(plot.alerts_over_threshold(y, p))
+    np.testing.assert_array_equal(drawn["alerts"], [[0.5, 3], [0.2, 5], [0.1, 6]])
+    np.testing.assert_array_equal(drawn["right"], [[0.5, 1], [0.2, 2], [0.1, 2]])
+    drawn = lines(plot.cost_over_threshold(y, p, cost_matrix(false_negative=3, false_positive=1)))
+    curve = next(line for name, line in drawn.items() if name.startswith("(lowest 0.5 at 0.2)"))
+    np.testing.assert_allclose(curve, [[0.5, 5 / 6], [0.2, 3 / 6], [0.1, 4 / 6]])
+
+
+@pytest.mark.parametrize("separated", [0.0, 6.0])
+def test_costs_of_rare_positives_are_told_apart(separated):
+    """Calling every row costs 5.4 times what calling none costs, and 100 times the best."""
+    rng = np.random.default_rng(0)
+    y = (rng.random(40_000) < 0.002).astype(int)
+    raw = rng.normal(size=len(y)) - 6 + separated * y
+    axes = plot.cost_over_threshold(
+        y, expit(raw), cost_matrix(false_negative=100, false_positive=1)
+    )
+    drawn = lines(axes)
+    (low, high), never = axes.get_ylim(), drawn["always class 0"][0, 1]
+    lowest = min(line[:, 1].min() for name, line in drawn.items() if "lowest" in name)
+    assert low < min(lowest, never)
+    assert max(lowest, never) < high < 5 * never
+    assert axes.get_yscale() == ("log" if separated else "linear")
+    height = axes.transData.transform([(1, lowest), (1, never)])[:, 1]
+    shown = np.diff(axes.transAxes.inverted().transform(np.column_stack([[0, 0], height]))[:, 1])
+    assert shown > 0.4 or not separated
+
+
 @pytest.mark.parametrize("draw", [plot.precision_recall, plot.reliability])
 def test_curves_say_what_is_wrong(draw):
     with pytest.raises(ValueError, match=r"probabilities must be 3 finite numbers.* for a"):

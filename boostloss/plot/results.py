@@ -20,6 +20,9 @@ RARE = 0.02
 FAR_BELOW = 30.0
 """Thresholds are shown from the share of positives over this number on: below, all is alert."""
 
+MANY_TIMES = 10.0
+"""Costs that differ by more have a logarithmic axis."""
+
 Probabilities = ArrayLike | Mapping[str, ArrayLike]
 
 
@@ -53,7 +56,7 @@ def precision_recall(
     axes = axes_of(ax)
     for i, (name, p) in enumerate(_checked(probabilities, len(labels)).items()):
         precision, recall, _ = precision_recall_curve(labels, p)
-        label = f"{name} ({average_precision_score(labels, p):.3f})".strip()
+        label = f"{name} ({average_precision_score(labels, p):.3g})".strip()
         axes.plot(recall, precision, label=label, drawstyle="steps-post", **style(i))
     share = labels.mean()
     axes.axhline(share, color="0.6", lw=1, zorder=0, label=f"share of positives ({share:.2%})")
@@ -146,10 +149,10 @@ def alerts_over_threshold(y: ArrayLike, probabilities: Probabilities, *, ax: Any
     labels = _binary(y)
     axes = axes_of(ax)
     for i, (name, p) in enumerate(_checked(probabilities, len(labels)).items()):
-        threshold, order = _thresholds(p)
-        axes.plot(threshold, np.arange(1, len(p) + 1), label=f"{name} alerts".strip(), **style(i))
-        right = np.cumsum(labels[order])
-        axes.plot(threshold, right, label=f"{name} right".strip(), lw=0.8, **style(i))
+        threshold, rows, order = _thresholds(p)
+        axes.plot(threshold, rows, label=f"{name} alerts".strip(), **_STEPS, **style(i))
+        right = np.cumsum(labels[order])[rows - 1]
+        axes.plot(threshold, right, label=f"{name} right".strip(), lw=0.8, **_STEPS, **style(i))
     axes.axhline(labels.sum(), color="0.6", lw=1, zorder=0, label="all positives")
     axes.set(xlabel="threshold", ylabel="rows", xscale="log", yscale="log", ylim=(0.9, None))
     axes.set_xlim(left=labels.mean() / FAR_BELOW)
@@ -193,27 +196,50 @@ def cost_over_threshold(
     labels = _binary(y)
     n = len(labels)
     of_row = np.broadcast_to(as_costs(costs, n, 2), (n, 2, 2))[np.arange(n), labels]
-    axes = axes_of(ax)
+    axes, never = axes_of(ax), float(of_row[:, 0].mean())
+    left, lowest, highest = labels.mean() / FAR_BELOW, never, never
     for i, (name, p) in enumerate(_checked(probabilities, n).items()):
-        threshold, order = _thresholds(p)
+        threshold, rows, order = _thresholds(p)
         change = (of_row[:, 1] - of_row[:, 0])[order]
-        cost = (of_row[:, 0].sum() + np.cumsum(change)) / n
+        cost = never + np.cumsum(change)[rows - 1] / n
         best = int(np.argmin(cost))
         label = f"{name} (lowest {cost[best]:.4g} at {threshold[best]:.3g})".strip()
-        axes.plot(threshold, cost, label=label, **style(i))
+        axes.plot(threshold, cost, label=label, **_STEPS, **style(i))
         axes.plot(threshold[best], cost[best], "o", color=style(i)["color"])
-    axes.axhline(of_row[:, 0].mean(), color="0.6", lw=1, zorder=0, label="always class 0")
+        left = min(left, threshold[best] / 2)
+        lowest, highest = min(lowest, cost[best]), max(highest, *cost[threshold >= left], never)
+    axes.axhline(never, color="0.6", lw=1, zorder=0, label="always class 0")
     axes.set(xlabel="threshold", ylabel="mean cost of a row", xscale="log")
-    axes.set_xlim(left=labels.mean() / FAR_BELOW)
+    axes.set_xlim(left=left)
+    _show_costs(axes, lowest, never, highest)
     axes.legend()
     return axes
 
 
-def _thresholds(p: Array) -> tuple[Array, Array]:
-    """Probabilities from the largest down, and their rows: the first i rows reach the i-th."""
+_STEPS = {"drawstyle": "steps-post"}
+"""Between two probabilities nothing changes."""
+
+
+def _thresholds(p: Array) -> tuple[Array, Array, Array]:
+    """Distinct probabilities from the largest down, how many rows reach each, and their order."""
     order = np.argsort(-p, kind="stable")
+    falling = p[order]
+    last = np.flatnonzero(np.diff(falling, append=-np.inf))
     # a logarithmic axis has no 0
-    return np.maximum(p[order], 1e-9), order
+    return np.maximum(falling[last], 1e-9), last + 1, order
+
+
+def _show_costs(axes: Any, lowest: float, never: float, highest: float) -> None:
+    """Limits between which the lowest cost and that of no alert at all can be told apart.
+
+    The cost of calling every row dwarfs both where positives are rare.
+    """
+    top = min(highest, max(lowest + 3 * (never - lowest), 2 * never)) if never > 0 else highest
+    if lowest > 0 and top > MANY_TIMES * lowest:
+        axes.set(yscale="log", ylim=(lowest / 1.5, top * 1.5))
+    else:
+        room = 0.05 * (top - lowest) or abs(top) or 1.0
+        axes.set_ylim(lowest - room, top + room)
 
 
 def _least(found: CalibrationGroups) -> float:
