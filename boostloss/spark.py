@@ -1,7 +1,8 @@
 """XGBoost's PySpark classifier with a loss.
 
-One private method of XGBoost's estimator is overridden, the one that gives the arguments of
-``xgboost.train`` on each worker, and the one that names the model's class.
+Two private methods of XGBoost's estimator are overridden: the one that gives the arguments of
+``xgboost.train`` on each worker, and the one by which each of its subclasses names its model's
+class. Without the second a model would have to be copied by private methods of PySpark and XGBoost.
 :func:`boostloss.xgboost.spark_train` needs neither.
 """
 
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from boostloss.decision import in_numbers
 from boostloss.losses import FittedLoss, Loss, calibration, named
 from boostloss.losses.registry import from_dict, to_dict
 from boostloss.losses.validation import LABEL_LIMIT, Array
@@ -25,6 +27,7 @@ pd = require("pandas", "spark")
 functions = require("pyspark.sql.functions", "spark")
 _ml = require("pyspark.ml.util", "spark")
 _vectors = require("pyspark.ml.functions", "spark")
+_xgb = require("xgboost", "xgboost")
 _xgb_spark = require("xgboost.spark", "xgboost")
 _Estimator: Any = _xgb_spark.SparkXGBClassifier
 _Model: Any = _xgb_spark.SparkXGBClassifierModel
@@ -56,7 +59,8 @@ class SparkImbalancedXGBClassifier(_Estimator):
 
     Notes
     -----
-    The prediction column follows the loss's own decision: raw score above 0, or the largest.
+    The prediction column is that of ``ImbalancedXGBClassifier``: the largest probability, unless
+    the loss has another weight or shape for each class; then raw score above 0, or the largest.
     XGBoost's own metrics, "logloss" for example, see sigma (softmax) of the raw score; without
     ``eval_metric`` validation rows are judged by the log loss of the posterior.
 
@@ -90,14 +94,24 @@ class SparkImbalancedXGBClassifier(_Estimator):
                 "rawPredictionCol must be a column's name: probabilities are computed from it, got "
                 f"{_column(self, 'rawPredictionCol')!r}"
             )
-        training = self._training_rows(dataset)
-        self._counts = _class_counts(training, self.getOrDefault("labelCol"), self._weight_column())
-        try:
-            model = super()._fit(dataset)
-        finally:
-            counts = self.__dict__.pop("_counts")
+        counts = _class_counts(
+            dataset,
+            self.getOrDefault("labelCol"),
+            self._weight_column(),
+            _column(self, "validationIndicatorCol"),
+        )
+        working = self.copy()  # another thread may fit this estimator to other rows
+        working._counts, working._loss_reached_workers = counts, False
+        model = super(SparkImbalancedXGBClassifier, working)._fit(dataset)
+        ours = isinstance(model, SparkImbalancedXGBClassifierModel)
+        if not (ours and working._loss_reached_workers):
+            raise NotImplementedError(
+                f"XGBoost {_xgb.__version__} does not let this estimator hand a loss to its "
+                "workers: use boostloss.xgboost.spark_train"
+            )
         fitted = loss.fit(np.arange(len(counts)), None, counts)
         if not fitted.keeps_shares:
+            training = self._training_rows(dataset)
             fitted = self._fitted_to_scores(fitted.loss, model, training, counts)
         model.loss_ = fitted
         return model
@@ -110,6 +124,7 @@ class SparkImbalancedXGBClassifier(_Estimator):
             set_base_score(arguments["params"], loss, self._counts)
         callables = {name: arguments[name] for name in ("obj", "custom_metric")}
         train |= {name: value for name, value in callables.items() if value is not None}
+        self._loss_reached_workers = True
         return arguments["params"], train, matrix
 
     @classmethod
@@ -211,13 +226,28 @@ class SparkImbalancedXGBClassifierModel(_Model):
 
     def _transform(self, dataset: Any) -> Any:
         probability, raw = _column(self, "probabilityCol"), _column(self, "rawPredictionCol")
-        if not probability:
-            return self.transform_raw(dataset)
+        scored = self.transform_raw(dataset)
+        rule = in_numbers("loss", self.loss_, None)
+        by_raw = isinstance(rule, str)  # XGBoost's own prediction
+        if by_raw and not probability:
+            return scored
         if not raw:
             raise ValueError(
-                "rawPredictionCol must be a column's name with probabilityCol, whose probabilities "
-                f"are computed from it, got {raw!r}"
+                "rawPredictionCol must be a column's name: probabilities and predictions are "
+                f"computed from it, got {raw!r}"
             )
+        posterior = self._posterior(functions.col(raw))
+        if not by_raw:
+            # the first of the largest, as codes_by_rule takes it
+            code = functions.array_position(posterior, functions.array_max(posterior)) - 1
+            prediction = self.getOrDefault("predictionCol")
+            scored = scored.withColumn(prediction, code.cast("double"))
+        if probability:
+            scored = scored.withColumn(probability, _vectors.array_to_vector(posterior))
+        return scored
+
+    def _posterior(self, raw: Any) -> Any:
+        """Column of arrays: the posterior of a column of raw scores."""
         fitted = self.loss_
 
         def posterior(scores: Any) -> Any:
@@ -227,10 +257,7 @@ class SparkImbalancedXGBClassifierModel(_Model):
 
         posterior.__annotations__ = {"scores": pd.Series, "return": pd.Series}
         column = functions.pandas_udf(posterior, "array<double>")
-        scored = _vectors.vector_to_array(functions.col(raw))
-        return self.transform_raw(dataset).withColumn(
-            probability, _vectors.array_to_vector(column(scored))
-        )
+        return column(_vectors.vector_to_array(raw))
 
 
 def _column(instance: Any, name: str) -> str | None:
@@ -238,21 +265,41 @@ def _column(instance: Any, name: str) -> str | None:
     return found
 
 
-def _class_counts(rows: Any, label: str, weight: str | None) -> Array:
-    """Rows, or their summed weights, of each class."""
+def _class_counts(rows: Any, label: str, weight: str | None, held_out: str | None) -> Array:
+    """Training rows, or their summed weights, of each class."""
     total = functions.count("*") if weight is None else functions.sum(functions.col(weight))
-    found = rows.groupBy(functions.col(label).alias("label")).agg(total.alias("total")).collect()
-    labels = [row["label"] for row in found]
-    wrong = [y for y in labels if not _is_code(y)]
-    if wrong or len(labels) < 2:
+    held = functions.lit(False) if held_out is None else functions.col(held_out)
+    keys = functions.col(label).alias("label"), held.alias("held_out")
+    found = rows.groupBy(*keys).agg(total.alias("total")).collect()
+    if any(row["held_out"] is None for row in found):
+        raise ValueError(f"{held_out} must be true or false in each row, got null")
+    of_class = {row["label"]: row["total"] for row in found if not row["held_out"]}
+    labels = _checked_codes(list(of_class), label)
+    unseen = sorted({row["label"] for row in found} - set(of_class), key=str)
+    if unseen:
         raise ValueError(
-            f"{label} must hold codes 0 to K-1 of at least two classes (pyspark.ml.feature."
-            f"StringIndexer makes them), got {wrong[:5] or labels}"
+            f"{label} must hold classes of the training rows, {_listed(labels)}, where {held_out} "
+            f"is true, got {_listed(unseen)}"
         )
-    counts = np.zeros(int(max(labels)) + 1)
-    for row in found:
-        counts[int(row["label"])] = float(row["total"])
-    return counts
+    return np.array([float(of_class[y]) for y in labels])
+
+
+def _checked_codes(labels: list[Any], column: str) -> list[Any]:
+    """Labels in their order; raises if they are not 0..K-1, K of 2 or more."""
+    wrong = [y for y in labels if not _is_code(y)]
+    codes = sorted(labels) if not wrong else []
+    if not wrong and len(codes) > 1 and codes[-1] == len(codes) - 1:
+        return codes
+    raise ValueError(
+        f"{column} must hold codes 0 to K-1 of at least two classes, each with rows "
+        "(pyspark.ml.feature.StringIndexer makes them), got "
+        f"{_listed(sorted(wrong, key=str) or codes)}"
+    )
+
+
+def _listed(labels: list[Any]) -> str:
+    shown = ", ".join(repr(y) for y in labels[:10])
+    return shown if len(labels) <= 10 else f"{shown} and {len(labels) - 10} others"
 
 
 def _is_code(label: Any) -> bool:

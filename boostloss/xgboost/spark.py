@@ -12,7 +12,7 @@ import numpy as np
 import boostloss.xgboost
 from boostloss import engine_call
 from boostloss.losses import FittedLoss, Loss, Workers, named
-from boostloss.losses.validation import Array, check_integer
+from boostloss.losses.validation import LABEL_LIMIT, Array, check_integer, check_labels
 from boostloss.objectives import check_two_classes
 from boostloss.optional import require
 from boostloss.xgboost import Params
@@ -62,7 +62,8 @@ def spark_train(
         XGBoost's parameters, as in :func:`boostloss.xgboost.train`. ``nthread`` is
         ``spark.task.cpus`` if it is left out.
     data : pyspark.sql.DataFrame
-        Labels are codes 0..K-1 (``pyspark.ml.feature.StringIndexer`` makes them).
+        Labels are codes 0..K-1 (``pyspark.ml.feature.StringIndexer`` makes them). A code that no
+        row has is a class without rows, as in :func:`boostloss.xgboost.train`.
     num_boost_round : int
         Number of rounds.
     loss : Loss or str
@@ -90,8 +91,8 @@ def spark_train(
     Raises
     ------
     ValueError, TypeError
-        For columns that are not there, for labels of one class, and for labels, weights or an
-        objective that do not fit the loss.
+        For columns that are not there or hold no numbers, for labels of one class, and for labels,
+        weights or an objective that do not fit the loss.
 
     Examples
     --------
@@ -156,8 +157,23 @@ def _needed(data: Any, columns: Columns) -> Any:
                 )
             array = vector_to_array(functions.col(columns.features))
             data = data.withColumn(columns.features, array)
-    others = [name for name in (columns.label, columns.weight, columns.validation) if name]
-    return data.select(*listed, *others)
+        used.remove(columns.features)
+    _check_numbers(data, used)
+    return data.select(*listed, *(name for name in used if name not in listed))
+
+
+def _check_numbers(data: Any, names: list[str]) -> None:
+    """Raise for columns that would be read as numbers and are none: strings of digits, dates."""
+    from pyspark.sql.types import BooleanType, NumericType
+
+    for name in names:
+        kind = data.schema[name].dataType
+        if not isinstance(kind, NumericType | BooleanType):
+            raise ValueError(
+                f"the column {name!r} must hold numbers or booleans "
+                f"(pyspark.ml.feature.StringIndexer makes codes of strings), got "
+                f"{kind.typeName()}"
+            )
 
 
 def _task(
@@ -205,6 +221,7 @@ def _trained(
 ) -> dict[str, Any]:
     workers = engine_call.xgboost_workers()
     X, y, weight = _rows(frame, columns, False, workers)
+    workers.together(check_labels, y, LABEL_LIMIT)
     check_two_classes(y, workers)
     data = xgb.QuantileDMatrix(X, y, weight=weight, **options)
     evals, history = [(data, "training")], {}  # type: ignore[var-annotated]

@@ -48,7 +48,9 @@ def one_worker(config):
     ray.train.report({"workers": size}, checkpoint=checkpoint)
 
 
-@pytest.mark.parametrize("loss", [FocalLoss(2.0, class_weight="balanced"), GHMLoss()], ids=repr)
+@pytest.mark.parametrize(
+    "loss", [FocalLoss(2.0, class_weight="balanced"), GHMLoss(), GHMLoss(momentum=0.5)], ids=repr
+)
 def test_equals_one_machine(loss, cluster, tmp_path):
     X, y = make_classification(
         3000, 6, n_informative=4, n_redundant=1, weights=[0.9], flip_y=0.02, random_state=0

@@ -1,15 +1,18 @@
 """On a real local Spark (``make spark``): equal to one machine."""
 
 import os
-import shutil
 import sys
 
 import numpy as np
 import pytest
+from local_java import java_version
 
 pytest.importorskip("pyspark", reason="pyspark (400 MB) is installed by make spark")
-if shutil.which("java") is None:
-    pytest.skip("Spark needs Java 17 or newer", allow_module_level=True)
+
+if java_version() < 17:
+    pytest.skip(
+        f"Spark needs Java 17 or newer, here is {java_version() or 'none'}", allow_module_level=True
+    )
 os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -40,8 +43,14 @@ NAMES = list("abcd")
 @pytest.fixture(scope="module")
 def session():
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    for name, value in {"sql.shuffle.partitions": 2, "driver.host": "127.0.0.1",
-                        "sql.execution.arrow.pyspark.enabled": "true"}.items():  # fmt: skip
+    for name, value in {
+        "sql.shuffle.partitions": 2, "driver.host": "127.0.0.1",
+        "sql.execution.arrow.pyspark.enabled": "true",
+        # for many small jobs instead of few large ones
+        "driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+        "sql.codegen.factoryMode": "NO_CODEGEN", "sql.codegen.wholeStage": "false",
+        "sql.adaptive.enabled": "false",
+    }.items():  # fmt: skip
         builder = builder.config(f"spark.{name}", value)
     made = builder.getOrCreate()
     yield made
@@ -109,6 +118,23 @@ def test_a_worker_with_one_class_and_one_without_rows(session):
     assert found["booster"].num_boosted_rounds() == 2
 
 
+def positives_as(rows, label):
+    """The label 1 replaced by another."""
+    other = functions.when(rows["label"] == 1, functions.lit(label)).otherwise(rows["label"])
+    return rows.withColumn("label", other)
+
+
+def test_a_code_without_rows_is_a_class_without_rows(session):
+    frame = table(2)
+    rows = positives_as(session.createDataFrame(frame), 2)
+    found = spark_train(PARAMS, rows, 2, loss="focal", features=NAMES, num_workers=2)
+    d = xgb.QuantileDMatrix(frame[NAMES], 2 * frame["label"])
+    alone = boostloss.xgboost.train(PARAMS, d, 2, loss="focal")
+    got, want = found["booster"].predict(d), alone.predict(d)
+    assert want.shape == (len(frame), 3)
+    np.testing.assert_allclose(got, want, rtol=0, atol=2e-6)
+
+
 def test_vectors_early_stopping_and_what_is_refused(session):
     frame = table(2)
     dense = frame.fillna({"c": -1.0})
@@ -139,6 +165,18 @@ def test_vectors_early_stopping_and_what_is_refused(session):
         spark_train(
             PARAMS, plain.filter("label = 0"), 2, features=NAMES, loss="focal", num_workers=2
         )
+    for label, words in [
+        (-1.0, "y must hold whole numbers from 0 to .*, got -1"),
+        (0.5, "y must hold whole numbers from 0 to .*, got 0.5"),
+        (np.nan, "y must hold whole numbers from 0 to .*, got NaN"),
+        (None, "y must hold whole numbers from 0 to .*, got NaN"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            spark_train(PARAMS, positives_as(plain, label), 2, features=NAMES, loss="focal")
+    for name in ("label", "weight", "a"):
+        text = plain.withColumn(name, plain[name].cast("string"))
+        with pytest.raises(ValueError, match=f"column '{name}' must hold numbers .* got string"):
+            spark_train(PARAMS, text, 2, features=NAMES, weight="weight", loss="focal")
     with pytest.raises(TypeError, match="data must be a Spark data frame"):
         spark_train(PARAMS, frame, 2, loss="focal")
 
@@ -148,8 +186,8 @@ def test_vectors_early_stopping_and_what_is_refused(session):
 
 def estimator(loss, **params):
     return SparkImbalancedXGBClassifier(
-        loss=loss, features_col=NAMES, label_col="label", n_estimators=8, max_depth=3,
-        learning_rate=0.3, **{"num_workers": 2, **params},
+        loss=loss, features_col=NAMES, label_col="label", max_depth=3, learning_rate=0.3,
+        **{"n_estimators": 8, "num_workers": 2, **params},
     )  # fmt: skip
 
 
@@ -218,13 +256,38 @@ def test_estimator_refuses(session):
     rows = session.createDataFrame(table(2))
     with pytest.raises(ValueError, match="loss must be"):
         estimator("focus").fit(rows)
-    with pytest.raises(ValueError, match="must hold codes 0 to K-1 of at least two classes"):
-        estimator("focal").fit(rows.filter("label = 1"))
     with pytest.raises(ValueError, match="rawPredictionCol must be a column's name"):
         estimator("focal", raw_prediction_col="").fit(rows)
-    for label in (np.nan, np.inf, 1e9, -1.0, 0.5, None):
-        other = functions.when(rows["label"] == 1, functions.lit(label)).otherwise(rows["label"])
-        with pytest.raises(ValueError, match="label must hold codes 0 to K-1 of at least two"):
-            estimator("focal").fit(rows.withColumn("label", other))
-    with pytest.raises(ValueError, match=r"label must hold codes .* got \['[01]', '[01]'\]"):
+    codes = "label must hold codes 0 to K-1 of at least two classes, each with rows"
+    for label, shown in {
+        2: "0, 2", np.nan: "nan", np.inf: "inf", 1e9: "1000000000.0", -1.0: "-1.0", 0.5: "0.5",
+        None: "None", 0: "0",
+    }.items():  # fmt: skip
+        with pytest.raises(ValueError, match=rf"{codes} .*, got {shown}$"):
+            estimator("focal").fit(positives_as(rows, label))
+    with pytest.raises(ValueError, match=rf"{codes} .*, got 1, 2$"):
+        estimator("focal").fit(rows.withColumn("label", rows["label"] + 1))
+    with pytest.raises(ValueError, match=rf"{codes} .* got '0', '1'$"):
         estimator("focal").fit(rows.withColumn("label", rows["label"].cast("string")))
+
+
+def test_estimator_refuses_classes_that_no_training_row_has(session):
+    rows = session.createDataFrame(table(3))
+    held_out = rows.withColumn("held_out", rows["label"] == 2)
+    validated = estimator("focal", validation_indicator_col="held_out")
+    with pytest.raises(ValueError, match="of the training rows, 0, 1, where held_out is true, got"):
+        validated.fit(held_out)
+    unknown = functions.when(rows["label"] == 2, None).otherwise(rows["held_out"])
+    with pytest.raises(ValueError, match="held_out must be true or false in each row, got null"):
+        validated.fit(rows.withColumn("held_out", unknown))
+
+
+@pytest.mark.parametrize("method", ["_get_xgb_parameters", "_pyspark_model_cls"])
+def test_an_xgboost_whose_private_methods_have_other_names(method, session, monkeypatch):
+    """It would train without the loss, or give a model without its posterior."""
+    rows, classifier = session.createDataFrame(table(2)), estimator("focal", n_estimators=1)
+    before = set(vars(classifier))
+    monkeypatch.delattr(SparkImbalancedXGBClassifier, method)
+    with pytest.raises(NotImplementedError, match=r"XGBoost .* use boostloss\.xgboost"):
+        classifier.fit(rows)
+    assert set(vars(classifier)) == before
