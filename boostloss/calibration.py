@@ -1,4 +1,4 @@
-"""How probabilities agree with what was observed, in groups of rows."""
+"""Comparison of predicted probabilities with observed shares, in groups of rows."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ expected positives where they are rare. With less its interval says nothing."""
 
 
 class CalibrationGroups(NamedTuple):
-    """Predicted and observed share of positives, group by group, in the order of the predictions.
+    """Predicted and observed share of positives in each group, sorted by prediction.
 
     Parameters
     ----------
     predicted : array of shape (g,)
         Mean predicted probability of the group's rows.
     observed : array of shape (g,)
-        Their share of positives. It may be 0 or 1.
+        Share of positives among them.
     low, high : array of shape (g,)
-        Interval of the share that the group was drawn from.
+        Confidence interval of the share.
     rows : array of shape (g,)
         Number of rows.
     positives : array of shape (g,)
@@ -44,7 +44,7 @@ class CalibrationGroups(NamedTuple):
 
     See Also
     --------
-    calibration_groups : Makes them.
+    calibration_groups : Computes them.
     """
 
     predicted: Array
@@ -60,21 +60,21 @@ def calibration_groups(
 ) -> CalibrationGroups:
     """Compare the predicted with the observed share of positives in groups of rows.
 
-    Rows are sorted by their probability and cut into parts of equally many rows. Neighbouring
-    parts are merged until each group can say something: until the variance of its number of
-    positives by the predictions, ``sum p (1 - p)``, is at least 5 and a fair part of the whole.
-    Groups therefore depend on the predictions alone. One without positives stays.
+    Rows are sorted by their probability and split into parts of equal size. Neighbouring parts are
+    merged until each group is informative: until the variance of its number of positives,
+    ``sum p (1 - p)``, is at least 5 and a fair part of the total. Groups therefore depend on the
+    predictions only, and a group without positives is kept.
 
     Parameters
     ----------
     y : array of shape (n,)
-        Labels, 0 or 1; each must be there.
+        Labels 0 and 1. Both must occur.
     probability : array of shape (n,)
         Predicted probability of class 1, within [0, 1].
     groups : int, default=12
-        Largest number of groups, at least 1.
+        Maximum number of groups, at least 1.
     confidence : float in (0, 1), default=0.95
-        Confidence of the intervals, which are Clopper and Pearson's.
+        Confidence level of the intervals (Clopper and Pearson).
 
     Returns
     -------
@@ -84,7 +84,7 @@ def calibration_groups(
     Raises
     ------
     ValueError, TypeError
-        For labels that are not 0 and 1, or probabilities that are not within [0, 1].
+        If labels are not 0 and 1, or probabilities are outside [0, 1].
 
     See Also
     --------

@@ -86,7 +86,7 @@ class LossClassifierMixin:
 
     @property
     def loss_(self) -> FittedLoss:
-        """The loss as training left it, for the classes' ``prior`` if there is one.
+        """The fitted loss, corrected for ``prior`` if given.
 
         Its ``posterior(raw)`` is ``predict_proba``.
         """
@@ -116,11 +116,11 @@ class LossClassifierMixin:
         return in_numbers(rule, fitted.loss, share)
 
     def engine_model(self) -> Any:
-        """The engine's own fitted classifier, for tools that look at a model's exact type.
+        """Return the engine's own fitted classifier, for tools that accept only that class.
 
-        Its labels are the codes 0..K-1, in the order of ``classes_``, and its ``predict_proba`` is
-        sigma or softmax of the raw score: it knows neither the loss nor its posterior. It shares
-        the booster with this classifier.
+        Its labels are the codes 0..K-1, in the order of ``classes_``. Its ``predict_proba`` is the
+        sigmoid or softmax of the raw score, not the posterior. It shares the booster with this
+        classifier.
 
         Returns
         -------
@@ -134,24 +134,24 @@ class LossClassifierMixin:
         return copy.copy(self._fitted_or_raise().engine)
 
     def recalibrate(self, X: Any, y: Any, sample_weight: Any = None, **keywords: Any) -> Self:
-        """Fit a slope and offsets of the log-odds to held-out rows; the trees stay as they are.
+        """Fit a slope and offsets of the log-odds to held-out rows. The trees do not change.
 
-        Two classes get a slope and an offset, K classes one temperature and K-1 offsets:
-        those of the smallest log loss. They are part of ``loss_`` and of the saved file, and they
-        replace those of an earlier call. For anything freer wrap the fitted model in scikit-learn's
+        The slope (one for all classes) and the offsets (K-1, one for two classes) minimise the log
+        loss. They are part of ``loss_`` and of the saved file, and replace those of an earlier
+        call. For more flexible methods wrap the fitted model in scikit-learn's
         ``CalibratedClassifierCV(FrozenEstimator(model))``.
 
         Parameters
         ----------
         X : features of shape (n, d)
-            Rows that the model was neither trained on nor stopped by, of the population in which it
-            will be used: with ``prior``, that of the prior.
+            Rows that were used neither for training nor for early stopping, from the population
+            where the model will be used (with ``prior``, a population with these class shares).
         y : array of shape (n,)
-            Labels; each class must have rows.
+            Labels. Each class must have rows.
         sample_weight : array of shape (n,), optional
-            Not negative, not all zero.
+            At least 0, not all zero.
         **keywords
-            Of :meth:`decision_function`.
+            Arguments of :meth:`decision_function`.
 
         Returns
         -------
@@ -160,8 +160,8 @@ class LossClassifierMixin:
         Raises
         ------
         ValueError
-            For labels that were not seen in training or are missing here; for rows that the model
-            ranks no better than chance, or separates; with ``probability="link"``.
+            If labels were not seen in training, a class has no rows, the model ranks the rows no
+            better than chance or separates them, or with ``probability="link"``.
         """
         fitted = self._fitted_or_raise()
         if self.probability != "posterior":
@@ -219,7 +219,7 @@ class LossClassifierMixin:
         return collection
 
     def set_params(self, **params: Any) -> Any:
-        """Set parameters; ``loss__gamma`` and its like reach into the loss."""
+        """Set parameters. Names such as ``loss__gamma`` set parameters of the loss."""
         inner = {name: params.pop(name) for name in list(params) if name.startswith("loss__")}
         for name in LOSS_PARAMETERS:
             if name in params:
@@ -467,13 +467,13 @@ def check_labels_of_model(labels: Array, known: Array | None) -> None:
     new = [label for label in labels.tolist() if label not in set(known.tolist())]
     if new:
         raise ValueError(
-            f"y must hold labels of the model that training goes on from, {known.tolist()}, "
-            f"got {new[:5]} (a booster or file that does not hold its labels knows the codes "
-            "0 to K-1 only: hand over the classifier)"
+            f"y must hold labels of the model that training continues from, {known.tolist()}, "
+            f"got {new[:5]} (a booster or file without labels has the codes 0 to K-1: pass the "
+            "classifier instead)"
         )
     absent = [label for label in known.tolist() if label not in set(labels.tolist())]
     raise ValueError(
-        f"y must hold every label of the model that training goes on from, got no row of "
+        f"y must hold every label of the model that training continues from, got no row of "
         f"{absent[:5]}: the engines' classifiers need rows of each class; train(), with codes for "
         "labels, goes on without"
     )

@@ -1,4 +1,4 @@
-"""Labels in Dask collections: what a loss must know of all rows, without moving them."""
+"""Labels in Dask collections: statistics of all rows, computed on the workers."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ __all__ = ["class_counts"]
 
 
 def class_counts(y: Any, sample_weight: Any = None, *, client: Any = None) -> tuple[Array, Array]:
-    """Labels, and how many rows (or what summed weight) each has, over all partitions.
+    """Count the rows of each label, or sum their weights, over all partitions.
 
-    A loss asks no more of the labels: a data set with one row for each class and these weights
+    A loss needs only these counts: a data set with one row for each class and the counts as weights
     has the same class weights and the same intercept.
 
     Parameters
     ----------
     y : dask Array, Series or DataFrame of one column
-        Labels of any kind.
+        Labels of any type.
     sample_weight : dask Array, Series or DataFrame of one column, optional
-        Not negative; as many partitions as ``y``.
+        Weights, at least 0, with as many partitions as ``y``.
     client : distributed.Client, optional
-        Who computes; default is Dask's own choice.
+        The client that computes. By default Dask chooses.
 
     Returns
     -------
     labels : array of shape (K,)
-        Sorted.
+        Sorted labels.
     counts : array of shape (K,)
-        Rows of each label, or their summed weights.
+        Number of rows of each label, or the sum of their weights.
 
     Raises
     ------
     ValueError, TypeError
-        For missing labels, labels of several kinds, fewer than two classes, weights that are
-        not allowed or partitions that do not match; for what is not a Dask collection.
+        If labels are missing, of several types or of fewer than two classes, weights are invalid,
+        partitions do not match, or an argument is not a Dask collection.
 
     See Also
     --------
-    boostloss.xgboost.dask_train : XGBoost's training on Dask with a loss.
-    boostloss.lightgbm.dask_train : LightGBM's training on Dask with a loss.
+    boostloss.xgboost.dask_train : Trains XGBoost on Dask with a loss.
+    boostloss.lightgbm.dask_train : Trains LightGBM on Dask with a loss.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What is hard while training goes on: gradient norms, crossings and weights, round by round."""
+"""Records of a training: gradient norms, crossings and weights in each round."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECORDING_COST = 8
 
 @dataclass
 class Run:
-    """Records of one training run; arrays have one entry for each recorded round.
+    """Records of one training run. Arrays have one entry for each recorded round.
 
     Attributes
     ----------
@@ -25,22 +25,22 @@ class Run:
     counts : array of shape (R, K, bins)
         Rows of each class in each bin of the gradient norm.
     weights : array of shape (R, K, bins)
-        Mean weight that the loss gave there, sample weight included: slope over norm. NaN
-        where there were no rows.
+        Mean weight of the rows in each bin, including sample weights: slope divided by norm. NaN
+        if a bin has no rows.
     hardened, eased : arrays of shape (R, K)
-        Share of each class's rows that became hard, or easy, in a round: the mean of the rounds
-        since the record before.
+        Share of each class's rows that became hard, or easy, in a round. It is the mean over the
+        rounds since the previous record.
     flips : array of shape (R,)
-        Share of all rows that crossed, either way, in a round; likewise.
+        Share of all rows that crossed, in either direction, in a round. The mean is the same.
     edges : array of shape (bins + 1,)
         Borders of the bins.
     hard : float
-        The norm from which a row counts as hard.
+        Norm above which a row is hard.
 
     See Also
     --------
-    boostloss.Recorder : Makes one for each training.
-    boostloss.plot.flips : A plot of it.
+    boostloss.Recorder : Records a run for each training.
+    boostloss.plot.flips : Plots the crossings of a run.
     """
 
     hard: float
@@ -88,7 +88,7 @@ class Run:
 
     @property
     def flips(self) -> Array:
-        """Share of all rows that crossed, either way, in a round; shape (R,)."""
+        """Share of all rows that crossed, in either direction, in a round; shape (R,)."""
         rows = self.counts.sum(axis=(1, 2)) * self._gaps()
         flips: Array = self._crossings().sum(axis=(1, 2)) / np.maximum(rows, 1.0)
         return flips
@@ -178,30 +178,30 @@ class Recording:
 
 
 class Recorder:
-    r"""Keeps, round by round, which rows are hard and what weight they get.
+    r"""Record which rows are hard, and their weights, in each round of a training.
 
-    The gradient norm ``g = |sigma(z) - y|`` (softmax: ``1 - p`` of the true class) says how
-    hard a row is just now; that moves while training goes on [1]_. A recorder counts the norms
-    by class and bin, the rows that cross from easy to hard and back, and the mean weight of each
-    bin. It goes as ``recorder=`` into :func:`boostloss.objective` and its like
-    (``focal_obj(recorder=...)``), the engines' ``train`` functions here and the classifiers'
-    ``fit``, on either engine.
+    The gradient norm of a row, 1 minus the probability given to its true class, says how hard the
+    row is at the moment. It changes during training [1]_. A recorder counts the norms by class and
+    bin, the rows that cross from easy to hard and back, and the mean weight of each bin. Pass it as
+    ``recorder`` to :func:`boostloss.objective`, :func:`boostloss.focal_obj` and the like, to
+    ``train`` and ``cv`` of :mod:`boostloss.xgboost` and :mod:`boostloss.lightgbm`, or to ``fit`` of
+    a classifier.
 
     Parameters
     ----------
     bins : int >= 1, default=50
-        Bins of the norm between 0 and 1.
+        Number of bins of the norm from 0 to 1.
     hard : float in (0, 1), default=0.5
-        Norm above which a row counts as hard; 0.5 is a wrong decision in a binary problem.
+        Norm above which a row is hard. With two classes, 0.5 is a raw score of 0.
     max_rounds : int >= 2, default=1000
-        Records kept of a run. Beyond, every second one is dropped and from then on every second
-        (fourth, ...) round is recorded; crossings are counted in every round and none is lost.
+        Maximum number of records of a run. Beyond it every second record is dropped, and every
+        second (fourth, ...) round is recorded. Crossings are still counted in every round.
 
     Attributes
     ----------
     runs : list of Run
-        One for each training, in the order of their first rounds; a ``cv`` has one a fold. They
-        stay until you clear the list. Pickling an objective leaves its recorder behind.
+        One run for each training, in the order of their first rounds. ``cv`` adds one run for each
+        fold. Clear the list to free the memory. A pickled objective does not contain its recorder.
 
     See Also
     --------

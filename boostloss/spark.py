@@ -38,31 +38,32 @@ _STATE = "boostloss"
 
 
 class SparkImbalancedXGBClassifier(_Estimator):
-    """``SparkXGBClassifier`` with a loss: exact intercept, posterior in the probability column.
+    """``SparkXGBClassifier`` with a loss. The probability column contains the posterior.
 
-    All parameters of ``xgboost.spark.SparkXGBClassifier`` are there. It works in a ``Pipeline`` and
-    in a ``CrossValidator``; ``write`` and ``load`` keep the loss. Class weights that are counted,
-    the intercept, GHM's density and the metrics are those of all rows.
+    It has all parameters of ``xgboost.spark.SparkXGBClassifier``. It works in a ``Pipeline`` and
+    a ``CrossValidator``, and saved models keep the loss. Class weights, the intercept, GHM's
+    density and the metrics are computed from the rows of all workers.
 
     Parameters
     ----------
     loss : Loss or str, default="cross_entropy"
-        A loss such as ``FocalLoss(gamma=2)``, or the name of one with its defaults.
+        A loss such as ``FocalLoss(gamma=2)``, or the name of a loss with default parameters.
     **kwargs
         Parameters of ``SparkXGBClassifier``: ``features_col``, ``label_col``, ``weight_col``,
         ``validation_indicator_col``, ``num_workers``, ``max_depth`` and so on. Labels are codes
-        0..K-1, as ``pyspark.ml.feature.StringIndexer`` makes them.
+        0..K-1, for example from ``pyspark.ml.feature.StringIndexer``.
 
     See Also
     --------
-    boostloss.xgboost.spark_train : Training without an estimator.
+    boostloss.xgboost.spark_train : Trains a booster on Spark.
 
     Notes
     -----
-    The prediction column is that of ``ImbalancedXGBClassifier``: the largest probability, unless
-    the loss has another weight or shape for each class; then raw score above 0, or the largest.
-    XGBoost's own metrics, "logloss" for example, see sigma (softmax) of the raw score; without
-    ``eval_metric`` validation rows are judged by the log loss of the posterior.
+    The prediction column contains the class with the largest probability. If the loss has different
+    weights or shape parameters for the classes, it is the positive class if the raw score is above
+    0, or the class with the largest raw score. XGBoost's own metrics, for example "logloss",
+    evaluate the sigmoid (softmax) of the raw score. The default metric of validation rows is the
+    log loss of the posterior.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Check a loss, yours or ours, as scikit-learn's ``check_estimator`` checks an estimator."""
+"""Check a loss, as scikit-learn's ``check_estimator`` checks an estimator."""
 
 from __future__ import annotations
 
@@ -26,29 +26,32 @@ RAW = np.unique(np.concatenate([np.linspace(-700, 700, 225), np.linspace(-20, 20
 
 
 def check_loss(loss: Loss, *, engines: Sequence[str] | None = None) -> None:
-    """Check that a loss keeps all promises that boostloss and the engines rely on.
+    """Check that a loss has all properties that boostloss and the engines rely on.
 
-    The slope is the derivative of the value; compiled loops equal the scalar functions; nothing is
-    NaN, infinite or of negative curvature from raw score -700 to 700; sample weights, order of rows
-    and of classes, and softmax of two classes act as they must; the intercept is the minimum and
-    the posterior undoes it; copies, pickles and files keep the parameters; both engines train the
-    same model whichever way the loss is handed in.
+    - The slope is the derivative of the value.
+    - Compiled kernels equal the scalar functions.
+    - Nothing is NaN or infinite, and no curvature is negative, for raw scores from -700 to 700.
+    - Sample weights, the order of rows and classes, and softmax of two classes have the right
+      effect.
+    - The intercept is the minimum, and the posterior of the intercept is the class share.
+    - Copies, pickles and files keep the parameters.
+    - An engine trains the same model with an objective, ``train`` and the classifier.
 
     Parameters
     ----------
     loss : Loss
-        With the parameters that are to be checked.
+        The loss, with the parameters to check.
     engines : sequence of {"xgboost", "lightgbm"}, optional
-        Default: those that are installed.
+        Engines to train. The default is all installed ones.
 
     Raises
     ------
     AssertionError
-        It names the check, what was expected and what came out.
+        If a check fails. The message names the check, the expected and the actual result.
 
     See Also
     --------
-    boostloss.losses.Loss : The class of a loss.
+    boostloss.losses.Loss : Base class of the losses.
 
     Examples
     --------

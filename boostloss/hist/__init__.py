@@ -1,6 +1,6 @@
-"""scikit-learn's own trees: a loss for ``HistGradientBoostingClassifier``, and the classifier.
+"""scikit-learn's trees: a loss for ``HistGradientBoostingClassifier``, and the classifier.
 
-They need nothing but what boostloss itself depends on.
+They need no other package.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ __getattr__, __dir__ = import_when_used(__name__, _LATE)
 
 
 def hist_loss(loss: Any) -> HistLoss:
-    """A loss as ``HistGradientBoostingClassifier(loss=...)`` takes it.
+    """Make a loss for scikit-learn's ``HistGradientBoostingClassifier(loss=...)``.
 
-    Training starts at the loss's exact intercept, early stopping follows the log loss of the
-    posterior, and ``predict_proba`` returns that posterior. Parameters can be searched as
-    ``loss__gamma`` and the like. :class:`ImbalancedHistGradientBoostingClassifier` does the same
-    and takes a recorder, class weights by label and the parameter ``probability`` too.
+    Training starts at the loss's own intercept, early stopping uses the log loss of the
+    posterior, and ``predict_proba`` returns the posterior. In a search, parameters have names such
+    as ``loss__gamma``. :class:`ImbalancedHistGradientBoostingClassifier` also takes a recorder,
+    class weights by label and the parameters ``probability``, ``prior`` and ``decision``.
 
     Parameters
     ----------
     loss : Loss or str
-        A loss such as ``FocalLoss(gamma=2)``, or the name of one with its defaults. A
-        ``class_weight`` that is a sequence is in the order of the sorted labels.
+        A loss such as ``FocalLoss(gamma=2)``, or the name of a loss with default parameters. A
+        ``class_weight`` sequence has the order of the sorted labels.
 
     Returns
     -------
     HistLoss
-        For one model: scikit-learn's ``clone``, and with it cross-validation and searches, makes
-        another one for each.
+        A loss for one model. scikit-learn's ``clone`` makes a new one for each model, so
+        cross-validation and searches work.
 
     Raises
     ------
     TypeError, ValueError
-        For what is not a loss.
+        If ``loss`` is neither a loss nor the name of one.
 
     See Also
     --------

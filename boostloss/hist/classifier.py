@@ -36,36 +36,45 @@ _Parent: Any = HistGradientBoostingClassifier
 
 
 class ImbalancedHistGradientBoostingClassifier(LossClassifierMixin, EngineState, _Parent):
-    """``HistGradientBoostingClassifier`` with a loss: exact intercept, calibrated probabilities.
+    """``HistGradientBoostingClassifier`` with a loss.
 
-    It needs no other package than scikit-learn. All parameters, attributes and methods of
-    ``sklearn.ensemble.HistGradientBoostingClassifier`` are there.
+    It has all parameters, attributes and methods of
+    ``sklearn.ensemble.HistGradientBoostingClassifier``, needs no other package than scikit-learn,
+    accepts any labels, and predicts probabilities of the classes. Training starts at the loss's own
+    intercept.
 
     Parameters
     ----------
     loss : Loss or {"cross_entropy", "balanced", "focal", "asymmetric", "ghm"}, \
 default="cross_entropy"
-        A loss such as :class:`boostloss.FocalLoss`, whose parameters can be searched as
-        ``loss__gamma`` and the like, or the name of one with its defaults.
-        A ``class_weight`` of the loss that is a dict has the labels of ``y`` for keys.
+        A loss such as :class:`boostloss.FocalLoss`, or the name of a loss with default parameters.
+        In a search the parameters of a loss object have names such as ``loss__gamma``.
+        The keys of the loss's ``class_weight`` dict are the labels of ``y``.
     probability : {"posterior", "link"}, default="posterior"
-        What :meth:`predict_proba` returns: the loss's calibrated posterior, or sigma (softmax) of
-        the raw score, which for a weighted loss is not a probability of the class.
+        What :meth:`predict_proba` returns: the posterior, or the sigmoid (softmax) of the raw
+        score, which is not the probability of the class for a weighted loss.
     prior : float or dict, optional
-        Class shares where the model will be used, if they are not those of the (weighted) training
-        rows: the share of the positive class, or a dict by label. Probabilities, decisions and
-        early stopping are then those of that population. It may be set after fitting. See
-        :func:`boostloss.decide.shift_prior` for what must hold.
+        Class shares where the model will be used, if they differ from those of the (weighted)
+        training rows: the share of the positive class, or a dict by label. Probabilities,
+        decisions and early stopping are then corrected for these shares. It can be set after
+        fitting. :func:`boostloss.decide.shift_prior` states the condition.
     decision : {"loss", "probability", "balanced", "raw"}, float, array or dict, default="loss"
-        What :meth:`predict` decides on. "loss": the largest probability, unless the loss has
-        another weight or shape for each class; then "raw". "raw": raw score above 0, or the
-        largest, as the engine alone decides; a ``prior`` moves it. "probability": the largest
-        probability, whatever the loss. "balanced": the largest probability over the class's share
-        in training, for the most balanced accuracy. A float in [0, 1], for two classes: the second
-        of ``classes_`` from this probability on. K numbers above 0: the largest probability over
-        its number. A cost matrix (K, K), the true class in rows: the decision of least expected
-        cost. Numbers and costs may be dicts by label, ``{label: number}`` and ``{true label:
-        {decided label: cost}}`` or a data frame. It may be set after fitting.
+        How :meth:`predict` chooses a class. It can be set after fitting.
+
+        - "loss": the largest probability. If the loss has different weights or shape parameters
+          for the classes, it is "raw".
+        - "raw": the positive class if the raw score is above 0, or the largest raw score, as the
+          engine alone. A ``prior`` changes it.
+        - "probability": the largest probability, for every loss.
+        - "balanced": the largest ratio of probability to class share in training, which maximises
+          balanced accuracy.
+        - A float in [0, 1], for two classes: the positive class if its probability is at least
+          this.
+        - K numbers above 0: the largest ratio of probability to number.
+        - A cost matrix (K, K) with true classes in rows: the lowest expected cost.
+
+        Numbers and costs can be dicts by label, ``{label: number}`` and ``{true label:
+        {predicted label: cost}}``, or a data frame.
     **kwargs
         Parameters of ``HistGradientBoostingClassifier``. Its ``class_weight`` multiplies the
         loss's class weights, which the posterior undoes.
@@ -75,29 +84,28 @@ default="cross_entropy"
     classes_ : array of shape (K,)
         Labels, sorted.
     loss_ : FittedLoss
-        The loss as training left it; its ``posterior(raw)`` is ``predict_proba``.
+        The fitted loss. Its ``posterior(raw)`` is ``predict_proba``.
 
     See Also
     --------
-    boostloss.hist.hist_loss : A loss for scikit-learn's own class.
+    boostloss.hist.hist_loss : Makes a loss for scikit-learn's own class.
 
     Notes
     -----
-    By default :meth:`predict` gives the class with the largest ``predict_proba``. A loss that
-    weighs a rare class up decides in its favour instead, by its raw scores; ``decision`` says
-    otherwise. :mod:`boostloss.decide` has costs of each row, alert budgets and thresholds tuned on
-    held-out rows; scikit-learn's ``TunedThresholdClassifierCV`` finds one by cross-validation, with
-    ``response_method="predict_proba"``.
+    By default :meth:`predict` returns the class with the largest probability. A loss with more
+    weight on a rare class favours that class instead. ``decision`` changes both.
+    :mod:`boostloss.decide` handles costs of each row, budgets of alerts, and thresholds tuned on
+    held-out rows. scikit-learn's ``TunedThresholdClassifierCV`` tunes a threshold by
+    cross-validation, with ``response_method="predict_proba"``.
 
-    Early stopping with ``scoring="loss"`` follows the log loss of the posterior, and
-    ``train_score_`` and ``validation_score_`` hold its negative. Other scorers see
-    ``predict_proba``.
+    Early stopping with ``scoring="loss"`` uses the log loss of the posterior. ``train_score_``
+    and ``validation_score_`` contain its negative. Other scorers use ``predict_proba``.
 
-    Cross-entropy with constant class weights is scikit-learn's own log loss with these weights on
-    the rows, as its parameter ``class_weight`` puts them there.
+    Cross-entropy with constant class weights is trained by scikit-learn's own log loss, with these
+    weights on the rows.
 
-    scikit-learn's trees have no minimum Hessian in a leaf (XGBoost's ``min_child_weight``). Give
-    the focal loss an ``l2_regularization`` of 1 to 10 on small data.
+    scikit-learn's trees have no minimum Hessian in a leaf (XGBoost's ``min_child_weight``). With
+    the focal loss on small data, set ``l2_regularization`` to a value from 1 to 10.
 
     Examples
     --------
@@ -159,21 +167,22 @@ default="cross_entropy"
     ) -> Self:
         """Fit to features X (n, d) and labels y (n,).
 
-        Training starts from the loss's exact intercept. With ``warm_start=True`` it goes on from
-        the trees that are there, for the same labels; a GHM loss's moving average starts anew.
+        Training starts at the loss's own intercept. With ``warm_start=True`` it continues from
+        the existing trees, for the same labels. The moving average of GHM then restarts.
 
         Parameters
         ----------
         X : frame or array of shape (n, d)
             Missing values are allowed.
         y : array of shape (n,)
-            Labels of any kind.
+            Labels of any type.
         sample_weight : array of shape (n,), optional
-            Not negative, not all zero.
+            At least 0, not all zero.
         X_val, y_val, sample_weight_val : optional
-            Rows that stop the training, unless ``early_stopping=False``; from scikit-learn 1.7 on.
+            Rows for early stopping, unless ``early_stopping=False``. They need scikit-learn 1.7 or
+            newer.
         recorder : Recorder, optional
-            Keeps what was hard in each round.
+            Records the gradient norms of each round.
 
         Returns
         -------
@@ -182,8 +191,8 @@ default="cross_entropy"
         Raises
         ------
         ValueError, TypeError
-            For labels, weights, features or parameters that are not allowed; for labels in
-            ``y_val`` that are not in ``y``.
+            If labels, weights, features or parameters are invalid, or ``y_val`` has labels that
+            are not in ``y``.
         """
         going_on = self.warm_start and self._fitted is not None
         labels, codes = encode_labels(y, self.classes_ if going_on else None)
@@ -224,11 +233,11 @@ default="cross_entropy"
         return self
 
     def predict(self, X: Any) -> Any:
-        """Labels, as the parameter ``decision`` says."""
+        """Predict labels, as the parameter ``decision`` says."""
         return self._decide(self.decision_function(X))
 
     def predict_proba(self, X: Any) -> Any:
-        """Probabilities (n, K) of the classes, as the parameter ``probability`` says."""
+        """Predict probabilities (n, K) of the classes, as the parameter ``probability`` says."""
         return self._probability(self.decision_function(X))
 
     def decision_function(self, X: Any) -> Any:

@@ -34,18 +34,18 @@ FIT_TAKES_VALIDATION = "X_val" in inspect.signature(HistGradientBoostingClassifi
 class HistLoss(BaseLoss):  # type: ignore[misc]
     """A boostloss loss for scikit-learn's histogram trees; see :func:`boostloss.hist.hist_loss`.
 
-    It keeps what the loss took from the training rows of one model. Pickles and deep copies keep
-    that too; ``sklearn.base.clone`` starts anew.
+    It keeps the fitted loss of one model, also in pickles and deep copies. ``sklearn.base.clone``
+    makes a new object without it.
 
     Parameters
     ----------
     loss : Loss or str
-        What is minimised, or its name.
+        The loss, or its name.
 
     Attributes
     ----------
     fitted_loss : FittedLoss or None
-        The numbers that the loss took from the training rows.
+        The loss fitted to the training rows.
 
     See Also
     --------
@@ -82,24 +82,24 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         class_weight_in_rows: Array | None = None,
         in_use: tuple[Array, Array] | None = None,
     ) -> Self:
-        """A loss for one training whose labels and class weights are known.
+        """Make the loss for one training, whose labels and class weights are known.
 
         Parameters
         ----------
         loss : Loss
-            What is minimised.
+            The loss to minimise.
         fitted_loss : FittedLoss
-            What gives the posterior before training has changed it.
+            The loss before training, for the posterior.
         probability : {"posterior", "link"}, default="posterior"
             What :meth:`predict_proba` returns.
         recorder : Recorder, optional
-            Keeps what was hard in each round.
+            Records the gradient norms of each round.
         class_weight_in_rows : array of shape (K,), optional
-            Class weights by which the rows' weights have been multiplied: ``loss`` has none then,
-            and metrics divide by them.
+            Class weights by which the weights of the rows have been multiplied. ``loss`` then has
+            no class weights, and metrics divide by them.
         in_use : tuple of two arrays of shape (K,), optional
-            Class shares of the training rows and where the model is used: what follows the
-            training is judged there, whatever the shares among the rows that judge.
+            Class shares of the training rows, and where the model is used. Metrics are computed
+            for the latter.
 
         Returns
         -------
@@ -115,7 +115,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         return made
 
     def finish(self, fitted_loss: FittedLoss) -> None:
-        """Take what was fitted to the scores at the end, and forget the training rows.
+        """Keep the finally fitted loss, and drop the training rows.
 
         Parameters
         ----------

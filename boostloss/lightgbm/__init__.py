@@ -97,76 +97,77 @@ def train(
     calibrated: bool = False,
     **keywords: Any,
 ) -> Any:
-    """``lightgbm.train`` with a loss.
+    """Train a booster with a loss, as ``lightgbm.train``.
 
-    Training starts from the loss's exact intercept (an ``init_score`` of your own is kept
-    instead). Afterwards the intercept is added to the first tree's leaves and the link is
-    written into the model: ``predict`` gives sigma or softmax of the raw score, SHAP values
-    add up to it, and the saved file needs LightGBM alone. The booster carries its fitted loss:
-    :func:`predict_proba` gives calibrated probabilities, from a saved file too.
+    Training starts at the loss's intercept, unless ``train_set`` has an ``init_score``. The
+    finished booster is native. It contains intercept and link, so ``predict`` returns the sigmoid
+    or softmax of the raw score, SHAP values add up to the raw score, and LightGBM alone reads the
+    saved file. The booster and its saved file contain the fitted loss, so :func:`predict_proba`
+    returns probabilities of the classes.
 
-    Cross-entropy with constant class weights is LightGBM's own objective, given these weights:
-    unless a recorder or a custom metric needs the callable, that one trains. All of LightGBM then
-    works, ``linear_tree``, ``boosting="rf"`` and bagging fractions by class included.
+    LightGBM's own objective trains cross-entropy with constant class weights, unless a recorder or
+    a custom metric needs the callable. All parameters of LightGBM then work, for example
+    ``linear_tree``, ``boosting="rf"`` and bagging fractions by class.
 
     Parameters
     ----------
     params : dict
         LightGBM's parameters, without an objective. ``num_class`` is found from the labels.
         ``scale_pos_weight`` and ``is_unbalance`` multiply the loss's class weights, and
-        ``boost_from_average=False`` starts from 0. ``metric`` names metrics of what
-        ``loss.fit(...).posterior`` gives, which LightGBM itself computes.
+        ``boost_from_average=False`` starts at 0. ``metric`` names metrics, which LightGBM computes
+        from the posterior.
     train_set : lightgbm.Dataset
-        With labels 0..K-1. For the length of a training it holds the init score, or the class
-        weights: one training at a time.
+        Training data with labels 0..K-1. Training sets its init score or weights for a time, so use
+        a data set in one training at a time.
     num_boost_round : int
         Number of rounds.
     loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
-        For example ``FocalLoss(gamma=2)``; a name stands for a loss with its defaults.
+        For example ``FocalLoss(gamma=2)``, or the name of a loss with default parameters.
     valid_sets : list of lightgbm.Dataset, optional
-        Sets to evaluate; one may be given without a list.
+        Evaluation sets, or one set.
     feval : callable or list of callables, optional
-        Evaluated after the metrics of ``params``, with raw scores. Default, where ``params`` has
-        no ``metric``: :func:`boostloss.posterior_log_loss`.
+        Custom metrics, evaluated after those of ``params`` with raw scores. The default is
+        :func:`boostloss.posterior_log_loss`, unless ``params`` has a ``metric``.
     recorder : Recorder, optional
-        Keeps what was hard in each round.
+        Records the gradient norms of each round.
     init_model : lightgbm.Booster, str or path, optional
-        A model from which training goes on, as in ``lightgbm.train``.
+        A model from which training continues, as in ``lightgbm.train``.
     calibrated : bool, default=False
-        Write the way from raw score to posterior into the leaves: LightGBM's own ``predict`` then
-        gives calibrated probabilities. For cross-entropy, with any class weights.
+        Whether to add the constant between raw score and posterior to the leaves, so that
+        LightGBM's own ``predict`` returns the posterior. For cross-entropy only, with any class
+        weights.
     **keywords
         Further arguments of ``lightgbm.train``, such as ``callbacks``. With
-        ``keep_training_booster`` the booster carries no loss.
+        ``keep_training_booster`` the booster does not contain the loss.
 
     Returns
     -------
     lightgbm.Booster
-        Native, with its fitted loss in the model.
+        A native booster that contains its fitted loss.
 
     Raises
     ------
     ValueError
-        For labels, weights, metrics or parameters that do not fit. ``linear_tree``,
-        ``boosting="rf"`` and bagging fractions by class are for cross-entropy, which LightGBM's
-        own objective trains. With ``calibrated`` for a loss whose posterior is not a shift
-        of the raw score.
+        If labels, weights, metrics or parameters do not fit the loss. ``linear_tree``,
+        ``boosting="rf"`` and bagging fractions by class work with cross-entropy only, and so does
+        ``calibrated``.
 
     See Also
     --------
-    boostloss.lightgbm.predict_proba : Calibrated probabilities of the booster.
-    boostloss.lightgbm.cv : Cross-validation with a loss.
+    boostloss.lightgbm.predict_proba : Predicts probabilities with the booster.
+    boostloss.lightgbm.cv : Cross-validates a loss.
 
     Notes
     -----
-    Sets may be of any kind that LightGBM takes: files, binary files, subsets, Sequences, Arrow
-    tables. Where it goes on from a model only with ``free_raw_data=False``, so does this.
+    Data sets can be of any type that LightGBM accepts: files, binary files, subsets, Sequences,
+    Arrow tables. If LightGBM needs ``free_raw_data=False`` to continue from a model, so does this
+    function.
 
-    ``booster.refit`` is LightGBM's own for plain cross-entropy. It fits leaves to that and nothing
-    else, so for other losses it raises ("No objective function provided").
+    ``booster.refit`` works for plain cross-entropy. For other losses it raises LightGBM's error
+    "No objective function provided", because LightGBM refits to its own objective only.
 
-    With few rows of a class the default ``min_sum_hessian_in_leaf`` of 0.001 makes leaves unstable;
-    a warning then names it.
+    With few rows of a class the default ``min_sum_hessian_in_leaf`` of 0.001 makes leaves unstable.
+    A warning then names the parameter.
     """
     refuse_distributed("train_set", train_set)
     y, weight = target(train_set, _of_data_set(params), init_model)
@@ -209,7 +210,7 @@ def train(
     if keywords.get("keep_training_booster"):
         raise ValueError(
             "keep_training_booster must be False with loss=: link and intercept are written into "
-            "the finished model; go on with init_model= instead, got True"
+            "the finished model; continue with init_model= instead, got True"
         )
     check_callable(params)
     native["objective"] = callable_objective(native, resolved, recorder)
@@ -271,29 +272,30 @@ def cv(
     metrics: str | list[str] | None = None,
     **keywords: Any,
 ) -> dict[str, Any]:
-    """``lightgbm.cv`` with a loss; each fold starts from the intercept of its own rows.
+    """Cross-validate a loss, as ``lightgbm.cv``.
 
-    Class weights that depend on the labels are counted on all of ``train_set``.
+    Each fold starts at the intercept of its own rows. Class weights that depend on the labels are
+    computed from all of ``train_set``.
 
     Parameters
     ----------
     params : dict
         LightGBM's parameters, as in :func:`train`.
     train_set : lightgbm.Dataset
-        With labels 0..K-1.
+        Training data with labels 0..K-1.
     num_boost_round : int
         Number of rounds.
     loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
-        For example ``FocalLoss(gamma=2)``; a name stands for a loss with its defaults.
+        For example ``FocalLoss(gamma=2)``, or the name of a loss with default parameters.
     feval : callable or list of callables, optional
-        Evaluated after the metrics of ``params``, with raw scores. Default, where neither
-        ``params`` nor ``metrics`` name one: :func:`boostloss.posterior_log_loss`.
+        Custom metrics, evaluated after those of ``params`` with raw scores. The default is
+        :func:`boostloss.posterior_log_loss`, unless ``params`` or ``metrics`` name a metric.
     recorder : Recorder, optional
-        Keeps what was hard in each round, with one run for each fold.
+        Records the gradient norms of each round, with one run for each fold.
     fpreproc : callable, optional
         Changes the data and parameters of a fold, as in ``lightgbm.cv``.
     metrics : str or list of str, optional
-        LightGBM's metrics, in place of those in ``params``.
+        LightGBM's metrics. They replace those in ``params``.
     **keywords
         Further arguments of ``lightgbm.cv``: ``nfold``, ``stratified``, ``callbacks`` and so on.
 
@@ -307,12 +309,12 @@ def cv(
     Raises
     ------
     ValueError
-        For labels, weights, metrics or parameters that do not fit, as in :func:`train`.
+        If labels, weights, metrics or parameters do not fit the loss, as in :func:`train`.
 
     See Also
     --------
-    boostloss.lightgbm.train : Training on all rows.
-    boostloss.compare : Several losses on the same folds.
+    boostloss.lightgbm.train : Trains on all rows.
+    boostloss.compare : Compares losses on the same folds.
     """
     init_model = keywords.get("init_model")
     if metrics is not None:  # as in LightGBM, in place of those in params

@@ -77,75 +77,82 @@ _FIT_TAKES_EVAL_X = "eval_X" in inspect.signature(lgb.LGBMClassifier.fit).parame
 
 
 class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
-    """``LGBMClassifier`` with a loss: any labels, exact intercept, calibrated probabilities.
+    """``LGBMClassifier`` with a loss, for any labels and with probabilities of the classes.
 
-    All parameters, attributes and methods of ``lightgbm.LGBMClassifier`` are there. The fitted
-    booster is native ("binary sigmoid:1" or "multiclass"): saved, explained or served, it needs
-    LightGBM alone.
+    It has all parameters, attributes and methods of ``lightgbm.LGBMClassifier``. Training starts
+    at the loss's own intercept. The fitted booster is native ("binary sigmoid:1" or
+    "multiclass"), so it can be saved, explained and served with LightGBM alone.
 
     Parameters
     ----------
     loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="cross_entropy"
-        A loss such as :class:`boostloss.FocalLoss`, whose parameters can be searched as
-        ``loss__gamma`` and the like, or the name of one with its defaults.
-        A ``class_weight`` of the loss that is a dict has the labels of ``y`` for keys.
+        A loss such as :class:`boostloss.FocalLoss`, or the name of a loss with default parameters.
+        In a search the parameters of a loss object have names such as ``loss__gamma``.
+        The keys of the loss's ``class_weight`` dict are the labels of ``y``.
     probability : {"posterior", "link"}, default="posterior"
-        What :meth:`predict_proba` gives: the loss's calibrated posterior, or sigma (softmax) of
-        the raw score, which for a weighted loss is no probability of the class.
+        What :meth:`predict_proba` returns: the posterior, or the sigmoid (softmax) of the raw
+        score, which is not the probability of the class for a weighted loss.
     prior : float or dict, optional
-        Class shares where the model will be used, if they are not those of the (weighted) training
-        rows: the share of the positive class, or a dict by label. Probabilities, decisions and the
-        default metric of early stopping are then those of that population. It may be set after
-        fitting. See :func:`boostloss.decide.shift_prior` for what must hold.
+        Class shares where the model will be used, if they differ from those of the (weighted)
+        training rows: the share of the positive class, or a dict by label. Probabilities,
+        decisions and the default metric of early stopping are then corrected for these shares. It
+        can be set after fitting. :func:`boostloss.decide.shift_prior` states the condition.
     decision : {"loss", "probability", "balanced", "raw"}, float, array or dict, default="loss"
-        What :meth:`predict` decides on. "loss": the largest probability, unless the loss has
-        another weight or shape for each class; then "raw". "raw": raw score above 0, or the
-        largest, as the engine alone decides; a ``prior`` moves it. "probability": the largest
-        probability, whatever the loss. "balanced": the largest probability over the class's share
-        in training, for the most balanced accuracy. A float in [0, 1], for two classes: the second
-        of ``classes_`` from this probability on. K numbers above 0: the largest probability over
-        its number. A cost matrix (K, K), the true class in rows: the decision of least expected
-        cost. Numbers and costs may be dicts by label, ``{label: number}`` and ``{true label:
-        {decided label: cost}}`` or a data frame. It may be set after fitting.
+        How :meth:`predict` chooses a class. It can be set after fitting.
+
+        - "loss": the largest probability. If the loss has different weights or shape parameters
+          for the classes, it is "raw".
+        - "raw": the positive class if the raw score is above 0, or the largest raw score, as the
+          engine alone. A ``prior`` changes it.
+        - "probability": the largest probability, for every loss.
+        - "balanced": the largest ratio of probability to class share in training, which maximises
+          balanced accuracy.
+        - A float in [0, 1], for two classes: the positive class if its probability is at least
+          this.
+        - K numbers above 0: the largest ratio of probability to number.
+        - A cost matrix (K, K) with true classes in rows: the lowest expected cost.
+
+        Numbers and costs can be dicts by label, ``{label: number}`` and ``{true label:
+        {predicted label: cost}}``, or a data frame.
     **kwargs
-        Parameters of ``lightgbm.LGBMClassifier``. ``objective`` stays None: ``loss`` takes its
-        place. ``class_weight``, ``scale_pos_weight`` and ``is_unbalance`` multiply the loss's
-        class weights, which the posterior undoes. ``linear_tree`` and ``boosting_type="rf"`` are
-        for cross-entropy, which LightGBM's own objective trains.
+        Parameters of ``lightgbm.LGBMClassifier``. ``objective`` must stay None, because ``loss``
+        replaces it. ``class_weight``, ``scale_pos_weight`` and ``is_unbalance`` multiply the
+        loss's class weights, which the posterior undoes. ``linear_tree`` and
+        ``boosting_type="rf"`` work with cross-entropy only.
 
     Attributes
     ----------
     classes_ : array of shape (K,)
         Labels, sorted.
     loss_ : Loss
-        The loss as training left it; its ``posterior(raw)`` is ``predict_proba``.
+        The fitted loss. Its ``posterior(raw)`` is ``predict_proba``.
 
     See Also
     --------
-    boostloss.lightgbm.train : Training without a classifier.
-    boostloss.ImbalancedXGBClassifier : The same with XGBoost.
+    boostloss.lightgbm.train : Trains a booster.
+    boostloss.ImbalancedXGBClassifier : The same classifier with XGBoost.
 
     Notes
     -----
-    Of two classes the positive one is the last of the sorted labels, as in scikit-learn: raw scores
-    and ``predict_proba(X)[:, 1]`` are for it. What means the positive class (a number as
-    ``class_weight``, ``alpha``, ``scale_pos_weight``) is for labels that say which one that is: 0
-    and 1, False and True, or -1 and 1. With other labels it raises a ValueError; give
-    ``class_weight`` as a dict by label.
+    With two classes, the positive class is the last of the sorted labels, as in scikit-learn. Raw
+    scores and ``predict_proba(X)[:, 1]`` belong to it. Numbers for the positive class (as
+    ``class_weight``, ``alpha``, ``scale_pos_weight``) are accepted only with the labels 0 and 1,
+    False and True, or -1 and 1. With other labels they raise a ValueError. Pass ``class_weight``
+    as a dict by label instead.
 
-    Training that goes on from a model keeps the codes of its labels; ``y`` must hold just them. A
-    booster or file that does not hold its labels knows codes 0..K-1 only.
+    Training that continues from a model keeps the codes of its labels, and ``y`` must contain
+    exactly these labels. A booster or file without labels has the codes 0..K-1.
 
-    By default :meth:`predict` gives the class with the largest ``predict_proba``. A loss that
-    weighs a rare class up decides in its favour instead, by its raw scores; ``decision`` says
-    otherwise. :mod:`boostloss.decide` has costs of each row, alert budgets and thresholds tuned on
-    held-out rows; scikit-learn's ``TunedThresholdClassifierCV`` finds one by cross-validation, with
-    ``response_method="predict_proba"``.
+    By default :meth:`predict` returns the class with the largest probability. A loss with more
+    weight on a rare class favours that class instead. ``decision`` changes both.
+    :mod:`boostloss.decide` handles costs of each row, budgets of alerts, and thresholds tuned on
+    held-out rows. scikit-learn's ``TunedThresholdClassifierCV`` tunes a threshold by
+    cross-validation, with ``response_method="predict_proba"``.
 
-    An evaluation set is judged by :func:`boostloss.posterior_log_loss` (plain cross-entropy: by
-    log loss under LightGBM's name for it) and by what ``eval_metric`` or ``metric`` name. All of
-    LightGBM's metrics and all callables judge what :meth:`predict_proba` gives, in the order in
-    which they are named; GHM's density is then that of the evaluation set.
+    The metrics of an evaluation set are :func:`boostloss.posterior_log_loss` (for plain
+    cross-entropy LightGBM's own log loss) and those that ``eval_metric`` or ``metric`` name.
+    LightGBM's metrics and callables evaluate the probabilities of :meth:`predict_proba`, in the
+    given order. GHM's density is then computed from the evaluation set.
 
     Examples
     --------
@@ -197,17 +204,17 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     ) -> Self:
         """Fit to features X (n, d) and labels y (n,).
 
-        Parameters are those of ``LGBMClassifier.fit``; ``y`` and the labels of evaluation sets
-        may be of any kind, given as ``eval_set`` or as ``eval_X`` and ``eval_y``. Training
-        starts from the loss's exact intercept, unless ``init_score`` is given,
-        ``boost_from_average`` is False, or training goes on from ``init_model``. A
-        :class:`boostloss.Recorder` keeps what was hard in each round.
+        Parameters are those of ``LGBMClassifier.fit``, and ``recorder``, a
+        :class:`boostloss.Recorder` of gradient norms in each round. Labels can be of any type.
+        Evaluation sets are passed as ``eval_set``, or as ``eval_X`` and ``eval_y``. Training
+        starts at the loss's intercept, unless ``init_score`` is given,
+        ``boost_from_average`` is False, or training continues from ``init_model``.
 
         Raises
         ------
         ValueError, TypeError
-            For labels, weights, features, metrics or parameters that are not allowed; for
-            labels in an evaluation set that are not in ``y``.
+            If labels, weights, features, metrics or parameters are invalid, or an evaluation set
+            has labels that are not in ``y``.
         """
         labels, codes = encode_labels(y, labels_of(init_model))
         self._check_prior(labels)
@@ -304,10 +311,10 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         validate_features: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Labels, as the parameter ``decision`` says.
+        """Predict labels, as the parameter ``decision`` says.
 
-        Parameters are those of ``LGBMClassifier.predict``: with ``raw_score``, ``pred_leaf`` or
-        ``pred_contrib`` the booster's raw scores, leaves or SHAP values.
+        Parameters are those of ``LGBMClassifier.predict``. With ``raw_score``, ``pred_leaf`` or
+        ``pred_contrib`` it returns the booster's raw scores, leaves or SHAP values.
         """
         output = self._raw(
             X, start_iteration, num_iteration, pred_leaf, pred_contrib, validate_features, **kwargs
@@ -325,7 +332,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         validate_features: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Probabilities (n, K) of the classes, as the parameter ``probability`` says.
+        """Predict probabilities (n, K) of the classes, as the parameter ``probability`` says.
 
         Parameters are those of :meth:`predict`.
         """
@@ -368,33 +375,33 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         )
 
     def set_params(self, **params: Any) -> Any:
-        """Set parameters; ``loss__gamma`` and its like reach into the loss."""
+        """Set parameters. Names such as ``loss__gamma`` set parameters of the loss."""
         super().set_params(**params)
         if self._fitted is not None:  # LightGBM reads parameters when it predicts
             self._fitted.engine.set_params(**_for_prediction(params))
         return self
 
     def save_model(self, filename: str | Path, *, calibrated: bool = False) -> None:
-        """Save the model; labels and loss are written to a line that LightGBM ignores.
+        """Save the model, with labels and loss in a line that LightGBM ignores.
 
         Parameters
         ----------
         filename : str or path
-            Where to write it; LightGBM's own text format.
+            A path for a file in LightGBM's text format.
         calibrated : bool, default=False
-            Write the way from raw score to posterior into the leaves, so that LightGBM's own
-            ``predict``, SHAP values and every other reader of the file give calibrated
-            probabilities. For cross-entropy, with any class weights. Read again, the file is a
-            model of plain cross-entropy: the same probabilities, and labels by the most probable
-            class.
+            Whether to add the constant between raw score and posterior to the leaves.
+            LightGBM's own ``predict``, and every other program that reads the file, then returns
+            the posterior, and SHAP values add up to its log-odds. For cross-entropy only, with any
+            class weights. When loaded, it is a model of plain cross-entropy with the same
+            probabilities, and predicts the most probable class.
 
         Raises
         ------
         TypeError
-            For a loss that is not one of boostloss, or labels that are neither text nor number.
+            If the loss is not registered, or labels are neither strings nor numbers.
         ValueError
-            With ``calibrated`` for a loss whose posterior is not a shift of the raw score, such as
-            focal and GHM: :func:`boostloss.onnx.to_onnx` writes a file that gives it.
+            With ``calibrated``, if the posterior is not the raw score plus a constant, as for
+            focal and GHM. :func:`boostloss.onnx.to_onnx` exports these.
         """
         booster, state = self.booster_, self._state()
         if calibrated:
@@ -403,7 +410,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         Path(filename).write_bytes(to_file(booster, state))
 
     def load_model(self, filename: str | Path) -> Self:
-        """Load what :meth:`save_model` wrote, the posterior and the labels included.
+        """Load a model that :meth:`save_model` wrote, with its loss and labels.
 
         Parameters
         ----------
@@ -418,7 +425,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         Raises
         ------
         ValueError
-            If the model was not saved by this class, or is damaged. Nothing changes here then.
+            If the model was not saved by this class, or is damaged. The estimator does not change.
         """
         booster, state = from_file(Path(filename).read_bytes(), f"{filename}")
         engine = self._engine_of(booster, len(state.labels))

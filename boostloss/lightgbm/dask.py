@@ -36,21 +36,20 @@ def dask_train(
     loss: Loss | LossName,
     sample_weight: Any = None,
 ) -> Any:
-    """LightGBM's training on Dask with a loss; the model is that of :func:`.train`.
+    """Train LightGBM on Dask with a loss.
 
-    Class weights that are counted and the intercept are taken from all rows up front. The trees
-    are those of one machine where LightGBM's own are: its bins of the features are the same on
-    each worker (few distinct values), and ``min_data_in_leaf`` is 1 and
-    ``min_sum_hessian_in_leaf`` 0, since on several machines LightGBM estimates a leaf's rows in
-    another way.
+    Class weights and the intercept are computed from all rows before training. The trees
+    are those of one machine if the features have few distinct values, ``min_data_in_leaf`` is 1
+    and ``min_sum_hessian_in_leaf`` 0. Otherwise they differ, as with LightGBM's built-in
+    objectives, because LightGBM estimates the rows of a leaf in another way on several machines.
 
     Parameters
     ----------
     client : distributed.Client
-        Whose workers train.
+        The client of the workers.
     params : dict
-        LightGBM's parameters, as in :func:`boostloss.lightgbm.train`. Nothing is evaluated, so
-        ``metric`` and ``early_stopping_round`` are left out.
+        LightGBM's parameters, as in :func:`boostloss.lightgbm.train`, without ``metric`` and
+        ``early_stopping_round``, because nothing is evaluated.
     X : dask Array or DataFrame of shape (n, d)
         Features.
     y : dask Array or Series
@@ -58,25 +57,25 @@ def dask_train(
     num_boost_round : int
         Number of rounds.
     loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
-        Any but GHM, for example ``FocalLoss(gamma=2)``.
+        Any loss except GHM, for example ``FocalLoss(gamma=2)``.
     sample_weight : dask Array or Series, optional
-        Not negative.
+        Weights, at least 0.
 
     Returns
     -------
     lightgbm.Booster
-        Native: intercept and link are in the model. It carries its fitted loss, as that of
+        A native booster that contains intercept, link and its fitted loss, as that of
         :func:`.train`.
 
     Raises
     ------
     ValueError, TypeError
-        For GHM, whose density is that of all rows in every round, where LightGBM gives Python no
-        way to sum over its workers; for labels, weights or parameters that do not fit.
+        For GHM, whose density needs sums over the workers in every round, which LightGBM does not
+        offer to Python, or if labels, weights or parameters do not fit the loss.
 
     See Also
     --------
-    boostloss.lightgbm.train : Training on one machine.
+    boostloss.lightgbm.train : Trains on one machine.
     boostloss.dask.class_counts : Counts the labels, as this function does.
     """
     given: Loss = named(loss)

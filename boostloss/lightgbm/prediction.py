@@ -16,31 +16,31 @@ from boostloss.metrics import raw_of_probability
 
 
 def predict_proba(booster: Any, X: Any) -> Array:
-    """Calibrated probabilities from a booster of :func:`train`, which carries its fitted loss.
+    """Predict probabilities with a booster of :func:`train`, which contains its fitted loss.
 
     Parameters
     ----------
     booster : lightgbm.Booster
-        As :func:`train` returned it, or read from its saved file. After early stopping the rounds
-        up to the best count.
+        A booster that :func:`train` returned, or that was loaded from its file. After early
+        stopping the rounds up to the best are used.
     X : array or frame of shape (n, d)
-        What ``booster.predict`` takes.
+        Features, as for ``booster.predict``.
 
     Returns
     -------
     array of shape (n, K)
-        Probability of each class; rows sum to 1.
+        Probability of each class. Rows sum to 1.
 
     Raises
     ------
     TypeError, ValueError
-        For what is no booster; for one that carries no loss, or was refitted or trained on by
-        LightGBM itself.
+        If ``booster`` is not a booster, contains no loss, or was refitted or trained further by
+        LightGBM.
 
     See Also
     --------
-    boostloss.lightgbm.train : Makes such a booster.
-    boostloss.decide.decide : Decisions from probabilities.
+    boostloss.lightgbm.train : Trains such a booster.
+    boostloss.decide.decide : Decides from probabilities.
 
     Examples
     --------

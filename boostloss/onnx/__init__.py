@@ -1,4 +1,4 @@
-"""ONNX: a model with its posterior, labels and decision, for runtimes that know no boosting."""
+"""ONNX: a model with its posterior, labels and decision, for other runtimes."""
 
 from __future__ import annotations
 
@@ -27,39 +27,40 @@ def to_onnx(model: Any, *, dtype: str | None = None) -> Any:
 
     The graph has one input, ``"X"`` of shape (n, d), and three outputs:
 
-    - ``"label"`` (n,), what the classifier's ``predict`` returns;
-    - ``"probabilities"`` (n, K), what its ``predict_proba`` returns, in float32;
-    - ``"raw"``, what its ``decision_function`` returns, in float32: (n, 1) for two classes,
+    - ``"label"`` (n,), the labels of the classifier's ``predict``;
+    - ``"probabilities"`` (n, K), those of its ``predict_proba``, in float32;
+    - ``"raw"``, the raw scores of its ``decision_function``, in float32: (n, 1) for two classes,
       otherwise (n, K).
 
-    After early stopping it contains the trees up to the best round. NaN means missing, and so
-    does what the model was told: ``missing`` of XGBoost's classifier, ``zero_as_missing`` of
-    LightGBM. A categorical feature is passed as the number of its category in the training data's
-    order; an unseen number is treated as the engine treats it, and NaN as missing.
+    After early stopping it contains the trees up to the best round. NaN means missing, and so do
+    the values of ``missing`` (XGBoost's classifier) and ``zero_as_missing`` (LightGBM). A
+    categorical feature is passed as the number of its category in the order of the training data.
+    Unseen numbers are treated as by the engine.
 
     Parameters
     ----------
     model : ImbalancedXGBClassifier, ImbalancedLGBMClassifier or Booster
-        Fitted; a booster of :func:`boostloss.xgboost.train` or :func:`boostloss.lightgbm.train`.
+        A fitted classifier, or a booster of :func:`boostloss.xgboost.train` or
+        :func:`boostloss.lightgbm.train`.
     dtype : {"float32", "float64"}, optional
-        Type of the input. Default: the type in which the engine itself compares features, float32
-        for XGBoost and float64 for LightGBM. LightGBM's model fed with float32 answers as LightGBM
-        does for features that were rounded to float32.
+        Type of the input. The default is the type in which the engine compares features, float32
+        for XGBoost and float64 for LightGBM. With float32, LightGBM's model predicts as LightGBM
+        does for features rounded to float32.
 
     Returns
     -------
     onnx.ModelProto
-        Opset 17, and 5 of ``ai.onnx.ml`` (ONNX Runtime 1.20 or later). The metadata contain the
-        loss, and the names of the features where the training data had some.
+        A model with opset 17, and 5 of ``ai.onnx.ml`` (ONNX Runtime 1.20 or newer). The metadata
+        contain the loss, and the names of the features if the training data had names.
 
     Raises
     ------
     TypeError
-        For a model of another kind, and for labels that ONNX has no type for.
+        If ``model`` is not such a model, or ONNX has no type for the labels.
     ValueError
-        For a booster that carries no loss. For trees that ONNX cannot express: linear models
-        (``booster="gblinear"``, ``linear_tree=True``) and XGBoost's
-        ``multi_strategy="multi_output_tree"``. For a custom loss whose weight is 0 somewhere.
+        If a booster contains no loss, if ONNX cannot express the trees (linear models with
+        ``booster="gblinear"`` or ``linear_tree=True``, and XGBoost's
+        ``multi_strategy="multi_output_tree"``), or if a custom loss has weight 0 somewhere.
 
     See Also
     --------

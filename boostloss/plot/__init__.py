@@ -1,7 +1,7 @@
-"""Plot losses, the gradient norms of a training, and what probabilities are worth.
+"""Plots of losses, of gradient norms during training, and of predicted probabilities.
 
-Every function draws on ``ax``, or on axes of a new figure, and returns the ``Axes``. Needs
-matplotlib (extra "report").
+Every function draws on ``ax``, or on the axes of a new figure, and returns the ``Axes``. The plots
+need Matplotlib (extra "report").
 """
 
 from boostloss.plot.drawing import COLOURS

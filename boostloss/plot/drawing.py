@@ -1,4 +1,4 @@
-"""What all plots share: axes, styles, and what is drawn by name."""
+"""Helpers of all plots: axes, styles and names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a loss does to a row, over its margin or its gradient norm."""
+"""Plots of losses, over the margin or the gradient norm of a row."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def loss_curves(
     data: tuple[ArrayLike, ArrayLike] | None = None,
     ax: Any = None,
 ) -> Any:
-    r"""A loss over the margin ``s z``, ``s = 2y - 1``: right and sure to the right.
+    r"""Plot losses over the margin ``(2y - 1) z``, where z is the raw score of a row.
 
     Parameters
     ----------
     losses : Loss, sequence of Loss, or dict of name to Loss
         For example ``[FocalLoss(gamma) for gamma in (0, 1, 2, 5)]``.
     show : {"value", "gradient", "hessian", "weight"}, default="value"
-        The loss in nats; the magnitude ``w q`` of its gradient; ``w p q``; or the weight w
-        that it gives to cross-entropy's gradient.
+        What to plot: the loss in nats, the magnitude ``w q`` of its gradient, the Hessian
+        ``w p q``, or the weight w relative to cross-entropy's gradient.
     margins : array of shape (m,), optional
-        Default: 201 from -6 to 6.
+        Margins to plot. The default is 201 margins from -6 to 6.
     data : (y, raw), optional
-        Labels (0 or 1) and raw scores of a data set, for losses whose weights depend on one: GHM,
-        and class weights counted on the labels.
+        Labels (0 or 1) and raw scores of a data set. GHM, and class weights that depend on the
+        labels, need it.
     ax : matplotlib Axes, optional
         Where to draw. Default: axes of a new figure.
 
@@ -57,11 +57,11 @@ def loss_curves(
     Raises
     ------
     ValueError
-        For such a loss without ``data``, or an unknown ``show``.
+        If a loss needs ``data``, or ``show`` is unknown.
 
     See Also
     --------
-    weight_of_norm : The weight over the gradient norm, on a data set.
+    weight_of_norm : Plots weights over the gradient norm, on a data set.
 
     Examples
     --------
@@ -82,18 +82,18 @@ def loss_curves(
 def weight_of_norm(
     losses: Losses, y: ArrayLike, raw: ArrayLike, *, label: int = 1, ax: Any = None
 ) -> Any:
-    """The weight given to a row as a function of its gradient norm ``q = 1 - p``.
+    """Plot the weight of a row over its gradient norm ``q = 1 - p``.
 
     Parameters
     ----------
     losses : Loss, sequence of Loss, or dict of name to Loss
         One loss or several.
     y : array of shape (n,)
-        Labels, 0 or 1, of the data set from which GHM takes its density.
+        Labels, 0 or 1, of the data set for GHM's density.
     raw : array of shape (n,)
-        Its raw scores.
+        Raw scores of these rows.
     label : {0, 1}, default=1
-        The class whose rows' weight is shown.
+        The class whose weights are shown.
     ax : matplotlib Axes, optional
         Where to draw. Default: axes of a new figure.
 
@@ -104,7 +104,7 @@ def weight_of_norm(
 
     See Also
     --------
-    loss_curves : A loss over the margin.
+    loss_curves : Plots losses over the margin.
     """
     if label not in (0, 1):
         raise ValueError(f"label must be 0 or 1, got {label!r}")

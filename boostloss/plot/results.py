@@ -1,4 +1,4 @@
-"""What probabilities are worth: precision and recall, reliability, alerts and costs."""
+"""Plots of probabilities: precision and recall, reliability, alerts and costs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def precision_recall(
     y : array of shape (n,)
         Labels, 0 or 1.
     probabilities : array of shape (n,), or dict of name to one
-        Any score that ranks the rows.
+        Scores that rank the rows.
     ax : matplotlib Axes, optional
         Where to draw. Default: axes of a new figure.
 
@@ -50,7 +50,7 @@ def precision_recall(
 
     See Also
     --------
-    reliability : Whether the probabilities are right.
+    reliability : Plots observed over predicted shares.
     """
     labels = _binary(y)
     axes = axes_of(ax)
@@ -73,8 +73,8 @@ def reliability(
     """Plot the observed share of positives over the predicted probability, logarithmic.
 
     Each point is a group of rows with its 95% interval. A group without positives is an arrow that
-    starts at the upper end of its interval. Of one model the number of positives is written at each
-    point. The strip at the bottom shows how many rows have which probability.
+    starts at the upper end of its interval. With one model, a number at each point counts its
+    positives. The strip at the bottom shows the distribution of the probabilities.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def reliability(
     probabilities : array of shape (n,), or dict of name to one
         Predicted probabilities of class 1, within [0, 1].
     groups : int, default=12
-        Largest number of groups, at least 1.
+        Maximum number of groups, at least 1.
     ax : matplotlib Axes, optional
         Where to draw. Default: axes of a new figure.
 
@@ -95,12 +95,12 @@ def reliability(
     Raises
     ------
     ValueError
-        For labels that are not 0 and 1, or probabilities that are not within [0, 1].
+        If labels are not 0 and 1, or probabilities are outside [0, 1].
 
     See Also
     --------
-    boostloss.calibration.calibration_groups : The numbers.
-    precision_recall : How well the rows are ranked.
+    boostloss.calibration.calibration_groups : Computes the numbers.
+    precision_recall : Plots how well the rows are ranked.
     """
     labels = _binary(y)
     checked = _checked(probabilities, len(labels))
@@ -120,14 +120,15 @@ def reliability(
 
 
 def alerts_over_threshold(y: ArrayLike, probabilities: Probabilities, *, ax: Any = None) -> Any:
-    """Plot how many rows raise an alert, and how many of them are right, over the threshold.
+    """Plot the number of alerts, and the share of right alerts, over the threshold.
 
     Parameters
     ----------
     y : array of shape (n,)
         Labels, 0 or 1.
     probabilities : array of shape (n,), or dict of name to one
-        Probability of class 1, or any positive score. A row raises an alert from the threshold on.
+        Probability of class 1, or any positive score. A row raises an alert if it is at least the
+        threshold.
     ax : matplotlib Axes, optional
         Where to draw. Default: axes of a new figure.
 
@@ -139,12 +140,12 @@ def alerts_over_threshold(y: ArrayLike, probabilities: Probabilities, *, ax: Any
     Raises
     ------
     ValueError
-        For labels that are not 0 and 1, or probabilities that are not finite.
+        If labels are not 0 and 1, or probabilities are not finite.
 
     See Also
     --------
-    boostloss.decide.top : Alerts within a budget.
-    cost_over_threshold : What the alerts cost.
+    boostloss.decide.top : Selects alerts within a budget.
+    cost_over_threshold : Plots the cost of the decisions.
     """
     labels = _binary(y)
     axes = axes_of(ax)
@@ -170,10 +171,10 @@ def cost_over_threshold(
     y : array of shape (n,)
         Labels, 0 or 1.
     probabilities : array of shape (n,), or dict of name to one
-        Probability of class 1. A row is decided for class 1 from the threshold on.
+        Probability of class 1. The decision is class 1 if it is at least the threshold.
     costs : array of shape (2, 2) or (n, 2, 2)
-        The true class in rows, the decision in columns, as
-        :func:`boostloss.decide.cost_matrix` makes it.
+        Costs with true classes in rows and decisions in columns, for example from
+        :func:`boostloss.decide.cost_matrix`.
     ax : matplotlib Axes, optional
         Where to draw. Default: axes of a new figure.
 
@@ -185,13 +186,12 @@ def cost_over_threshold(
     Raises
     ------
     ValueError
-        For labels that are not 0 and 1, probabilities that are not finite, or costs of another
-        shape.
+        If labels are not 0 and 1, probabilities are not finite, or costs have another shape.
 
     See Also
     --------
-    boostloss.decide.decide : Decides for the least expected cost.
-    alerts_over_threshold : How many rows are decided for class 1.
+    boostloss.decide.decide : Chooses the decision with the lowest expected cost.
+    alerts_over_threshold : Plots the number of alerts.
     """
     labels = _binary(y)
     n = len(labels)

@@ -1,4 +1,4 @@
-"""What a recorder saw of a training: gradient norms and crossings, round after round."""
+"""Plots of a recorded training: gradient norms and crossings over the rounds."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Runs = Recorder | Run | Mapping[str, Recorder | Run]
 
 
 def norms_over_rounds(runs: Recorder | Run, *, label: int | None = None, ax: Any = None) -> Any:
-    """Heat map: how many rows have which gradient norm, round after round.
+    """Plot a heat map of the gradient norms over the rounds.
 
     Parameters
     ----------
     runs : Recorder or Run
-        Of a recorder the newest run.
+        A run, or a recorder, of which the newest run is shown.
     label : int, optional
-        The class to show, as its code 0..K-1; default: all classes together.
+        Code of the class to show, 0..K-1. The default is all classes together.
     ax : matplotlib Axes, optional
         Where to draw. Default: axes of a new figure.
 
@@ -33,7 +33,7 @@ def norms_over_rounds(runs: Recorder | Run, *, label: int | None = None, ax: Any
 
     See Also
     --------
-    flips : Rows that cross between easy and hard.
+    flips : Plots rows that cross between easy and hard.
     """
     run = _run(runs)
     if label is not None and label not in range(run.n_classes):
@@ -60,7 +60,7 @@ def norms_over_rounds(runs: Recorder | Run, *, label: int | None = None, ax: Any
 
 
 def flips(runs: Runs, *, ax: Any = None) -> Any:
-    """Share of the rows that cross between easy and hard, round after round.
+    """Plot the share of rows that cross between easy and hard over the rounds.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def flips(runs: Runs, *, ax: Any = None) -> Any:
 
     See Also
     --------
-    flips_by_learning_rate : Crossings of several trainings.
+    flips_by_learning_rate : Plots crossings of several trainings.
     """
     axes = axes_of(ax)
     for i, (name, recorded) in enumerate(by_name(runs).items()):
@@ -90,24 +90,23 @@ def flips(runs: Runs, *, ax: Any = None) -> Any:
 
 
 def flips_by_learning_rate(runs: Mapping[float, Recorder | Run], *, ax: Any = None) -> Any:
-    """Crossings between easy and hard of a whole training against its learning rate.
+    """Plot crossings between easy and hard over the learning rate of a training.
 
     Parameters
     ----------
     runs : dict of learning rate to Recorder or Run
-        Each with at least two recorded rounds.
+        Runs with at least two recorded rounds each.
     ax : matplotlib Axes, optional
         Where to draw. Default: axes of a new figure.
 
     Returns
     -------
     matplotlib Axes
-        The axes that were drawn on.
-        In it the mean share of a round, and its largest.
+        The axes with the mean share over the rounds, and the largest share.
 
     See Also
     --------
-    flips : Crossings round after round.
+    flips : Plots crossings over the rounds.
     """
     rates = sorted(runs)
     shares = [_run(runs[rate]).flips[1:] for rate in rates]

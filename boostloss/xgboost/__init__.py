@@ -65,56 +65,58 @@ def train(
     calibrated: bool = False,
     **keywords: Any,
 ) -> Any:
-    """``xgboost.train`` with a loss.
+    """Train a booster with a loss, as ``xgboost.train``.
 
-    The booster is native: its objective is "binary:logistic" or "multi:softprob", it starts
-    from the loss's exact intercept (unless ``params`` has a ``base_score`` or training goes on
-    from ``xgb_model``), ``predict`` gives sigma or softmax of the raw score, and the saved
-    file needs XGBoost alone. The booster carries its fitted loss: :func:`predict_proba` gives
-    calibrated probabilities, from a saved file too.
+    The booster is native. Its objective is "binary:logistic" or "multi:softprob", its ``predict``
+    returns the sigmoid or softmax of the raw score, and XGBoost alone reads the saved file.
+    Training starts at the loss's intercept, unless ``params`` has a ``base_score`` or training
+    continues from ``xgb_model``. The booster and its saved file contain the fitted loss, so
+    :func:`predict_proba` returns probabilities of the classes.
 
-    Cross-entropy with constant class weights (of two classes, or the same for all) is XGBoost's own
-    objective: unless a recorder or a custom metric needs the callable, that one trains.
+    XGBoost's own objective trains cross-entropy with constant class weights (for two classes, or
+    the same for all classes), unless a recorder or a custom metric needs the callable.
 
     Parameters
     ----------
     params : dict, or list of pairs
-        XGBoost's parameters; ``objective`` may be left out. ``num_class`` is found from the
+        XGBoost's parameters. ``objective`` is not needed, and ``num_class`` is found from the
         labels. ``scale_pos_weight`` multiplies the loss's weight of class 1. ``eval_metric``
-        names metrics of what ``loss.fit(...).posterior`` gives, which XGBoost itself computes.
+        names metrics, which XGBoost computes from the posterior.
     dtrain : xgboost.DMatrix
-        With labels 0..K-1.
+        Training data with labels 0..K-1.
     num_boost_round : int
         Number of rounds.
     loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
-        For example ``FocalLoss(gamma=2)``; a name stands for a loss with its defaults.
+        For example ``FocalLoss(gamma=2)``, or the name of a loss with default parameters.
     custom_metric : callable, optional
-        Default, where ``params`` has no ``eval_metric``: :func:`boostloss.posterior_log_loss`.
+        A custom metric. The default is :func:`boostloss.posterior_log_loss`, unless ``params`` has
+        an ``eval_metric``.
     recorder : Recorder, optional
-        Keeps what was hard in each round.
+        Records the gradient norms of each round.
     xgb_model : xgboost.Booster, str or path, optional
-        A model from which training goes on, as in ``xgboost.train``.
+        A model from which training continues, as in ``xgboost.train``.
     calibrated : bool, default=False
-        Write the way from raw score to posterior into the model's intercept: XGBoost's own
-        ``predict`` then gives calibrated probabilities. For cross-entropy, with any class weights.
+        Whether to add the constant between raw score and posterior to the model's intercept, so
+        that XGBoost's own ``predict`` returns the posterior. For cross-entropy only, with any class
+        weights.
     **keywords
         Further arguments of ``xgboost.train``: ``evals``, ``early_stopping_rounds`` and so on.
 
     Returns
     -------
     xgboost.Booster
-        Native, with its fitted loss as an attribute.
+        A native booster. Its fitted loss is an attribute.
 
     Raises
     ------
     ValueError
-        For labels, weights or an objective that do not fit the loss; with ``calibrated`` for a
-        loss whose posterior is not a shift of the raw score.
+        If labels, weights or the objective do not fit the loss, or with ``calibrated`` if the
+        loss is not cross-entropy.
 
     See Also
     --------
-    boostloss.xgboost.predict_proba : Calibrated probabilities of the booster.
-    boostloss.xgboost.cv : Cross-validation with a loss.
+    boostloss.xgboost.predict_proba : Predicts probabilities with the booster.
+    boostloss.xgboost.cv : Cross-validates a loss.
     """
     refuse_distributed("dtrain", dtrain)
     workers = engine_call.xgboost_workers()
@@ -156,30 +158,31 @@ def cv(
     metrics: str | Sequence[str] = (),
     **keywords: Any,
 ) -> Any:
-    """``xgboost.cv`` with a loss; each fold starts from the intercept of its own rows.
+    """Cross-validate a loss, as ``xgboost.cv``.
 
-    Class weights that depend on the labels are counted on all of ``dtrain``.
+    Each fold starts at the intercept of its own rows. Class weights that depend on the labels are
+    computed from all of ``dtrain``.
 
     Parameters
     ----------
     params : dict, or list of pairs
         XGBoost's parameters, as in :func:`train`.
     dtrain : xgboost.DMatrix
-        With labels 0..K-1.
+        Training data with labels 0..K-1.
     num_boost_round : int
         Number of rounds.
     loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
-        For example ``FocalLoss(gamma=2)``; a name stands for a loss with its defaults.
+        For example ``FocalLoss(gamma=2)``, or the name of a loss with default parameters.
     custom_metric : callable, optional
-        Default, where neither ``params`` nor ``metrics`` name one:
-        :func:`boostloss.posterior_log_loss`.
+        A custom metric. The default is :func:`boostloss.posterior_log_loss`, unless ``params`` or
+        ``metrics`` name a metric.
     recorder : Recorder, optional
-        Keeps what was hard in each round, with one run for each fold.
+        Records the gradient norms of each round, with one run for each fold.
     fpreproc : callable, optional
-        Changes the data and parameters of a fold, as in ``xgboost.cv``. It is called before the
-        fold's intercept is found.
+        Changes the data and parameters of a fold, as in ``xgboost.cv``, before the fold's
+        intercept is computed.
     metrics : str or list of str, optional
-        XGBoost's metrics, in place of those in ``params``.
+        XGBoost's metrics. They replace those in ``params``.
     **keywords
         Further arguments of ``xgboost.cv``: ``nfold``, ``stratified``, ``early_stopping_rounds``
         and so on.
@@ -193,12 +196,12 @@ def cv(
     Raises
     ------
     ValueError
-        For labels, weights or an objective that do not fit the loss.
+        If labels, weights or the objective do not fit the loss.
 
     See Also
     --------
-    boostloss.xgboost.train : Training on all rows.
-    boostloss.compare : Several losses on the same folds.
+    boostloss.xgboost.train : Trains on all rows.
+    boostloss.compare : Compares losses on the same folds.
     """
     params = as_params(params)
     if metrics:  # as in XGBoost, in place of those in params
@@ -235,36 +238,37 @@ def as_params(params: ParamsLike) -> Params:
 def base_score(
     loss: Loss | LossName, y: Any, sample_weight: Any = None, *, n_classes: int | None = None
 ) -> float | str:
-    """XGBoost's parameter ``base_score`` for a loss: training starts at the loss's intercept.
+    """Compute XGBoost's parameter ``base_score``, so that training starts at a loss's intercept.
 
-    Use it where XGBoost is called directly; :func:`train`, :func:`cv` and the classifiers set it.
+    Use it with XGBoost's own functions. :func:`train`, :func:`cv` and the classifiers set it.
 
     Parameters
     ----------
     loss : Loss or str
-        For example ``FocalLoss(gamma=2)``, or the name of one.
+        For example ``FocalLoss(gamma=2)``, or the name of a loss.
     y : array of shape (n,)
         Labels 0..K-1.
     sample_weight : array of shape (n,), optional
-        Not negative, not all zero.
+        At least 0, not all zero.
     n_classes : int, optional
-        Found from ``y`` if left out. Give 2 for "multi:softprob" with two classes.
+        Number of classes. By default it is found from ``y``. Pass 2 for "multi:softprob" with two
+        classes.
 
     Returns
     -------
     float or str
-        For "binary:logistic" a probability, sigma of the intercept, which for a weighted loss is
-        not the share of class 1. For "multi:softprob" a list of raw scores, written as a string.
+        For "binary:logistic" the sigmoid of the intercept, which is not the share of class 1 for
+        a weighted loss. For "multi:softprob" a list of raw scores, as a string.
 
     Raises
     ------
     ValueError, TypeError
-        For a loss, labels or weights that are not allowed.
+        If the loss, labels or weights are invalid.
 
     See Also
     --------
-    boostloss.objective : The objective to go with it.
-    boostloss.xgboost.train : Sets the parameter itself.
+    boostloss.objective : Makes the objective.
+    boostloss.xgboost.train : Trains with objective and ``base_score``.
 
     Examples
     --------

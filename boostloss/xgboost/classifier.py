@@ -101,16 +101,16 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     ) -> Self:
         """Fit to features X (n, d) and labels y (n,).
 
-        Parameters are those of XGBoost's own ``fit``; ``y`` and the labels in ``eval_set`` may
-        be of any kind. Training starts from the loss's exact intercept unless ``base_score`` is
-        set; rows with a ``base_margin`` start from that, and with ``xgb_model`` training goes
-        on from there. A :class:`boostloss.Recorder` keeps what was hard in each round.
+        Parameters are those of XGBoost's own ``fit``, and ``recorder``, a
+        :class:`boostloss.Recorder` of gradient norms in each round. Labels can be of any type.
+        Training starts at the loss's intercept, unless ``base_score``, ``base_margin`` or
+        ``xgb_model`` is given.
 
         Raises
         ------
         ValueError, TypeError
-            For labels, weights, features or parameters that are not allowed; for labels in
-            ``eval_set`` that are not in ``y``.
+            If labels, weights, features or parameters are invalid, or ``eval_set`` has labels that
+            are not in ``y``.
         """
         self._check_objective(_OBJECTIVES, "binary:logistic")
         known = labels_of(xgb_model)
@@ -165,10 +165,10 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         base_margin: Any = None,
         iteration_range: tuple[int, int] | None = None,
     ) -> Any:
-        """Labels, as the parameter ``decision`` says.
+        """Predict labels, as the parameter ``decision`` says.
 
-        Parameters are those of XGBoost's own ``predict``; ``output_margin=True`` gives raw
-        scores, (n,) or (n, K).
+        Parameters are those of XGBoost's own ``predict``. With ``output_margin=True`` it returns
+        raw scores, (n,) or (n, K).
         """
         raw = self._raw(X, validate_features, base_margin, iteration_range)
         return raw if output_margin else self._decide(raw)
@@ -180,7 +180,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         base_margin: Any = None,
         iteration_range: tuple[int, int] | None = None,
     ) -> Any:
-        """Probabilities (n, K) of the classes, as the parameter ``probability`` says."""
+        """Predict probabilities (n, K) of the classes, as the parameter ``probability`` says."""
         return self._probability(self._raw(X, validate_features, base_margin, iteration_range))
 
     def decision_function(
@@ -205,26 +205,26 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         return params
 
     def save_model(self, fname: Any, *, calibrated: bool = False) -> None:
-        """Save the model; labels and loss are written to an attribute that XGBoost ignores.
+        """Save the model, with labels and loss in an attribute that XGBoost ignores.
 
         Parameters
         ----------
         fname : str or path
-            Ending in ``.json`` or ``.ubj``.
+            A path that ends in ``.json`` or ``.ubj``.
         calibrated : bool, default=False
-            Write the way from raw score to posterior into the model's intercept, so that
-            XGBoost's own ``predict``, SHAP values and every other reader of the file give
-            calibrated probabilities. For cross-entropy, with any class weights. Read again, the
-            file is a model of plain cross-entropy: the same probabilities, and labels by the most
-            probable class.
+            Whether to add the constant between raw score and posterior to the model's intercept.
+            XGBoost's own ``predict``, and every other program that reads the file, then returns
+            the posterior, and SHAP values add up to its log-odds. For cross-entropy only, with any
+            class weights. When loaded, it is a model of plain cross-entropy with the same
+            probabilities, and predicts the most probable class.
 
         Raises
         ------
         TypeError
-            For a loss that is not one of boostloss, or labels that are neither text nor number.
+            If the loss is not registered, or labels are neither strings nor numbers.
         ValueError
-            With ``calibrated`` for a loss whose posterior is not a shift of the raw score, such as
-            focal and GHM: :func:`boostloss.onnx.to_onnx` writes a file that gives it.
+            With ``calibrated``, if the posterior is not the raw score plus a constant, as for
+            focal and GHM. :func:`boostloss.onnx.to_onnx` exports these.
         """
         booster = self.get_booster().copy()  # others may be saving this one at the same time
         state = self._state()
@@ -238,7 +238,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         path.write_bytes(sealed(path.read_bytes()))
 
     def load_model(self, fname: Any) -> None:
-        """Load what :meth:`save_model` wrote, the posterior and the labels included.
+        """Load a model that :meth:`save_model` wrote, with its loss and labels.
 
         Parameters
         ----------
@@ -248,7 +248,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         Raises
         ------
         ValueError
-            If the model was not saved by this class, or is damaged. Nothing changes here then.
+            If the model was not saved by this class, or is damaged. The estimator does not change.
         """
         in_memory = isinstance(fname, bytes | bytearray)
         source = "the model" if in_memory else f"{fname}"
@@ -411,76 +411,83 @@ def has_several_values(params: dict[str, Any]) -> bool:
 
 
 class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
-    """``XGBClassifier`` with a loss: any labels, exact intercept, calibrated probabilities.
+    """``XGBClassifier`` with a loss, for any labels and with probabilities of the classes.
 
-    All parameters, attributes and methods of ``xgboost.XGBClassifier`` are there. The fitted
-    booster is native ("binary:logistic" or "multi:softprob"): saved, explained or served, it
-    needs XGBoost alone.
+    It has all parameters, attributes and methods of ``xgboost.XGBClassifier``. Training starts at
+    the loss's own intercept. The fitted booster is native ("binary:logistic" or
+    "multi:softprob"), so it can be saved, explained and served with XGBoost alone.
 
     Parameters
     ----------
     loss : Loss or {"cross_entropy", "balanced", "focal", "ghm"}, default="cross_entropy"
-        A loss such as :class:`boostloss.FocalLoss`, whose parameters can be searched as
-        ``loss__gamma`` and the like, or the name of one with its defaults.
-        A ``class_weight`` that is a dict has the labels of ``y`` for keys. XGBoost's own ``gamma``
+        A loss such as :class:`boostloss.FocalLoss`, or the name of a loss with default parameters.
+        In a search the parameters of a loss object have names such as ``loss__gamma``.
+        The keys of a ``class_weight`` dict are the labels of ``y``. XGBoost's own ``gamma``
         (minimum split loss) is another parameter.
     probability : {"posterior", "link"}, default="posterior"
-        What :meth:`predict_proba` gives: the loss's calibrated posterior, or sigma (softmax) of
-        the raw score, which for a weighted loss is no probability of the class.
+        What :meth:`predict_proba` returns: the posterior, or the sigmoid (softmax) of the raw
+        score, which is not the probability of the class for a weighted loss.
     prior : float or dict, optional
-        Class shares where the model will be used, if they are not those of the (weighted) training
-        rows: the share of the positive class, or a dict by label. Probabilities, decisions and the
-        default metric of early stopping are then those of that population. It may be set after
-        fitting. See :func:`boostloss.decide.shift_prior` for what must hold.
+        Class shares where the model will be used, if they differ from those of the (weighted)
+        training rows: the share of the positive class, or a dict by label. Probabilities,
+        decisions and the default metric of early stopping are then corrected for these shares. It
+        can be set after fitting. :func:`boostloss.decide.shift_prior` states the condition.
     decision : {"loss", "probability", "balanced", "raw"}, float, array or dict, default="loss"
-        What :meth:`predict` decides on. "loss": the largest probability, unless the loss has
-        another weight or shape for each class; then "raw". "raw": raw score above 0, or the
-        largest, as the engine alone decides; a ``prior`` moves it. "probability": the largest
-        probability, whatever the loss. "balanced": the largest probability over the class's share
-        in training, for the most balanced accuracy. A float in [0, 1], for two classes: the second
-        of ``classes_`` from this probability on. K numbers above 0: the largest probability over
-        its number. A cost matrix (K, K), the true class in rows: the decision of least expected
-        cost. Numbers and costs may be dicts by label, ``{label: number}`` and ``{true label:
-        {decided label: cost}}`` or a data frame. It may be set after fitting.
+        How :meth:`predict` chooses a class. It can be set after fitting.
+
+        - "loss": the largest probability. If the loss has different weights or shape parameters
+          for the classes, it is "raw".
+        - "raw": the positive class if the raw score is above 0, or the largest raw score, as the
+          engine alone. A ``prior`` changes it.
+        - "probability": the largest probability, for every loss.
+        - "balanced": the largest ratio of probability to class share in training, which maximises
+          balanced accuracy.
+        - A float in [0, 1], for two classes: the positive class if its probability is at least
+          this.
+        - K numbers above 0: the largest ratio of probability to number.
+        - A cost matrix (K, K) with true classes in rows: the lowest expected cost.
+
+        Numbers and costs can be dicts by label, ``{label: number}`` and ``{true label:
+        {predicted label: cost}}``, or a data frame.
     objective : str, default="binary:logistic"
-        Left as it is: ``loss`` takes its place.
+        Must keep its default, because ``loss`` replaces it.
     **kwargs
-        Parameters of ``xgboost.XGBClassifier``. ``base_score`` overrides the loss's exact
-        intercept; ``scale_pos_weight`` multiplies the loss's weight of the positives.
+        Parameters of ``xgboost.XGBClassifier``. ``base_score`` overrides the loss's
+        intercept. ``scale_pos_weight`` multiplies the loss's weight of the positive class.
 
     Attributes
     ----------
     classes_ : array of shape (K,)
         Labels, sorted.
     loss_ : Loss
-        The loss as training left it; its ``posterior(raw)`` is ``predict_proba``.
+        The fitted loss. Its ``posterior(raw)`` is ``predict_proba``.
 
     See Also
     --------
-    boostloss.xgboost.train : Training without a classifier.
-    boostloss.DaskImbalancedXGBClassifier : The same on Dask.
+    boostloss.xgboost.train : Trains a booster.
+    boostloss.DaskImbalancedXGBClassifier : The same classifier on Dask.
 
     Notes
     -----
-    Of two classes the positive one is the last of the sorted labels, as in scikit-learn: raw scores
-    and ``predict_proba(X)[:, 1]`` are for it. What means the positive class (a number as
-    ``class_weight``, ``alpha``, ``scale_pos_weight``) is for labels that say which one that is: 0
-    and 1, False and True, or -1 and 1. With other labels it raises a ValueError; give
-    ``class_weight`` as a dict by label.
+    With two classes, the positive class is the last of the sorted labels, as in scikit-learn. Raw
+    scores and ``predict_proba(X)[:, 1]`` belong to it. Numbers for the positive class (as
+    ``class_weight``, ``alpha``, ``scale_pos_weight``) are accepted only with the labels 0 and 1,
+    False and True, or -1 and 1. With other labels they raise a ValueError. Pass ``class_weight``
+    as a dict by label instead.
 
-    Training that goes on from a model keeps the codes of its labels; ``y`` must hold just them. A
-    booster or file that does not hold its labels knows codes 0..K-1 only.
+    Training that continues from a model keeps the codes of its labels, and ``y`` must contain
+    exactly these labels. A booster or file without labels has the codes 0..K-1.
 
-    By default :meth:`predict` gives the class with the largest ``predict_proba``. A loss that
-    weighs a rare class up decides in its favour instead, by its raw scores; ``decision`` says
-    otherwise. :mod:`boostloss.decide` has costs of each row, alert budgets and thresholds tuned on
-    held-out rows; scikit-learn's ``TunedThresholdClassifierCV`` finds one by cross-validation, with
-    ``response_method="predict_proba"``.
+    By default :meth:`predict` returns the class with the largest probability. A loss with more
+    weight on a rare class favours that class instead. ``decision`` changes both.
+    :mod:`boostloss.decide` handles costs of each row, budgets of alerts, and thresholds tuned on
+    held-out rows. scikit-learn's ``TunedThresholdClassifierCV`` tunes a threshold by
+    cross-validation, with ``response_method="predict_proba"``.
 
-    Without ``eval_metric`` an ``eval_set`` is judged by :func:`boostloss.posterior_log_loss`
-    (plain cross-entropy: by XGBoost's own log loss, which is the same). All metrics of XGBoost,
-    "logloss" for example, and callables judge what :meth:`predict_proba` gives, in the order in
-    which they are named; GHM's density is then that of the evaluation set.
+    The default metric of an ``eval_set`` is :func:`boostloss.posterior_log_loss` (for plain
+    cross-entropy XGBoost's own log loss, which is equal). XGBoost's metrics, for example
+    "logloss", and callables evaluate the probabilities of :meth:`predict_proba`, in the given
+    order. GHM's density is then computed from the evaluation set.
 
     Examples
     --------

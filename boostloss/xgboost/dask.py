@@ -39,48 +39,48 @@ def dask_train(
     xgb_model: Any = None,
     **keywords: Any,
 ) -> Any:
-    """``xgboost.dask.train`` with a loss; the model is that of :func:`boostloss.xgboost.train`.
+    """Train on Dask with a loss, as ``xgboost.dask.train``.
 
-    Class weights that are counted, the intercept, GHM's density and the metrics are those of
-    all rows, however they are spread; a worker may hold one class only, or no rows. Where
-    XGBoost's own sketch of the features is exact (few distinct values) the trees are those of one
-    machine. With ``density="window"`` gradient norms are rounded to multiples of 2**-15, as on one
-    machine with more than 4,096 rows.
+    Class weights, the intercept, GHM's density and the metrics are computed from the rows of all
+    workers. A worker may have rows of one class only, or no rows. If features have few distinct
+    values, so that XGBoost's sketch of them is exact, the model is that of
+    :func:`boostloss.xgboost.train`. With ``density="window"`` gradient norms are rounded to
+    multiples of 2**-15, as on one machine with more than 4,096 rows.
 
     Parameters
     ----------
     client : distributed.Client
-        Whose workers train.
+        The client of the workers.
     params : dict, or list of pairs
         XGBoost's parameters, as in :func:`boostloss.xgboost.train`.
     dtrain : xgboost.dask.DaskDMatrix or DaskQuantileDMatrix
-        With labels 0..K-1.
+        Training data with labels 0..K-1.
     num_boost_round : int
         Number of rounds.
     loss : Loss or {"cross_entropy", "balanced", "focal", "ghm", "asymmetric"}
-        For example ``FocalLoss(gamma=2)``; a name stands for a loss with its defaults.
+        For example ``FocalLoss(gamma=2)``, or the name of a loss with default parameters.
     custom_metric : callable, optional
-        As in :func:`boostloss.xgboost.train`. boostloss's metrics are those of all rows; of a
-        custom metric XGBoost takes the mean over the workers.
+        As in :func:`boostloss.xgboost.train`. boostloss's metrics use all rows. XGBoost averages
+        other custom metrics over the workers.
     xgb_model : xgboost.Booster, optional
-        A model from which training goes on, as in ``xgboost.dask.train``.
+        A model from which training continues, as in ``xgboost.dask.train``.
     **keywords
         Further arguments of ``xgboost.dask.train``: ``evals``, ``early_stopping_rounds`` and so on.
 
     Returns
     -------
     dict
-        ``"booster"``, native as :func:`boostloss.xgboost.train` makes it, and ``"history"``.
+        ``"booster"``, a native booster, and ``"history"``.
 
     Raises
     ------
     ValueError, TypeError
-        For labels, weights or an objective that do not fit the loss; for data of another kind.
+        If labels, weights or the objective do not fit the loss, or data have another type.
 
     See Also
     --------
-    boostloss.DaskImbalancedXGBClassifier : The same as a classifier.
-    boostloss.xgboost.train : Training on one machine.
+    boostloss.DaskImbalancedXGBClassifier : The classifier on Dask.
+    boostloss.xgboost.train : Trains on one machine.
     """
     if not isinstance(dtrain, xgb_dask.DaskDMatrix):
         raise TypeError(
@@ -107,12 +107,11 @@ class _Trainer(SeveralValues, _Parent):
 
 
 class DaskImbalancedXGBClassifier(XGBLossMixin, _Parent):
-    """:class:`~boostloss.ImbalancedXGBClassifier` on Dask arrays and data frames.
+    """:class:`~boostloss.ImbalancedXGBClassifier` for Dask arrays and data frames.
 
-    Training is :func:`dask_train`'s; predictions are lazy Dask arrays. Parameters, attributes and
-    saved models are those of :class:`~boostloss.ImbalancedXGBClassifier`; each class loads what
-    the other saved. Labels and weights are counted where they are; ``y`` and ``sample_weight`` must
-    have as many partitions as ``X``.
+    It trains as :func:`dask_train`, and predictions are lazy Dask arrays. Parameters and
+    attributes are those of :class:`~boostloss.ImbalancedXGBClassifier`, and each class loads
+    models that the other saved. ``y`` and ``sample_weight`` must have as many partitions as ``X``.
 
     Parameters
     ----------
@@ -126,21 +125,21 @@ default="cross_entropy"
     decision : {"loss", "probability", "balanced", "raw"}, float, array or dict, default="loss"
         As in :class:`~boostloss.ImbalancedXGBClassifier`.
     objective : str, default="binary:logistic"
-        Left as it is: ``loss`` takes its place.
+        Must keep its default, because ``loss`` replaces it.
     **kwargs
         Parameters of ``xgboost.dask.DaskXGBClassifier``.
 
     Attributes
     ----------
     client : distributed.Client
-        Default is the newest of this process.
+        The Dask client. The default is the newest client of this process.
     classes_, loss_
         As in :class:`~boostloss.ImbalancedXGBClassifier`.
 
     See Also
     --------
-    boostloss.ImbalancedXGBClassifier : The same on one machine.
-    boostloss.xgboost.dask_train : Training without a classifier.
+    boostloss.ImbalancedXGBClassifier : The classifier on one machine.
+    boostloss.xgboost.dask_train : Trains a booster on Dask.
 
     Examples
     --------

@@ -57,31 +57,30 @@ def carried(booster: Any) -> State:
 
 
 def predict_proba(booster: Any, X: Any) -> Array:
-    """Calibrated probabilities from a booster of :func:`train`, which carries its fitted loss.
+    """Predict probabilities with a booster of :func:`train`, which contains its fitted loss.
 
     Parameters
     ----------
     booster : xgboost.Booster
-        As :func:`train` returned it, or read from its saved file; or read from a file that
-        :class:`ImbalancedXGBClassifier` saved. After early stopping the rounds up to the best
-        count.
+        A booster that :func:`train` returned, or that was loaded from its file or from a file of
+        :class:`ImbalancedXGBClassifier`. After early stopping the rounds up to the best are used.
     X : DMatrix, or array or frame of shape (n, d)
-        Features as the booster was trained on; categorical columns of a frame are taken as such.
+        Features as in training, including categorical columns of a frame.
 
     Returns
     -------
     array of shape (n, K)
-        Probability of each class; rows sum to 1.
+        Probability of each class. Rows sum to 1.
 
     Raises
     ------
     TypeError, ValueError
-        For what is no booster; for one that carries no loss, or was trained on by XGBoost itself.
+        If ``booster`` is not a booster, contains no loss, or was trained further by XGBoost.
 
     See Also
     --------
-    boostloss.xgboost.train : Makes such a booster.
-    boostloss.decide.decide : Decisions from probabilities.
+    boostloss.xgboost.train : Trains such a booster.
+    boostloss.decide.decide : Decides from probabilities.
 
     Examples
     --------

@@ -48,34 +48,35 @@ def spark_train(
     custom_metric: Callable[..., Any] | None = None,
     **keywords: Any,
 ) -> dict[str, Any]:
-    """Train on a Spark data frame; the model is that of :func:`boostloss.xgboost.train`.
+    """Train on a Spark data frame with a loss.
 
-    Each of ``num_workers`` barrier tasks trains on its partition, and XGBoost's communicator joins
-    them. Class weights that are counted, the intercept, GHM's density and the metrics are those of
-    all rows; a task may hold one class only. Where XGBoost's own sketch of the features is exact
-    (few distinct values) the trees are those of one machine. Only public functions of Spark and
-    XGBoost are used.
+    Each of ``num_workers`` barrier tasks trains on its partition, and XGBoost's communicator
+    connects them. Class weights, the intercept, GHM's density and the metrics are computed from the
+    rows of all tasks. A task may have rows of one class only. If features have few distinct values,
+    so that XGBoost's sketch of them is exact, the model is that of
+    :func:`boostloss.xgboost.train`. The function uses only public functions of Spark and XGBoost.
 
     Parameters
     ----------
     params : dict
-        XGBoost's parameters, as in :func:`boostloss.xgboost.train`. ``nthread`` is
-        ``spark.task.cpus`` if it is left out.
+        XGBoost's parameters, as in :func:`boostloss.xgboost.train`. The default of ``nthread`` is
+        ``spark.task.cpus``.
     data : pyspark.sql.DataFrame
-        Labels are codes 0..K-1 (``pyspark.ml.feature.StringIndexer`` makes them). A code that no
-        row has is a class without rows, as in :func:`boostloss.xgboost.train`.
+        Rows with labels 0..K-1, for example from ``pyspark.ml.feature.StringIndexer``. A code
+        without rows is a class without rows, as in :func:`boostloss.xgboost.train`.
     num_boost_round : int
         Number of rounds.
     loss : Loss or str
+        For example ``FocalLoss(gamma=2)``, or the name of a loss with default parameters.
     features : str or sequence of str, default="features"
-        A column of vectors (dense or sparse) or arrays, or the columns with one number each.
+        A column of vectors (dense or sparse) or arrays, or several columns of numbers.
     label, weight, validation_indicator : str
-        Columns. Rows whose validation indicator is true judge and stop the training, under the
-        name "validation"; the others train, under the name "training".
+        Names of columns. Rows whose validation indicator is true are the evaluation set
+        "validation". The others are the training rows, "training".
     num_workers : int >= 1, default=1
-        Barrier tasks, which need as many free slots in the cluster.
+        Number of barrier tasks. The cluster needs as many free slots.
     missing : float, default=nan
-        Value that means a missing one. What a sparse vector leaves out is 0.
+        The value that means missing. Entries that a sparse vector leaves out are 0.
     custom_metric : callable, optional
         As in :func:`boostloss.xgboost.train`.
     **keywords
@@ -84,15 +85,15 @@ def spark_train(
     Returns
     -------
     dict
-        ``"booster"``, native as :func:`boostloss.xgboost.train` makes it; ``"history"``; and
-        ``"loss"``, the :class:`~boostloss.losses.FittedLoss` that gives probabilities:
+        ``"booster"``, a native booster; ``"history"``; and ``"loss"``, the
+        :class:`~boostloss.losses.FittedLoss` that computes probabilities:
         ``result["loss"].posterior(booster.predict(d, output_margin=True))``.
 
     Raises
     ------
     ValueError, TypeError
-        For columns that are not there or hold no numbers, for labels of one class, and for labels,
-        weights or an objective that do not fit the loss.
+        If columns do not exist or are not numbers, labels have one class only, or labels, weights
+        or the objective do not fit the loss.
 
     Examples
     --------

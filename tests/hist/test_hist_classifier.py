@@ -283,7 +283,7 @@ def test_warm_start(problem, loss):
         model.predict_proba(problem.X_valid), whole.predict_proba(problem.X_valid), rtol=1e-9
     )
     with pytest.raises(
-        ValueError, match="must hold labels of the model that training goes on from"
+        ValueError, match="must hold labels of the model that training continues from"
     ):
         model.fit(problem.X, problem.y + 1)
 
