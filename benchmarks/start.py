@@ -1,4 +1,4 @@
-"""Cold start: importing, and the first gradient with a full and an empty compile cache."""
+"""Cold start: importing, the first gradient and the first fit with a full and an empty cache."""
 
 from __future__ import annotations
 
@@ -29,6 +29,16 @@ for loss in {losses}:
     loss.gradient_hessian(y, raw)
 print(time.perf_counter() - start)
 """
+FIT = """
+import time
+import numpy as np
+from boostloss import ImbalancedXGBClassifier
+X = np.random.default_rng(0).normal(size=(500, 4))
+y = np.digitize(X[:, 0], [0.5] if {classes} == 2 else [0.5, 1.0])
+start = time.perf_counter()
+ImbalancedXGBClassifier(loss="{loss}", n_estimators=5, n_jobs=1).fit(X, y).predict_proba(X)
+print(time.perf_counter() - start)
+"""
 ONE = "(FocalLoss(2),)"
 ALL = "(CrossEntropy(), FocalLoss(2), GHMLoss(), GHMLoss(density='window'))"
 
@@ -47,11 +57,19 @@ def cold_start(repeats: int, softmax: bool) -> str:
         cases.append(("all softmax losses", ALL, 4))
     with tempfile.TemporaryDirectory() as folder:
         rows: list[list[object]] = [["import boostloss", "", _median(IMPORT, folder, repeats)]]
+        fits = [(loss, k) for k in ((2, 3) if softmax else (2,)) for loss in ("focal", "ghm")]
+        programs = [
+            (f"first fit and predict_proba, {loss}, {k} classes", FIT.format(loss=loss, classes=k))
+            for loss, k in fits
+        ]
         for name, losses, classes in cases:
-            code = FIRST.format(losses=losses, classes=classes)
+            programs.append(
+                (f"first gradient, {name}", FIRST.format(losses=losses, classes=classes))
+            )
+        for name, code in programs:
             with tempfile.TemporaryDirectory() as empty:
                 cold = _run(code, empty)
-                rows.append([f"first gradient, {name}", cold, _median(code, empty, repeats)])
+                rows.append([name, cold, _median(code, empty, repeats)])
     return table(["seconds", "empty compile cache", "full compile cache"], rows)
 
 
