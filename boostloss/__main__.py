@@ -21,8 +21,8 @@ example:
 
 exit codes:
   0    the report is written
-  2    something in the file or the options must be changed; one line says what
-  130  stopped by Ctrl-C; what was finished is written
+  2    the file or an option must be changed; one line names it
+  130  stopped by Ctrl-C; the finished results are written
 """
 
 
@@ -61,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--positive", metavar="LABEL", help="of two classes the one to find; default: the rarer"
     )
+    compare.add_argument(
+        "--costs", metavar="FP:FN",
+        help="costs of a false alarm and of a missed row of the class to find, such as 1:50; adds "
+        "the cost of each loss to the results; default: none",
+    )  # fmt: skip
     _add_roles(compare)
     _add_training(compare)
     _add_reading(compare)
@@ -145,8 +150,8 @@ def _add_reading(compare: argparse.ArgumentParser) -> None:
         "--encoding", help="such as cp1252; default: UTF-8, or UTF-16 with a byte order mark"
     )
     reading.add_argument(
-        "--missing", nargs="+", metavar="TEXT",
-        help="texts that mean missing, also in the target; default: in features the usual ones "
+        "--missing", nargs="+", metavar="STRING",
+        help="strings that mean missing, also in the target; default: in features the usual ones "
         "(NA, N/A, null, None, nan, ?, ., -), in the target none",
     )  # fmt: skip
     reading.add_argument(
@@ -167,7 +172,7 @@ def _compare(options: argparse.Namespace) -> int:
     engines = [(options.engine,) * 2] if options.engine in ("xgboost", "lightgbm") else []
     for module, extra in (*engines, ("matplotlib", "report"), ("tqdm", "report")):
         require(module, extra)
-    from boostloss.report import page, table
+    from boostloss.report import costs, page, table
     from boostloss.report.columns import Reading
     from boostloss.report.compare import cross_validate
     from boostloss.report.source import Format
@@ -179,6 +184,7 @@ def _compare(options: argparse.Namespace) -> int:
     settings = Settings(engine, metric, options.rounds, options.learning_rate, {}, options.seed)
     check_integer("folds", options.folds, 2)
     _check_losses(options.losses)
+    cost_of = costs.parse(options.costs)
     _check_output(options.output, page.FILES, options.force)
     data = table.read(
         file, options.target, groups=options.groups, time=options.time_order,
@@ -188,14 +194,15 @@ def _compare(options: argparse.Namespace) -> int:
     )  # fmt: skip
     comparison = cross_validate(
         data, settings, losses=options.losses, folds=options.folds,
-        time_order=options.time_order is not None, positive=options.positive,
+        time_order=options.time_order is not None, positive=options.positive, costs=cost_of,
         keep_if_interrupted=True, say=_say,
     )  # fmt: skip
     if not comparison.folds:
         return INTERRUPTED
     comparison.command = options.command_line
     page.write(comparison, f"{file.name}: which loss?", options.output)
-    columns = [metric, f"{metric}_sd", "log_loss", "f1", "seconds", "rounds"]
+    cost = [] if cost_of is None else ["cost"]
+    columns = [metric, f"{metric}_sd", "log_loss", "f1", *cost, "seconds", "rounds"]
     print(comparison.frame()[list(dict.fromkeys(columns))].round(4).to_string())
     print(*comparison.sentences(), f"report: {options.output / 'report.html'}", sep="\n")
     return INTERRUPTED if comparison.interrupted else 0

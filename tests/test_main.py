@@ -133,7 +133,8 @@ def test_ctrl_c_leaves_what_was_finished(csv, tmp_path, monkeypatch, capsys):
 
 def test_options_are_refused_before_the_file_is_read(tmp_path, capsys):
     nowhere = str(tmp_path / "nowhere.csv")
-    wrong = {"--losses": "focall", "--folds": "1", "--rounds": "2", "--learning-rate": "0"}
+    wrong = {"--losses": "focall", "--folds": "1", "--rounds": "2", "--learning-rate": "0",
+             "--costs": "50"}  # fmt: skip
     for option, value in wrong.items():
         assert main(["compare", nowhere, "--target", "y", option, value]) == 2
         assert option.strip("-").replace("-", "_") in capsys.readouterr().err.replace("-", "_")
@@ -172,3 +173,12 @@ def test_help_says_what_every_option_does(capsys):
             assert "default: %(default)s" in action.help, action.option_strings
     example = next(line for line in EXAMPLE.splitlines() if "boostloss compare" in line)
     assert _parser().parse_args(example.split()[1:]).target == "fraud"
+
+
+@pytest.mark.parametrize("costs", ["50", "1:2:3", "1:", "a:b", "0:1", "1:-2", "nan:1", "1:inf", ""])
+def test_costs_are_two_numbers(costs, tmp_path, capsys):
+    arguments = ["compare", str(tmp_path / "nowhere.csv"), "--target", "y", f"--costs={costs}"]
+    assert main(arguments) == 2
+    assert f"--costs must be FP:FN, two numbers above 0 such as 1:50, got {costs!r}" in (
+        capsys.readouterr().err
+    )

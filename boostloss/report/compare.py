@@ -19,9 +19,11 @@ from boostloss.classifier import (
     encode_labels,
     of_the_positive,
 )
+from boostloss.decide import decide, observed_cost
 from boostloss.losses import CrossEntropy, FocalLoss, Loss, LossName, named
 from boostloss.losses.validation import Array, check_integer, check_sample_weight
 from boostloss.optional import require
+from boostloss.report import costs as given_costs
 from boostloss.report import leaks, table, training
 from boostloss.report.folds import Split, make_folds
 from boostloss.report.labels import check_enough
@@ -55,80 +57,89 @@ def compare(
     params: dict[str, Any] | None = None,
     sample_weight: ArrayLike | None = None,
     positive: Any = None,
+    costs: Any = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Any:
     """Cross-validate every loss and the engine's built-in one on the same folds.
 
-    In each fold a fifth of the training rows is set aside. It chooses the number of rounds, by
-    ``metric``, and stops the training when neither ``metric`` nor log loss has improved for 50
-    rounds. Test rows are used once, at the end. Probabilities are the calibrated
-    ``predict_proba`` of each loss.
+    In each fold a fifth of the training rows is held out from training. These rows choose the
+    number of rounds by ``metric``, and stop the training when neither ``metric`` nor log loss has
+    improved for 50 rounds. Test rows are used once, at the end. Probabilities are the posterior of
+    each loss.
 
     Parameters
     ----------
     X : frame, array or sparse matrix of shape (n, d)
-        Columns of text become categories, infinite numbers missing. Columns that can be read in
-        several ways, such as dates, raise.
+        Features. Text columns become categories, and infinite numbers missing values. Columns that
+        can be read in several ways, such as dates, raise an error.
     y : array of shape (n,)
-        Labels of any kind, two or more classes.
+        Labels of any type, with two or more classes.
     losses : dict of name to loss, or sequence, optional
-        Losses or their names; None for the built-in one, which is always compared. Default:
-        balanced cross-entropy, focal with γ of 1 and 2, GHM.
+        Losses or their names. None is the built-in loss, which is always compared. The default is
+        balanced cross-entropy, focal with γ of 1 and 2, and GHM.
     engine : {"xgboost", "lightgbm", "hist"}, optional
-        "hist" is scikit-learn's ``HistGradientBoostingClassifier``. Default: the first of them that
-        is installed; "hist" always is.
+        "hist" is scikit-learn's ``HistGradientBoostingClassifier``. The default is the first of
+        them that is installed.
     folds : int >= 2, default=5
         Number of folds.
     groups : array of shape (n,), optional
         Rows of one group (a patient, a customer) are never in both training and test. A row
         without a group (None, NaN) is a group of its own.
     time_order : bool, default=False
-        Rows are in order of time. Train on the past, test on what follows.
+        Whether the rows are in order of time. Each fold then trains on the past and tests on what
+        follows.
     metric : {"log_loss", "average_precision", "roc_auc", "brier"}, default="log_loss"
-        Stops the training and decides. Stopped by log loss, plain cross-entropy also ranks better
-        than stopped by average precision. Average precision and ROC AUC of several classes are the
-        mean of each class against the rest.
+        The metric that stops the training and chooses the best loss. Plain cross-entropy ranks
+        better if it is stopped by log loss than by average precision. With several classes,
+        average precision and ROC AUC are the mean of each class against the rest.
     rounds : int >= 5, default=500
         Maximum number of rounds.
     learning_rate : float, default=0.05
         Learning rate of the engine, the same for all losses.
     params : dict, optional
-        More parameters of the engine, for the built-in objective and every loss alike. Class
+        More parameters of the engine, for the built-in objective and every loss. Class
         weights among them (``scale_pos_weight``, ``is_unbalance``) multiply those of each loss,
         and all probabilities undo them.
     sample_weight : array of shape (n,), optional
-        For training, for stopping it and for all metrics. Where one class was undersampled, give
-        its rows the inverse of the share that was kept: everything is then judged in the population
-        of use. Plots show the rows as they are.
+        Weights for training, early stopping and all metrics. If one class was undersampled, use the
+        inverse of the kept share for its rows; all metrics then describe the original population.
+        Plots show the rows without weights.
     positive : label, optional
-        Of two classes the one to be found, which metrics are about; default: the rarer. A loss's
-        parameters of the positive class (a number as ``class_weight``, ``alpha``) are its too. The
-        model that is written follows the one rule of the package instead: its raw scores and its
-        posterior are those of the last of the sorted labels, which its state calls "positive".
+        Of two classes the one to be found, for metrics and for a loss's parameters of the positive
+        class (a number as ``class_weight``, ``alpha``). The default is the rarer class. The raw
+        scores of the written model still belong to the last of the sorted labels, which its state
+        calls "positive".
+    costs : array of shape (K, K), or dict of dicts by label, optional
+        Costs of decisions, as for the classifiers' parameter ``decision``: an array with the sorted
+        labels in rows (true) and columns (predicted), or ``{true label: {predicted label:
+        cost}}``. With two labels that do not show which one is positive, a dict is needed. The
+        result then contains the cost of each loss.
     seed : int, default=0
-        Seed of the folds and of the rows that are set aside.
+        Seed of the folds and of the rows for early stopping.
     progress : bool, default=True
         Show a progress bar.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each loss. For average_precision, roc_auc, log_loss, brier, f1 (of a threshold
-        tuned on the stopping rows) and seconds: mean over the folds, ``_sd`` its standard
-        deviation, ``_difference`` the paired difference to the built-in loss and ``_interval``
-        half of its 95% interval; ``rounds``. ``frame.attrs["sentences"]`` says it in words,
-        ``frame.attrs["data"]`` how the columns were read.
+        One row for each loss. The metrics are average_precision, roc_auc, log_loss, brier, f1 (with
+        a threshold tuned on the rows for early stopping), seconds, and with ``costs`` cost (the
+        mean cost of a row, with decisions of lowest expected cost). Each has four columns: the mean
+        over the folds, its standard deviation ``_sd``, the paired difference to the built-in loss
+        ``_difference``, and half the width of its 95% interval ``_interval``. ``rounds`` is the
+        mean number of rounds. ``frame.attrs["sentences"]`` sums up the results in words, and
+        ``frame.attrs["data"]`` describes how the columns were read.
 
     Raises
     ------
     ValueError, TypeError
-        For arguments that are not allowed.
+        If an argument is invalid.
 
     See Also
     --------
-    boostloss.xgboost.cv : XGBoost's cross-validation with one loss.
-    boostloss.lightgbm.cv : LightGBM's cross-validation with one loss.
+    boostloss.xgboost.cv : Cross-validates one loss with XGBoost.
+    boostloss.lightgbm.cv : Cross-validates one loss with LightGBM.
 
     Examples
     --------
@@ -145,7 +156,7 @@ def compare(
     say = _to_stderr if progress else None
     comparison = cross_validate(
         data, settings, losses=losses, folds=folds, time_order=time_order, positive=positive,
-        progress=progress, say=say,
+        costs=costs, progress=progress, say=say,
     )  # fmt: skip
     for note in data.notes:
         warnings.warn(note, UserWarning, stacklevel=2)
@@ -158,7 +169,7 @@ def _to_stderr(line: str) -> None:
 
 def cross_validate(
     data: table.Table, settings: Settings, *, losses: Any = None, folds: int = 5,
-    time_order: bool = False, positive: Any = None, progress: bool = True,
+    time_order: bool = False, positive: Any = None, costs: Any = None, progress: bool = True,
     keep_if_interrupted: bool = False, say: Callable[[str], None] | None = None,
 ) -> Comparison:  # fmt: skip
     """Compare as :func:`compare` does; return all results, after Ctrl-C too if asked to.
@@ -181,6 +192,7 @@ def cross_validate(
     )
     chosen = _losses_by_name(losses, labels, named_positive)
     check_positive_known(labels, of_the_positive(settings.params))
+    cost_of = given_costs.as_judged(costs, labels, rows.positive)
     if not time_order:
         check_enough(labels, codes, folds, data.where)
     found = make_folds(codes, len(labels), folds, data.groups, time_order, settings.seed)
@@ -194,7 +206,7 @@ def cross_validate(
     comparison = Comparison(
         settings, labels, chosen, rows, data, float(ratio),
         n_models=len(splits) * len(chosen), description=description, splits=splits,
-        order=_order(time_order, data),
+        costs=cost_of, order=_order(time_order, data),
     )  # fmt: skip
     for loss in chosen.values():
         _compile(loss, settings.engine, len(labels))
@@ -257,6 +269,9 @@ def _train_and_test(comparison: Comparison, name: str, split: Split) -> None:
     decision = threshold.decide(p)
     results = {metric: score(y, p, test.weight) for metric, score in METRICS.items()}
     results["f1"] = f1(y, decision, test.n_classes, test.weight)
+    if comparison.costs is not None:
+        of_row = observed_cost(y, decide(p, comparison.costs), comparison.costs)
+        results["cost"] = float(np.average(of_row, weights=test.weight))
     results |= {"seconds": seconds, "rounds": float(rounds)}
     comparison.folds.setdefault(name, []).append(results)
     comparison.held_out.setdefault(name, []).append((y, p))

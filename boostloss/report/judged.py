@@ -6,8 +6,9 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from boostloss.calibration import calibration_groups
+from boostloss.decide import decide, observed_cost
 from boostloss.losses.validation import Array
-from boostloss.report.record import Section
+from boostloss.report.record import Section, costs_in_words
 from boostloss.report.scores import Comparison
 
 ALERT_SHARES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -31,6 +32,8 @@ def sections(comparison: Comparison, y: Array, probability: Array, of_class: str
         alerts(y, probability, of_class),
         confusion(comparison),
     ]
+    if comparison.costs is not None:
+        found.append(confusion_by_costs(comparison))
     return [one._replace(note=f"Loss: {comparison.best}. {one.note}") for one in found]
 
 
@@ -72,15 +75,34 @@ def alerts(y: Array, probability: Array, of_class: str) -> Section:
 def confusion(comparison: Comparison) -> Section:
     """Labels over decisions on the test rows of all folds."""
     y, decision = comparison.decisions(comparison.best)
+    thresholds = ", ".join(f"{number:.4g}" for number in comparison.thresholds(comparison.best))
+    two = len(comparison.labels) == 2
+    what = "Thresholds" if two else "Powers of the class shares"
+    note = (f"Rows are true classes, columns decisions. {what} tuned for F1 on the rows that stop "
+            f"the training, fold by fold: {thresholds}.")  # fmt: skip
+    heading = "Confusion matrix at the decision that F1 chooses"
+    return Section(heading, note, *_matrix(comparison, y, decision))
+
+
+def confusion_by_costs(comparison: Comparison) -> Section:
+    """Labels over the decisions of lowest expected cost on the test rows of all folds."""
+    assert comparison.costs is not None
+    y, p = comparison.predictions(comparison.best)
+    decision = decide(p, comparison.costs)
+    cost = observed_cost(y, decision, comparison.costs).mean()
+    note = (f"Rows are true classes, columns decisions of lowest expected cost. They cost "
+            f"{cost:.4g} per row. Costs: {costs_in_words(comparison)}.")  # fmt: skip
+    return Section("Confusion matrix at the costs", note, *_matrix(comparison, y, decision))
+
+
+def _matrix(
+    comparison: Comparison, y: Array, decision: Array
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Columns and rows of a confusion matrix."""
     labels = [str(label) for label in comparison.labels_as_judged]
     counts = confusion_matrix(y, decision, labels=range(len(labels)))
     rows = [
         (label, *(f"{n:,}" for n in row), f"{row[k] / max(1, row.sum()):.1%}")
         for k, (label, row) in enumerate(zip(labels, counts, strict=True))
     ]
-    thresholds = ", ".join(f"{number:.4g}" for number in comparison.thresholds(comparison.best))
-    what = "Thresholds" if len(labels) == 2 else "Powers of the class shares"
-    note = (f"Rows are true classes, columns decisions. {what} tuned for F1 on the rows that stop "
-            f"the training, fold by fold: {thresholds}.")  # fmt: skip
-    columns = ("true class", *(f"decided {label}" for label in labels), "correct")
-    return Section("Confusion matrix at the decision that F1 chooses", note, columns, rows)
+    return ("true class", *(f"decided {label}" for label in labels), "correct"), rows

@@ -95,10 +95,9 @@ def _page(comparison: Comparison, title: str, snippet: str, booster: Any) -> str
 <h2>Summary</h2><ul>{sentences}</ul>
 <h2>Results</h2>{_html_table(comparison)}
 <p class="muted">Mean ± standard deviation over the folds, bold where a loss is significantly better
-than the built-in one; Δ is the paired difference to the
-built-in objective with half of its 95% interval, corrected for overlapping training sets. Average
-precision and ROC AUC are better when larger, log loss and Brier score of the calibrated
-probabilities when smaller. F1 is that of a threshold tuned on other rows.</p>
+than the built-in one. Δ is the paired difference to the built-in objective, with half the width of
+its 95% interval, corrected for overlapping training sets. Average precision and ROC AUC are better when larger, log loss, Brier score and cost when smaller. F1 has a
+threshold tuned on other rows.{_on_costs(comparison)}</p>
 {plots}
 {"".join(map(_section, judged.sections(comparison, *_best(comparison))))}
 {_section(importance.section(comparison, booster))}
@@ -107,6 +106,12 @@ probabilities when smaller. F1 is that of a threshold tuned on other rows.</p>
 <pre>{html.escape(snippet)}</pre>
 </body></html>
 """
+
+
+def _on_costs(comparison: Comparison) -> str:
+    if comparison.costs is None:
+        return ""
+    return " The cost per row is that of decisions with the lowest expected cost."
 
 
 def _best(comparison: Comparison) -> tuple[Array, Array, str]:
@@ -133,13 +138,13 @@ def _section(section: record.Section) -> str:
 
 def _html_table(comparison: Comparison) -> str:
     metric, finished = comparison.settings.metric, comparison.finished
-    titles = [*TITLES.values(), f"Δ {TITLES[metric]}"]
+    titles = [*comparison.titles.values(), f"Δ {TITLES[metric]}"]
     head = "".join(f"<th>{title}</th>" for title in ["loss", *titles])
-    best = {name: comparison.clearly_best(name) for name in TITLES}
+    best = {name: comparison.clearly_best(name) for name in comparison.titles}
     lines = []
     for name in finished:
         cells = [f"<td>{html.escape(name)}</td>"]
-        for column in TITLES:
+        for column in comparison.titles:
             values = comparison.values(name, column)
             text = f"{values.mean():.{1 if column == 'seconds' else 4}f}"
             if len(values) > 1 and column != "seconds":
@@ -169,6 +174,10 @@ def _plots(comparison: Comparison) -> list[tuple[str, Any]]:
     figure = make_figure(figsize=(8, 5), layout="constrained")
     plot.alerts_over_threshold(y, curves[comparison.best], ax=figure.subplots())
     plots.append((f"Alerts over the threshold, {comparison.best}", figure))
+    if comparison.costs is not None and len(comparison.labels) == 2:
+        figure = make_figure(figsize=(8, 5), layout="constrained")
+        plot.cost_over_threshold(y, curves, comparison.costs, ax=figure.subplots())
+        plots.append(("Cost over the threshold", figure))
     height = 1.2 + 0.5 * len(comparison.finished)
     figure = make_figure(figsize=(8, height), layout="constrained")
     _plot_folds(comparison, figure.subplots())

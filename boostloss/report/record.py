@@ -54,8 +54,20 @@ def _run(comparison: Comparison) -> Section:
          f"improved for {PATIENCE * CHECK_EVERY} rounds"),
         ("engine's parameters", _listed(settings.engine_params)),
     ]  # fmt: skip
+    if comparison.costs is not None:
+        rows.append(("costs", costs_in_words(comparison)))
     rows += [(f"loss {name}", repr(loss)) for name, loss in comparison.losses.items() if loss]
     return Section("How this was made", "", ("", ""), rows)
+
+
+def costs_in_words(comparison: Comparison) -> str:
+    """Each cost that is not 0, by true class and decision."""
+    assert comparison.costs is not None
+    labels = comparison.labels_as_judged
+    return ", ".join(
+        f"{labels[true]} decided {labels[decided]} {comparison.costs[true, decided]:g}"
+        for true, decided in np.argwhere(comparison.costs)
+    )
 
 
 def _versions(engine: str) -> str:

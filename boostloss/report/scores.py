@@ -93,7 +93,11 @@ TITLES = {
 }
 """All results of a fold; F1 is that of a threshold tuned on the rows that stopped the training."""
 
-SMALLER_IS_BETTER = ("log_loss", "brier", "seconds")
+COST = "cost per row"
+"""Title of the result that is there if costs are given: of decisions with the least expected
+cost."""
+
+SMALLER_IS_BETTER = ("log_loss", "brier", "seconds", "cost")
 
 
 def sign(metric: str) -> int:
@@ -183,6 +187,9 @@ class Comparison:
     splits: list[Split] = field(default_factory=list)
     """Rows of each fold."""
 
+    costs: Array | None = None
+    """Cost matrix in the order of ``labels_as_judged``, if costs are given."""
+
     order: str = ""
     """What is kept together or in order, in words."""
 
@@ -196,6 +203,11 @@ class Comparison:
         if self.rows.positive == 1:
             return ""
         return f" (the model's raw scores are for {self.labels[1]}, the last of the sorted labels)"
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Titles of all results."""
+        return TITLES if self.costs is None else {**TITLES, "cost": COST}
 
     @property
     def n_folds(self) -> int:
@@ -301,7 +313,7 @@ class Comparison:
         table = []
         for name in self.finished:
             row: dict[str, Any] = {"loss": name}
-            for metric in TITLES:
+            for metric in self.titles:
                 values = self.values(name, metric)
                 row[metric] = values.mean()
                 row[f"{metric}_sd"] = values.std(ddof=1) if len(values) > 1 else float("nan")

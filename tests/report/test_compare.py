@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from boostloss import CrossEntropy, FocalLoss, compare
 from boostloss.report import compare as module
 from boostloss.report import training
+from boostloss.report.costs import parse
 from boostloss.report.leaks import perfect_columns
 from boostloss.report.table import from_data
 from boostloss.report.training import Rows, Settings
@@ -250,3 +251,72 @@ def test_parameters_mean_the_same_to_the_built_in_and_to_a_loss(engine, params, 
         built_in, ours = found[name]
         assert ours == pytest.approx(built_in, rel=1e-3)
         assert built_in != pytest.approx(plain[name].iloc[0], rel=1e-9)
+
+
+# -- costs --------------------------------------------------------------------------------------
+
+
+def costs_of(claims, labels, **keywords):
+    y = claims["target"].map(labels)
+    return compare(claims[list("abc")], y, losses=["balanced"], engine="hist", **SHORT, **keywords)
+
+
+@pytest.mark.parametrize("labels", [("fine", "fraud"), ("ok", "fraud"), (1, 0)])
+def test_costs_mean_the_labels_that_they_name(labels, claims):
+    """Whichever label is last in order, and whichever is the class to be found."""
+    fine, fraud = labels
+    by_label = {fine: {fraud: 1}, fraud: {fine: 50}}
+    named = dict(zip(("fine", "fraud"), labels, strict=True))
+    reference = costs_of(claims, {"fine": 0, "fraud": 1}, costs=[[0, 1], [50, 0]])
+    found = costs_of(claims, named, costs=by_label)
+    for column in ("cost", "cost_difference", "cost_interval"):
+        assert found[column].to_numpy() == pytest.approx(reference[column].to_numpy(), rel=1e-6)
+    other = costs_of(claims, named, costs=by_label, positive=fine)
+    assert other["cost"].to_numpy() == pytest.approx(reference["cost"].to_numpy(), rel=1e-6)
+
+
+def test_costs_are_those_of_the_decisions_of_least_expected_cost(claims):
+    y = (claims["target"] == "fraud").astype(int)
+    data = from_data(claims[list("abc")], y)
+    settings = Settings("hist", "log_loss", 20, 0.1, {}, 0)
+    found = module.cross_validate(
+        data, settings, losses=["balanced"], folds=3, costs=[[0, 1], [50, 0]], progress=False
+    )
+    for name in ("built-in", "balanced"):
+        of_folds = [
+            (50 * ((y == 1) & (p <= 1 / 51)) + 1 * ((y == 0) & (p > 1 / 51))).mean()
+            for y, p in found.held_out[name]
+        ]
+        assert found.values(name, "cost") == pytest.approx(of_folds)
+        assert found.frame().loc[name, "cost"] == pytest.approx(np.mean(of_folds))
+
+
+def test_costs_of_three_classes():
+    X, y = make_classification(400, 6, n_informative=4, n_classes=3, random_state=0)
+    costs = np.array([[0.0, 1, 2], [3, 0, 4], [50, 6, 0]])
+    found = compare(X, y, losses=["balanced"], engine="hist", costs=costs, **SHORT)
+    assert (found["cost"] < 20).all()
+    with pytest.raises(ValueError, match=r"--costs must be left out with 3 classes, got 1:50"):
+        module.cross_validate(
+            from_data(X, y), Settings("hist", "log_loss", 20, 0.1, {}, 0), folds=2,
+            costs=parse("1:50"),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("costs", "kind", "words"),
+    [
+        ([[0, 1], [50, 0]], ValueError, "costs is for the positive class"),
+        ([1, 50], ValueError, "costs must be a cost matrix"),
+        (50, ValueError, "costs must be a cost matrix"),
+        ("balanced", ValueError, "costs must be a cost matrix"),
+        (np.ones((3, 3)), ValueError, r"costs must be a cost matrix of shape \(2, 2\)"),
+        ([[0, np.nan], [50, 0]], ValueError, "costs must be a cost matrix"),
+        ({"fraud": 1, "fine": 50}, ValueError, "costs must be a cost matrix"),
+        ({"fraud": {"fine": 50}}, ValueError, "or a dict by label, costs="),
+        ({"fraud": {"fine": 50}, "fin": {"fraud": 1}}, ValueError, "or a dict by label, costs="),
+    ],
+)
+def test_other_costs_are_refused(costs, kind, words, claims):
+    with pytest.raises(kind, match=words):
+        costs_of(claims, {"fine": "fine", "fraud": "fraud"}, costs=costs)

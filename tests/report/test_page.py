@@ -138,3 +138,32 @@ def test_the_plots_name_the_average_precision_of_the_table(claims):
     means = found.frame()["average_precision"]
     assert shown[:-1] == [f"{name} ({means[name]:.4f})" for name in means.index]
     assert shown[-1].startswith("share of positives")
+
+
+@pytest.mark.parametrize("engine", ["xgboost", "hist"])
+def test_costs_over_the_threshold_and_at_their_decision(engine, claims, tmp_path, capsys):
+    frame = claims.drop(columns=["patient", "day"])
+    _, text = report(frame, tmp_path, "--costs", "1:50", "--engine", engine)
+    assert "<h2>Cost over the threshold</h2><img" in text
+    found = tables(text)
+    made = dict(found["How this was made"])
+    assert made["costs"] == "fine decided fraud 1, fraud decided fine 50"
+    assert "--costs 1:50" in made["command"]
+    (_, (_, _, alarms, _), (_, missed, hits, _)) = found["Confusion matrix at the costs"]
+    assert int(missed) + int(hits) == (frame["target"] == "fraud").sum()
+    cost = (int(alarms) + 50 * int(missed)) / len(frame)
+    (said,) = re.findall(r"They cost ([\d.e-]+) per row", text)
+    assert float(said) == pytest.approx(cost, rel=1e-3)
+    assert "cost" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "out" / "table.csv", index_col="loss")
+    # folds are of equal size, so that the mean over them is that of all rows
+    best = re.search(r"<p>([^<]*), refitted on all rows", text)[1]
+    assert table.loc[best, "cost"] == pytest.approx(cost, rel=1e-3)
+    assert "<th>cost per row</th>" in text
+
+
+def test_without_costs_nothing_is_said_of_them(claims, tmp_path):
+    _, text = report(claims.drop(columns=["patient", "day"]), tmp_path)
+    assert "Cost over" not in text
+    assert "cost per row" not in text
+    assert "cost" not in pd.read_csv(tmp_path / "out" / "table.csv").columns
