@@ -96,8 +96,9 @@ def _page(comparison: Comparison, title: str, snippet: str, booster: Any) -> str
 <h2>Results</h2>{_html_table(comparison)}
 <p class="muted">Mean ± standard deviation over the folds, bold where a loss is significantly better
 than the built-in one. Δ is the paired difference to the built-in objective, with half the width of
-its 95% interval, corrected for overlapping training sets. Average precision and ROC AUC are better when larger, log loss, Brier score and cost when smaller. F1 has a
-threshold tuned on other rows.{_on_costs(comparison)}</p>
+its 95% interval, corrected for overlapping training sets. Average precision and ROC AUC are better
+when larger, log loss, Brier score and cost when smaller. F1 has a threshold tuned on other
+rows.{_on_costs(comparison)}</p>
 {plots}
 {"".join(map(_section, judged.sections(comparison, *_best(comparison))))}
 {_section(importance.section(comparison, booster))}
