@@ -24,10 +24,11 @@ __getattr__, __dir__ = import_when_used(__name__, _LATE)
 def hist_loss(loss: Any) -> HistLoss:
     """Make a loss for scikit-learn's ``HistGradientBoostingClassifier(loss=...)``.
 
-    Training starts at the loss's own intercept, early stopping uses the log loss of the
-    posterior, and ``predict_proba`` returns the posterior. In a search, parameters have names such
-    as ``loss__gamma``. :class:`ImbalancedHistGradientBoostingClassifier` also takes a recorder,
-    class weights by label and the parameters ``probability``, ``prior`` and ``decision``.
+    Training starts at the loss's own intercept, early stopping uses the log loss of the posterior,
+    and ``predict_proba`` returns the posterior; scikit-learn's own ``predict`` decides by raw
+    scores. In a search, parameters have names such as ``loss__gamma``.
+    :class:`ImbalancedHistGradientBoostingClassifier` also takes a recorder, class weights by label
+    and the parameters ``probability``, ``prior`` and ``decision``.
 
     Parameters
     ----------
