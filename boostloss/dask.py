@@ -137,10 +137,19 @@ def encoded(y: Any, labels: Array, name: str) -> Any:
 
 def fit_parts(loss: Any, codes: Any, raw: Any, sample_weight: Any, client: Any) -> FittedLoss:
     """A loss, its class weights numbers, fitted to all rows: sums are taken part by part."""
-    y = partitions("y", codes)
-    raw_parts = partitions_like("raw", raw, y, one_column=False)
-    parts = [y, raw_parts, partitions_like("sample_weight", sample_weight, y)]
+    raw_parts = partitions("raw", raw, one_column=False)
     n_classes = raw.shape[1] if raw.ndim == 2 else 2
+    return fit_scores_of_parts(loss, codes, raw_parts, sample_weight, client, n_classes)
+
+
+def fit_scores_of_parts(
+    loss: Any, codes: Any, raw_parts: list[Any], sample_weight: Any, client: Any, n_classes: int
+) -> FittedLoss:
+    """As :func:`fit_parts`, from the delayed scores of each part."""
+    y = partitions("y", codes)
+    if len(raw_parts) != len(y):
+        raise ValueError(f"X must have as many partitions as y, {len(y)}, got {len(raw_parts)}")
+    parts = [y, raw_parts, partitions_like("sample_weight", sample_weight, y)]
     class_weight = loss.class_weights(None, n_classes)
     if loss.depends_on_all_scores:
         tasks = _for_each(_part_mass, *parts, [loss] * len(y))
@@ -163,6 +172,8 @@ def _offset(fitted: FittedLoss, parts: list[list[Any]], client: Any) -> Array:
         return found
 
     counts = summed(_counts_of_odds)
+    if not (counts > 0).all():
+        return np.zeros(len(counts))
     return calibration.offset_for_shares(lambda offset: summed(_moments_of_odds, offset), counts)
 
 

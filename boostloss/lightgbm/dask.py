@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.dask import class_counts, encoded
+from boostloss.dask import class_counts, encoded, fit_scores_of_parts, partitions
 from boostloss.lightgbm import (
     CLASS_ALIASES,
     Params,
@@ -15,8 +15,9 @@ from boostloss.lightgbm import (
     native_params,
 )
 from boostloss.lightgbm.few_rows import warn_of_few_rows
-from boostloss.lightgbm.model import make_native
+from boostloss.lightgbm.model import carry, make_native
 from boostloss.lightgbm.parameters import check_callable, value_of, without
+from boostloss.lightgbm.prediction import needs_scores
 from boostloss.losses import Loss, LossName, is_plain_cross_entropy, named
 from boostloss.losses.validation import LABEL_LIMIT, Array, check_labels
 from boostloss.objectives import check_sums_needed
@@ -105,11 +106,28 @@ def dask_train(
     model = lgb.DaskLGBMRegressor(client=client, **arguments)
     init_score = _for_each_row(codes, intercept, n_classes)
     model.fit(X, codes, sample_weight=sample_weight, init_score=init_score)
-    fitted = resolved.fit(labels, None, counts, n_classes=n_classes)
     plain = is_plain_cross_entropy(resolved)
-    return make_native(
-        model.booster_, intercept, n_classes, num_iteration=None, loss=fitted, refit=plain
-    )
+    made = make_native(model.booster_, intercept, n_classes, num_iteration=None, refit=plain)
+    fitted = resolved.fit(labels, None, counts, n_classes=n_classes)
+    if needs_scores(fitted, native):
+        raw = _scores_of_parts(made, X)
+        fitted = fit_scores_of_parts(resolved, codes, raw, sample_weight, client, n_classes or 2)
+    return carry(made, fitted)
+
+
+def _scores_of_parts(booster: Any, X: Any) -> list[Any]:
+    """Delayed raw scores of each part of the rows."""
+    predicted = require("dask", "dask").delayed(_scores_of_part, pure=False)
+    text = booster.model_to_string()
+    return [predicted(text, part) for part in partitions("X", X, one_column=False)]
+
+
+def _scores_of_part(text: str, X: Any) -> Array:
+    booster = lgb.Booster(model_str=text)
+    if X.shape[0]:
+        return np.asarray(booster.predict(X, raw_score=True))
+    n_classes = booster.num_model_per_iteration()
+    return np.empty((0, n_classes) if n_classes > 1 else 0)
 
 
 def _rows(y: Any, client: Any, n_classes: int) -> Array:

@@ -52,6 +52,23 @@ def test_the_model_of_one_machine(client, rows, loss, weighted):
         recorder=Recorder(),  # so that a callable trains, as on Dask
     )  # fmt: skip
     np.testing.assert_allclose(spread.predict(rows.X), alone.predict(rows.X), rtol=1e-9)
+    # the offset is that of all rows
+    p, p_alone = (boostloss.lightgbm.predict_proba(booster, rows.X) for booster in (spread, alone))
+    np.testing.assert_allclose(p, p_alone, rtol=1e-6)
+    if loss != CrossEntropy():
+        share = np.bincount(rows.y.astype(int), weights=weight) / np.sum(
+            weight if weighted else len(rows.y)
+        )
+        np.testing.assert_allclose(np.average(p, axis=0, weights=weight), share, rtol=1e-6)
+
+
+def test_dart_ends_with_the_class_shares(client, rows):
+    X, y = placed(client, rows.X, rows.y, n_parts=PARTS)
+    params = {**PARAMS, "boosting": "dart", "drop_rate": 0.5}
+    booster = dask_train(client, params, X, y, ROUNDS, loss=CrossEntropy())
+    p = boostloss.lightgbm.predict_proba(booster, rows.X)
+    share = np.bincount(rows.y.astype(int)) / len(rows.y)
+    np.testing.assert_allclose(p.mean(axis=0), share, rtol=1e-6)
 
 
 def test_frames(client, rows):
