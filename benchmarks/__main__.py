@@ -10,7 +10,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from benchmarks import hist, kernels, others, recording, small, start, training
+from benchmarks import engines, hist, kernels, others, recording, small, start, training
 
 
 def sections(quick: bool, output: Path) -> dict[str, Callable[[], str]]:
@@ -28,6 +28,7 @@ def sections(quick: bool, output: Path) -> dict[str, Callable[[], str]]:
         "recorder": lambda: recording.share_of_training(cases, 1 if quick else 5),
         "training": lambda: training.whole(cases, 1 if quick else 7),
         "hist": lambda: hist.whole(quick),
+        "engines": lambda: engines.whole(quick),
         "others": lambda: others.side_by_side(n, 2 if quick else 20, repeats),
     }
 
