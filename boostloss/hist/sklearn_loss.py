@@ -411,6 +411,12 @@ def plain(engine: Any) -> Any:
     return made
 
 
+def nodes_of(engine: Any) -> tuple[Array, list[list[Array]]]:
+    """Raw scores (K,) at the start, and the nodes of each tree: by round, then by raw score."""
+    rounds = [[tree.nodes for tree in of_round] for of_round in engine._predictors]
+    return engine._baseline_prediction.ravel(), rounds
+
+
 class EngineState:
     """Private attributes of the engine's fitted classifier, which SHAP and converters read."""
 

@@ -39,13 +39,13 @@ def to_onnx(model: Any, *, dtype: str | None = None) -> Any:
 
     Parameters
     ----------
-    model : ImbalancedXGBClassifier, ImbalancedLGBMClassifier or Booster
+    model : classifier of boostloss, or Booster
         A fitted classifier, or a booster of :func:`boostloss.xgboost.train` or
         :func:`boostloss.lightgbm.train`.
     dtype : {"float32", "float64"}, optional
         Type of the input. The default is the type in which the engine compares features, float32
-        for XGBoost and float64 for LightGBM. With float32, LightGBM's model predicts as LightGBM
-        does for features rounded to float32.
+        for XGBoost and float64 for LightGBM and scikit-learn. With float32, their models predict as
+        they do for features rounded to float32.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def _read(model: Any) -> tuple[Trees, State, Array | None]:
         engine: Any = model.engine_model()
         state = state_of(model)
         missing = getattr(engine, "missing", missing)
-        booster = engine.get_booster() if hasattr(engine, "get_booster") else engine.booster_
+        booster = _booster(engine)
     kind = f"{type(booster).__module__.partition('.')[0]}.{type(booster).__name__}"
     if kind == "xgboost.Booster":
         from boostloss.xgboost import model as xgboost_model
@@ -116,12 +116,23 @@ def _read(model: Any) -> tuple[Trees, State, Array | None]:
 
         trees = lightgbm_trees.read_trees(booster)
         state = state or lightgbm_model.carried(booster)
+    elif kind == "sklearn.HistGradientBoostingClassifier" and state is not None:
+        from boostloss.hist import trees as hist_trees
+
+        trees = hist_trees.read_trees(booster)
     else:
         raise TypeError(
             "model must be a fitted classifier of boostloss, or a booster that carries its loss, "
             f"got {type(model).__name__}"
         )
     return trees, state.in_use(), state.prior_shift
+
+
+def _booster(engine: Any) -> Any:
+    """What holds the trees; scikit-learn's classifier does so itself."""
+    if hasattr(engine, "get_booster"):
+        return engine.get_booster()
+    return getattr(engine, "booster_", engine)
 
 
 def _as_onnx_has_them(labels: Array) -> Array:

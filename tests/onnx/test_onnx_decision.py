@@ -5,7 +5,11 @@ import pytest
 import xgboost as xgb
 from sklearn.datasets import make_classification
 
-from boostloss import ImbalancedLGBMClassifier, ImbalancedXGBClassifier
+from boostloss import (
+    ImbalancedHistGradientBoostingClassifier,
+    ImbalancedLGBMClassifier,
+    ImbalancedXGBClassifier,
+)
 from boostloss.onnx import to_onnx
 from boostloss.xgboost import predict_proba
 
@@ -14,6 +18,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 MODELS = {
     "xgboost": lambda **k: ImbalancedXGBClassifier(n_estimators=10, max_depth=3, **k),
     "lightgbm": lambda **k: ImbalancedLGBMClassifier(n_estimators=10, verbose=-1, n_jobs=1, **k),
+    "hist": lambda **k: ImbalancedHistGradientBoostingClassifier(max_iter=10, **k),
 }
 RULES = {
     2: ["loss", "raw", "probability", "balanced", 0.93, [0.2, 0.8], [[0.0, 30.0], [1.0, 0.0]]],

@@ -8,15 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import make_classification
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import NotFittedError
 
 from boostloss import (
     AsymmetricLoss,
     CrossEntropy,
     FocalLoss,
     GHMLoss,
+    ImbalancedHistGradientBoostingClassifier,
     ImbalancedLGBMClassifier,
     ImbalancedXGBClassifier,
 )
+from boostloss.hist.trees import read_trees
 from boostloss.losses import Loss, register, scalar
 
 onnx = pytest.importorskip("onnx")
@@ -38,8 +42,12 @@ LOSSES = {
 MODELS = {
     "xgboost": lambda **params: ImbalancedXGBClassifier(n_jobs=1, **params),
     "lightgbm": lambda **params: ImbalancedLGBMClassifier(n_jobs=1, verbose=-1, **params),
+    "hist": lambda n_estimators, **params: ImbalancedHistGradientBoostingClassifier(
+        max_iter=n_estimators, early_stopping=False, **params
+    ),
 }
-DTYPES = {"xgboost": np.float32, "lightgbm": np.float64}
+WITH_CATEGORIES = ["xgboost", "lightgbm"]
+DTYPES = {"xgboost": np.float32, "lightgbm": np.float64, "hist": np.float64}
 SHORT = {"n_estimators": 15, "learning_rate": 0.3}
 
 
@@ -144,7 +152,7 @@ def test_labels_of_all_kinds(engine, labels):
     assert_same(model, X, X)
 
 
-@pytest.mark.parametrize("engine", MODELS)
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
 def test_best_iteration_only(engine):
     X, y = rows(3, 900)
     stop = {"xgboost": {"early_stopping_rounds": 5}, "lightgbm": {"early_stopping_round": 5}}
@@ -206,18 +214,21 @@ def test_features_on_thresholds(engine):
     if engine == "xgboost":
         frame = model.get_booster().trees_to_dataframe()
         at = frame.loc[frame.Feature != "Leaf", "Split"].to_numpy(np.float32)
+    elif engine == "hist":
+        at = np.array([split.threshold for split in read_trees(model.engine_model()).splits])
+        assert len(at) > 100
     else:
         at = model.booster_.trees_to_dataframe()["threshold"].dropna().to_numpy(np.float64)
     at = np.concatenate([at, np.nextafter(at, at.dtype.type(9)), np.nextafter(at, -at)])
     rows_on = np.repeat(at[:, None], X.shape[1], axis=1)
     assert_same(model, rows_on, rows_on)
-    if engine == "lightgbm":
+    if engine != "xgboost":
         rounded = rows_on.astype(np.float32)
         assert_same(model, rounded, rounded, dtype="float32")
 
 
 @pytest.mark.parametrize("one_hot", [100, 1])
-@pytest.mark.parametrize("engine", MODELS)
+@pytest.mark.parametrize("engine", WITH_CATEGORIES)
 def test_categories(engine, one_hot):
     rng = np.random.default_rng(1)
     X, y = rows()
@@ -258,12 +269,20 @@ def test_trees_that_onnx_cannot_express():
         to_onnx(MODELS["lightgbm"](loss="cross_entropy", linear_tree=True, **SHORT).fit(X, y))
     with pytest.raises(ValueError, match="'gblinear'"):
         to_onnx(MODELS["xgboost"](loss="cross_entropy", booster="gblinear", **SHORT).fit(X, y))
+    X[:, 0] = np.arange(len(y)) % 5
+    model = MODELS["hist"](loss="focal", categorical_features=[0], **SHORT).fit(X, y)
+    with pytest.raises(ValueError, match="categorical_features must be None"):
+        to_onnx(model)
 
 
 def test_what_is_refused_by_name():
     X, y = rows()
     with pytest.raises(TypeError, match="model must be a fitted classifier"):
         to_onnx(object())
+    with pytest.raises(TypeError, match="got HistGradientBoostingClassifier"):
+        to_onnx(HistGradientBoostingClassifier().fit(X, y))
+    with pytest.raises(NotFittedError):
+        to_onnx(ImbalancedHistGradientBoostingClassifier())
     model = MODELS["xgboost"](loss="focal", **SHORT).fit(X, y)
     with pytest.raises(ValueError, match="dtype"):
         to_onnx(model, dtype="int8")
