@@ -157,7 +157,7 @@ def _model(engine: str, loss: str, rounds: int) -> Any:
         "scikit-learn": (
             HistGradientBoostingClassifier,
             boostloss.ImbalancedHistGradientBoostingClassifier,
-            {"max_iter": rounds, "early_stopping": False},
+            {"max_iter": rounds, "early_stopping": False, "random_state": 0},
         ),
         "XGBoost": (
             xgb.XGBClassifier,
