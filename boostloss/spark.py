@@ -22,6 +22,7 @@ from boostloss.losses.registry import from_dict, to_dict
 from boostloss.losses.validation import LABEL_LIMIT, Array
 from boostloss.optional import require
 from boostloss.xgboost import set_base_score, training_arguments
+from boostloss.xgboost.model import carry
 
 pd = require("pandas", "spark")
 functions = require("pyspark.sql.functions", "spark")
@@ -115,6 +116,7 @@ class SparkImbalancedXGBClassifier(_Estimator):
             training = self._training_rows(dataset)
             fitted = self._fitted_to_scores(fitted.loss, model, training, counts)
         model.loss_ = fitted
+        carry(model.get_booster(), fitted)
         return model
 
     # private in XGBoost: what it hands to xgboost.train on each worker
@@ -207,7 +209,9 @@ class SparkImbalancedXGBClassifierModel(_Model):
     Attributes
     ----------
     loss_ : FittedLoss
-        The loss as training left it; its ``posterior(raw)`` is the probability column.
+        The loss as training left it; its ``posterior(raw)`` is the probability column. The booster
+        of ``get_booster()`` contains it too, for :func:`boostloss.xgboost.predict_proba` and
+        :func:`boostloss.onnx.to_onnx`.
     """
 
     loss_: FittedLoss

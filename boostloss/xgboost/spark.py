@@ -86,8 +86,8 @@ def spark_train(
     -------
     dict
         ``"booster"``, a native booster; ``"history"``; and ``"loss"``, the
-        :class:`~boostloss.losses.FittedLoss` that computes probabilities:
-        ``result["loss"].posterior(booster.predict(d, output_margin=True))``.
+        :class:`~boostloss.losses.FittedLoss` that computes probabilities. The booster contains it:
+        :func:`boostloss.xgboost.predict_proba` needs nothing else.
 
     Raises
     ------

@@ -28,7 +28,7 @@ from pyspark.sql import SparkSession, functions
 import boostloss.xgboost
 from boostloss import CrossEntropy, FocalLoss, GHMLoss, ImbalancedXGBClassifier
 from boostloss.spark import SparkImbalancedXGBClassifier, SparkImbalancedXGBClassifierModel
-from boostloss.xgboost import spark_train
+from boostloss.xgboost import predict_proba, spark_train
 
 LOSSES = [
     CrossEntropy(class_weight="balanced"),
@@ -88,6 +88,11 @@ def alone(frame, loss, rounds, **keywords):
     return booster, seen, loss.fit(learn["label"], raw, learn["weight"])
 
 
+def probabilities(fitted, raw):
+    p = fitted.posterior(raw)
+    return p if p.ndim == 2 else np.column_stack([1.0 - p, p])
+
+
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_train_equals_one_machine(loss, data):
     frame, rows = data
@@ -101,6 +106,9 @@ def test_train_equals_one_machine(loss, data):
     np.testing.assert_allclose(raw, booster.predict(d, output_margin=True), rtol=0, atol=2e-5)
     np.testing.assert_allclose(
         found["loss"].posterior(raw), fitted.posterior(raw), rtol=1e-4, atol=1e-6
+    )
+    np.testing.assert_array_equal(
+        predict_proba(found["booster"], frame[NAMES]), probabilities(found["loss"], raw)
     )
     for name, log in seen.items():
         np.testing.assert_allclose(
@@ -210,12 +218,15 @@ def test_estimator_equals_the_classifier(loss, data, tmp_path):
     weight = learn["weight"] / learn["weight"].sum()
     shares = weight.groupby(learn["label"]).sum()
     np.testing.assert_allclose(weight @ probability[learn.index], shares, rtol=1e-6)
+    carried = predict_proba(model.get_booster(), frame[NAMES])
+    np.testing.assert_allclose(carried, probability, rtol=0, atol=1e-9)
     path = str(tmp_path / "model")
     model.write().save(path)
     model.write().overwrite().save(path)
     read = SparkImbalancedXGBClassifierModel.load(path)
     assert read.loss_ == model.loss_
     np.testing.assert_array_equal(columns_of(read, rows)[0], probability)
+    np.testing.assert_array_equal(predict_proba(read.get_booster(), frame[NAMES]), carried)
 
 
 def test_pipeline_search_and_files(session, tmp_path):
