@@ -58,7 +58,9 @@ def class_counts(y: Any, sample_weight: Any = None, *, client: Any = None) -> tu
     [0.667 2.   ]
     """
     parts = partitions("y", y)
-    tasks = _for_each(part_counts, parts, partitions_like("sample_weight", sample_weight, parts))
+    tasks = for_each_part(
+        part_counts, parts, partitions_like("sample_weight", sample_weight, parts)
+    )
     labels, counts = merged_counts(computed(tasks, client))
     check_classes(labels)
     return labels, counts
@@ -93,6 +95,12 @@ def partitions_like(
     return parts
 
 
+def for_each_part(function: Any, *arguments: list[Any]) -> list[Any]:
+    """Delayed calls, with the first of each list, and so on."""
+    delayed = require("dask", "dask").delayed(function, pure=False)
+    return [delayed(*of_part) for of_part in zip(*arguments, strict=True)]
+
+
 def computed(tasks: list[Any], client: Any) -> list[Any]:
     """Results of delayed tasks."""
     if client is not None:
@@ -123,7 +131,7 @@ def merged_counts(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
 def check_labels_seen(y: Any, labels: Array, name: str, client: Any) -> None:
     """Raise for labels that were not seen in training."""
     parts = partitions(name, y)
-    for found, _ in computed(_for_each(part_counts, parts, [None] * len(parts)), client):
+    for found, _ in computed(for_each_part(part_counts, parts, [None] * len(parts)), client):
         codes_of(found, labels, name)
 
 
@@ -150,9 +158,14 @@ def fit_scores_of_parts(
     if len(raw_parts) != len(y):
         raise ValueError(f"X must have as many partitions as y, {len(y)}, got {len(raw_parts)}")
     parts = [y, raw_parts, partitions_like("sample_weight", sample_weight, y)]
+    return fit_partitions(loss, parts, n_classes, client)
+
+
+def fit_partitions(loss: Any, parts: list[list[Any]], n_classes: int, client: Any) -> FittedLoss:
+    """As :func:`fit_parts`, of lists of the parts' labels, raw scores and weights."""
     class_weight = loss.class_weights(None, n_classes)
     if loss.depends_on_all_scores:
-        tasks = _for_each(_part_mass, *parts, [loss] * len(y))
+        tasks = for_each_part(_part_mass, *parts, [loss] * len(parts[0]))
         mass: Array = sum(computed(tasks, client))  # type: ignore[assignment]
         fitted: FittedLoss = loss.fit_mass(mass, class_weight)
     else:
@@ -162,13 +175,13 @@ def fit_scores_of_parts(
 
 def _offset(fitted: FittedLoss, parts: list[list[Any]], client: Any) -> Array:
     """The offset at which the mean posterior over all parts is the class share."""
-    tasks = _for_each(_part_odds, *parts, [fitted] * len(parts[0]))
+    tasks = for_each_part(_part_odds, *parts, [fitted] * len(parts[0]))
     if client is not None:  # each step asks for sums over them
         tasks = list(client.persist(tasks))
 
     def summed(function: Any, *arguments: Any) -> Array:
         repeated = [[argument] * len(tasks) for argument in arguments]
-        found: Array = sum(computed(_for_each(function, tasks, *repeated), client))  # type: ignore[assignment]
+        found: Array = sum(computed(for_each_part(function, tasks, *repeated), client))  # type: ignore[assignment]
         return found
 
     counts = summed(_counts_of_odds)
@@ -192,11 +205,6 @@ def _counts_of_odds(part: Any) -> Array:
 
 def _moments_of_odds(part: Any, offset: Array) -> Array:
     return calibration.moment_sums(part[0], part[1], offset)
-
-
-def _for_each(function: Any, *arguments: list[Any]) -> list[Any]:
-    delayed = require("dask", "dask").delayed(function, pure=False)
-    return [delayed(*of_part) for of_part in zip(*arguments, strict=True)]
 
 
 def _part_weight(sample_weight: Any, n_rows: int) -> Array | None:

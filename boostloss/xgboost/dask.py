@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from boostloss.dask import (
     check_labels_seen,
     class_counts,
     encoded,
+    fit_partitions,
     fit_parts,
     merged_counts,
     part_counts,
@@ -21,6 +23,7 @@ from boostloss.losses.validation import LABEL_LIMIT, Array, check_labels
 from boostloss.optional import require
 from boostloss.xgboost import ParamsLike, set_base_score, training_arguments
 from boostloss.xgboost.classifier import SeveralValues, XGBLossMixin, has_several_values
+from boostloss.xgboost.model import carry, raw_scores
 
 require("distributed", "dask")
 xgb = require("xgboost", "xgboost")
@@ -70,7 +73,8 @@ def dask_train(
     Returns
     -------
     dict
-        ``"booster"``, a native booster, and ``"history"``.
+        ``"booster"``, a native booster that contains its fitted loss, as that of
+        :func:`boostloss.xgboost.train`, and ``"history"``.
 
     Raises
     ------
@@ -90,7 +94,7 @@ def dask_train(
     arguments, resolved = training_arguments(params, loss, counts, custom_metric)
     if xgb_model is None:
         set_base_score(arguments["params"], resolved, counts)
-    return xgb_dask.train(
+    result = xgb_dask.train(
         client,
         dtrain=dtrain,
         num_boost_round=num_boost_round,
@@ -98,6 +102,37 @@ def dask_train(
         **arguments,
         **keywords,
     )
+    n_classes = arguments["params"].get("num_class")
+    fitted = resolved.fit(np.arange(len(counts)), None, counts, n_classes=n_classes)
+    if not fitted.keeps_shares:
+        fitted = _fit_to_rows(client, resolved, result["booster"], dtrain, fitted.n_classes)
+    carry(result["booster"], fitted)
+    return result
+
+
+def _fit_to_rows(client: Any, loss: Loss, booster: Any, dtrain: Any, n_classes: int) -> FittedLoss:
+    """The loss fitted to the raw scores of all training rows, where they are."""
+    options = {
+        name: getattr(dtrain, name)
+        for name in ("missing", "feature_names", "feature_types", "enable_categorical")
+    }
+    model = client.scatter(booster, broadcast=True)
+    parts = [
+        client.submit(_part_rows, part, model, options, workers=[address], pure=False)
+        for address, parts in dtrain.worker_map.items()
+        for part in parts
+    ]
+    columns = [
+        [client.submit(operator.itemgetter(i), part, pure=False) for part in parts]
+        for i in range(3)
+    ]
+    return fit_partitions(loss, columns, n_classes, client)
+
+
+def _part_rows(part: dict[str, Any], booster: Any, options: dict[str, Any]) -> tuple[Any, ...]:
+    """Labels, raw scores and weights of one partition."""
+    rows = xgb.DMatrix(part["data"], base_margin=part.get("base_margin"), nthread=1, **options)
+    return np.asarray(part["label"]).ravel(), raw_scores(booster, rows), part.get("weight")
 
 
 class _Trainer(SeveralValues, _Parent):

@@ -80,6 +80,8 @@ def test_frames(client, rows):
     alone = boostloss.lightgbm.train(PARAMS, lgb.Dataset(frame, labels), ROUNDS, loss=FocalLoss(2))
     assert spread.feature_name() == list("abcdef")
     np.testing.assert_allclose(spread.predict(frame), alone.predict(frame), rtol=1e-6)
+    probability = (boostloss.lightgbm.predict_proba(one, frame) for one in (spread, alone))
+    np.testing.assert_allclose(*probability, rtol=1e-6)
 
 
 def test_ghm_is_refused_with_the_reason(client, rows):

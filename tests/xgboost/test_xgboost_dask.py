@@ -93,8 +93,12 @@ def assert_one_machines_model(client, rows, loss, weight):
         history["train"]["posterior_log_loss"],
         rtol=1e-12,
     )
-    # the fitted loss, which only one machine's booster carries
-    booster.set_attr(**dict.fromkeys(booster.attributes()))
+    probability = (
+        boostloss.xgboost.predict_proba(one, rows.X) for one in (spread["booster"], booster)
+    )
+    np.testing.assert_allclose(*probability, rtol=1e-9)
+    for one in (spread["booster"], booster):  # the fitted loss, in which sums have another order
+        one.set_attr(**dict.fromkeys(one.attributes()))
     assert booster.save_raw("json") == spread["booster"].save_raw("json")
 
 
