@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 
 from boostloss.losses.validation import Array
+from boostloss.optional import require
 from boostloss.trees import Split, Trees
 
+xgb = require("xgboost", "xgboost")
+
 EPSILON = np.float32(1e-6)
-"""XGBoost takes a probability nearer to 0 or 1 for this one, where training starts."""
+"""XGBoost from 3.2 on takes a probability nearer to 0 or 1 for this one, where training starts."""
+
+_HELD = tuple(int(part) for part in xgb.__version__.split(".")[:2]) >= (3, 2)
 
 
 def read_trees(booster: Any, missing: float = float("nan")) -> Trees:
@@ -65,7 +70,7 @@ def start_of(learner: dict[str, Any]) -> Array:
     stated = learner["learner_model_param"]["base_score"]
     base = np.atleast_1d(np.asarray(json.loads(stated), dtype=np.float32))
     if learner["objective"]["name"] == "binary:logistic":
-        base = np.clip(base, EPSILON, np.float32(1.0) - EPSILON)
+        base = np.clip(base, EPSILON, np.float32(1.0) - EPSILON) if _HELD else base
         base = -np.log(np.float32(1.0) / base - np.float32(1.0))
     n_classes = int(learner["learner_model_param"]["num_class"])
     start: Array = np.broadcast_to(base, max(n_classes, 1)).astype(np.float64)
