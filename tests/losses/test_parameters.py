@@ -97,7 +97,7 @@ def test_halves_add_up():
         (lambda: FittedLoss(CrossEntropy(class_weight=3.0)), "class_weight"),
         (lambda: FittedLoss(CrossEntropy()), "class_weight"),
         (lambda: CrossEntropy(beta=1.0), "beta"),
-        (lambda: bl.objective("focal"), "loss"),
+        (lambda: bl.objective("focus"), "loss"),
         (lambda: bl.metric(None), "loss"),
         (lambda: bl.focal_metric(scores="margin"), "scores"),
     ],
