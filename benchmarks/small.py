@@ -11,6 +11,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import xgboost as xgb
+from sklearn.utils.class_weight import compute_sample_weight
 
 from benchmarks.endurance import mebibytes
 from benchmarks.interleaved import ratios, table
@@ -45,32 +46,39 @@ def data(n_rows: int) -> tuple[Any, Any]:
     return X, (score > np.quantile(score, 0.9)).astype(int)
 
 
-def callables(n_rows: int, rounds: int) -> str:
+def callables(n_rows: int, rounds: int, threads: int = 1) -> str:
     """Microseconds of one call of our objective, and what stands beside it in the engine."""
     X, y = data(n_rows)
     rows = []
     for name, loss in LOSSES.items():
-        ours, predict = _in_xgboost(objective(loss), xgb.DMatrix(X, y), rounds)
+        ours, predict = _in_xgboost(objective(loss), xgb.DMatrix(X, y), rounds, threads)
         rows.append([name, "XGBoost", ours * 1e6, "its own predict", predict * 1e6, ours / predict])
     for name, loss in LOSSES.items():
         seconds = []
-        quiet = {"num_threads": 1, "verbose": -1}
+        quiet = {"num_threads": threads, "verbose": -1}
         timed = _timed(objective(loss), seconds)
         lgb.train({**quiet, "objective": timed}, lgb.Dataset(X, y), rounds)
         own = lgb.Booster({**quiet, "objective": "binary"}, lgb.Dataset(X, y))
         round_ = _median(own.update, rounds)
         ours = float(np.median(seconds))
         rows.append([name, "LightGBM", ours * 1e6, "a built-in round", round_ * 1e6, ours / round_])
-    header = [f"{n_rows:,} rows", "engine", "our callable, µs", "beside", "µs", "ratio"]
+    header = [
+        f"{n_rows:,} rows, {_said(threads)}",
+        "engine",
+        "our callable, µs",
+        "beside",
+        "µs",
+        "ratio",
+    ]
     return table(header, rows)
 
 
-def _in_xgboost(callable_: Any, matrix: Any, rounds: int) -> tuple[float, float]:
+def _in_xgboost(callable_: Any, matrix: Any, rounds: int, threads: int) -> tuple[float, float]:
     """Median seconds of a callable, and of the ``predict`` that XGBoost calls before it.
 
     Both are timed in the same rounds of a training, whose trees leave neither's data in the cache.
     """
-    params = {"nthread": 1, "max_depth": 3, "objective": "binary:logistic"}
+    params = {"nthread": threads, "max_depth": 3, "objective": "binary:logistic"}
     booster = xgb.Booster(params, [matrix])
     ours: list[float] = []
     predict: list[float] = []
@@ -81,11 +89,11 @@ def _in_xgboost(callable_: Any, matrix: Any, rounds: int) -> tuple[float, float]
     return float(np.median(ours)), float(np.median(predict))
 
 
-def training(n_rows: int, rounds: int, repeats: int) -> str:
+def training(n_rows: int, rounds: int, repeats: int, threads: int = 1) -> str:
     """A whole ``xgb.train`` over one whose objective returns arrays that were computed before."""
     X, y = data(n_rows)
     matrix = xgb.DMatrix(X, y)
-    params = {"nthread": 1, "max_depth": 6, "objective": "binary:logistic"}
+    params = {"nthread": threads, "max_depth": 6, "objective": "binary:logistic"}
     rows = []
     for name, loss in LOSSES.items():
         stored: list[Any] = []
@@ -97,7 +105,7 @@ def training(n_rows: int, rounds: int, repeats: int) -> str:
             "ours": lambda loss=loss: xgb.train(params, matrix, rounds, obj=objective(loss)),
         }
         rows.append([name, ratios(arms, repeats)["ours"]])
-    what = f"xgb.train, {rounds} rounds, {n_rows:,} rows: ours / stored arrays"
+    what = f"xgb.train, {rounds} rounds, {n_rows:,} rows, {_said(threads)}: ours / stored arrays"
     return table(["loss", what], rows)
 
 
@@ -132,14 +140,18 @@ def many(n_models: int, n_rows: int) -> str:
     return table(header, rows)
 
 
-def fitting(sizes: list[int], repeats: int) -> str:
-    """Fitting a classifier, with and without an evaluation set, over its parent's time."""
+def fitting(sizes: list[int], repeats: int, threads: int = 1) -> str:
+    """Fitting a classifier, with and without an evaluation set, over its parent's time.
+
+    Balanced class weights grow larger trees: beside it is the parent with the same weights.
+    """
     rows = []
     for n_rows in sizes:
         X, y = data(n_rows)
         other = data(n_rows)
         for engine, (ours, parent, quiet) in CLASSIFIERS.items():
-            common = {"n_estimators": 50, "n_jobs": 1, **quiet}
+            common = {"n_estimators": 50, "n_jobs": threads, **quiet}
+            weights = _same_weights(engine, y)
             for judged in (False, True):
                 keywords = {"eval_set": [other]} if judged else {}
                 if judged and engine == "XGBoost":
@@ -147,12 +159,19 @@ def fitting(sizes: list[int], repeats: int) -> str:
                 fit = partial(_fit, X, y, keywords, common)
                 arms = {"parent": partial(fit, parent)}
                 arms |= {name: partial(fit, ours, loss=loss) for name, loss in NAMED.items()}
+                arms["weighted"] = partial(
+                    _fit, X, y, keywords | weights[0], common | weights[1], parent
+                )
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # LightGBM on eval_set
                     found = ratios(arms, repeats)
                 what = "with evaluation" if judged else "fit"
-                rows.append([f"{n_rows:,}", engine, what, *(found[name] for name in NAMED)])
-    return table(["rows", "engine", "time / parent's", *NAMED], rows)
+                found["weighted"] = found["balanced"] / found["weighted"]
+                rows.append(
+                    [f"{n_rows:,}", engine, what, *(found[n] for n in (*NAMED, "weighted"))]
+                )
+    said = ["balanced / parent's with weights"]
+    return table([f"rows, {_said(threads)}", "engine", "time / parent's", *NAMED, *said], rows)
 
 
 def serving(repeats: int) -> str:
@@ -186,9 +205,24 @@ def whole(quick: bool) -> str:
     else:
         parts = (
             callables(2_000, 300), training(2_000, 100, 15), fitting([2_000, 20_000], 9),
+            callables(2_000, 300, 2), training(2_000, 100, 15, 2), fitting([2_000, 20_000], 9, 2),
             serving(15), many(500, 500),
         )  # fmt: skip
     return "\n".join(parts)
+
+
+def _said(threads: int) -> str:
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
+def _same_weights(engine: str, y: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments of ``fit`` and parameters with which the parent weighs the classes as balanced."""
+    per_row = compute_sample_weight("balanced", y)
+    if engine == "LightGBM":
+        return {"sample_weight": per_row}, {}
+    low, high = per_row[y == 0][0], per_row[y == 1][0]
+    scaled = {"reg_lambda": 1 / low, "min_child_weight": 1 / low}
+    return {}, {"scale_pos_weight": high / low, **scaled}
 
 
 def _fit(X: Any, y: Any, keywords: Any, params: Any, kind: Any, **own: Any) -> Any:
