@@ -145,20 +145,10 @@ def encoded(y: Any, labels: Array, name: str) -> Any:
 
 def fit_parts(loss: Any, codes: Any, raw: Any, sample_weight: Any, client: Any) -> FittedLoss:
     """A loss, its class weights numbers, fitted to all rows: sums are taken part by part."""
-    raw_parts = partitions("raw", raw, one_column=False)
-    n_classes = raw.shape[1] if raw.ndim == 2 else 2
-    return fit_scores_of_parts(loss, codes, raw_parts, sample_weight, client, n_classes)
-
-
-def fit_scores_of_parts(
-    loss: Any, codes: Any, raw_parts: list[Any], sample_weight: Any, client: Any, n_classes: int
-) -> FittedLoss:
-    """As :func:`fit_parts`, from the delayed scores of each part."""
     y = partitions("y", codes)
-    if len(raw_parts) != len(y):
-        raise ValueError(f"X must have as many partitions as y, {len(y)}, got {len(raw_parts)}")
+    raw_parts = partitions_like("raw", raw, y, one_column=False)
     parts = [y, raw_parts, partitions_like("sample_weight", sample_weight, y)]
-    return fit_partitions(loss, parts, n_classes, client)
+    return fit_partitions(loss, parts, raw.shape[1] if raw.ndim == 2 else 2, client)
 
 
 def fit_partitions(loss: Any, parts: list[list[Any]], n_classes: int, client: Any) -> FittedLoss:

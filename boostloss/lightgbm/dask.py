@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.dask import class_counts, encoded, fit_scores_of_parts, partitions
+from boostloss.dask import (
+    class_counts,
+    encoded,
+    fit_partitions,
+    for_each_part,
+    partitions,
+    partitions_like,
+)
 from boostloss.lightgbm import (
     CLASS_ALIASES,
     Params,
@@ -110,19 +117,16 @@ def dask_train(
     made = make_native(model.booster_, intercept, n_classes, num_iteration=None, refit=plain)
     fitted = resolved.fit(labels, None, counts, n_classes=n_classes)
     if needs_scores(fitted, native):
-        raw = _scores_of_parts(made, X)
-        fitted = fit_scores_of_parts(resolved, codes, raw, sample_weight, client, n_classes or 2)
+        y_parts = partitions("y", codes)
+        X_parts = partitions_like("X", X, y_parts, one_column=False)
+        raw = for_each_part(_scores_of_part, [made.model_to_string()] * len(X_parts), X_parts)
+        parts = [y_parts, raw, partitions_like("sample_weight", sample_weight, y_parts)]
+        fitted = fit_partitions(resolved, parts, n_classes or 2, client)
     return carry(made, fitted)
 
 
-def _scores_of_parts(booster: Any, X: Any) -> list[Any]:
-    """Delayed raw scores of each part of the rows."""
-    predicted = require("dask", "dask").delayed(_scores_of_part, pure=False)
-    text = booster.model_to_string()
-    return [predicted(text, part) for part in partitions("X", X, one_column=False)]
-
-
 def _scores_of_part(text: str, X: Any) -> Array:
+    """Raw scores of one part of the rows."""
     booster = lgb.Booster(model_str=text)
     if X.shape[0]:
         return np.asarray(booster.predict(X, raw_score=True))

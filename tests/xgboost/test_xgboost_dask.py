@@ -170,6 +170,11 @@ def test_early_stopping_and_going_on(two_workers, rows):
         early_stopping_rounds=3, verbose_eval=False,
     )["booster"]  # fmt: skip
     assert stopped.best_iteration < 100
+    # each contains the loss fitted to its own rounds, up to the best: the mean is the class share
+    share = np.bincount(rows.y.astype(int)) / len(rows.y)
+    for booster in (more, stopped):
+        p = boostloss.xgboost.predict_proba(booster, rows.X)
+        np.testing.assert_allclose(p.mean(axis=0), share, rtol=1e-6)
 
 
 # -- errors -------------------------------------------------------------------------------
