@@ -246,7 +246,7 @@ MISSING = {
     "arrow": pa.array([None if i else 0 for i in CODES]),
 }
 REFUSED = {
-    "bytes": (TEXTS.astype("S"), TypeError, "bytes"),
+    "bytes": (TEXTS.astype("S"), TypeError, r"got bytes: y\.astype"),
     "numbers and texts": ([["a", 1][i] for i in CODES], TypeError, "one kind, got int, str"),
     "tuples": (pd.Series([(int(i),) for i in CODES]), TypeError, "got tuple"),
     "complex": (CODES.astype(complex), TypeError, "omplex"),
