@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import expit, logit, softmax
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
@@ -151,7 +151,7 @@ class LossClassifierMixin:
         sample_weight : array of shape (n,), optional
             At least 0, not all zero.
         **keywords
-            Arguments of :meth:`decision_function`.
+            Arguments of :meth:`raw_score`.
 
         Returns
         -------
@@ -169,7 +169,7 @@ class LossClassifierMixin:
                 f"probability must be 'posterior' to recalibrate it, got {self.probability!r}"
             )
         codes, weight = self._read_held_out(y, sample_weight)
-        raw = self._gathered(self.decision_function(X, **keywords))  # type: ignore[attr-defined]
+        raw = self._gathered(self.raw_score(X, **keywords))  # type: ignore[attr-defined]
         if len(raw) != len(codes):
             raise ValueError(f"X and y must have as many rows, got {len(raw)} and {len(codes)}")
         loss = fitted.loss.recalibrated(codes, raw, weight)
@@ -285,6 +285,13 @@ class LossClassifierMixin:
     def _decided_on(self, raw: Any, rule: Rule) -> Any:
         """What a rule looks at: the raw scores, or what ``predict_proba`` gives."""
         return self._raw_in_use(raw) if isinstance(rule, str) else self._probability(raw)
+
+    def _scores_of_decision(self, raw: Any) -> Any:
+        """Scores for ``decision_function``: those that :meth:`_decide` chooses by."""
+        rule = self.decision_
+        if isinstance(rule, str):
+            return self._raw_in_use(raw)
+        return scores_by_rule(raw, rule, self.loss_, self.probability)
 
     def _check_decision(self, labels: Array) -> Rule:
         rule = check_decision(self.decision, labels)
@@ -408,6 +415,28 @@ def _one_probability(raw: Array, loss: FittedLoss, probability: str) -> Array:
     raw = np.asarray(raw, dtype=np.float64)
     p: Array = expit(raw) if raw.ndim == 1 else softmax(raw, axis=1)
     return p
+
+
+def scores_by_rule(raw: Array, rule: float | Array, loss: FittedLoss, probability: str) -> Array:
+    """Scores (n,), above 0 for the second of two classes, or (n, K), the largest for the decision.
+
+    ``codes_by_rule`` decides alike, but for rows that are exactly at a threshold.
+    """
+    if np.ndim(rule) == 2:
+        cost = probabilities(raw, loss, probability) @ rule
+        return cost[:, 0] - cost[:, 1] if cost.shape[1] == 2 else -cost
+    log_p = _log_probability(raw, loss, probability)
+    if isinstance(rule, float):
+        return log_p - logit(rule)
+    log_rule = np.log(rule)
+    return log_p - (log_rule[1] - log_rule[0] if log_p.ndim == 1 else log_rule)
+
+
+def _log_probability(raw: Array, loss: FittedLoss, probability: str) -> Array:
+    """Log-odds (n,) of ``predict_proba``, or log-probabilities (n, K) up to a constant of a row."""
+    check_choice("probability", probability, PROBABILITIES)
+    raw = np.asarray(raw, dtype=np.float64)
+    return loss.log_odds(raw) if probability == "posterior" else raw
 
 
 def raw_for_shares(raw: Array, loss: Loss, fitted: FittedLoss, shift: Array) -> Array:

@@ -307,7 +307,7 @@ def _xgboost(loss: Loss, X: Array, y: Array) -> tuple[Array, Array, Array]:
     ours = room.train(params, data, 5, loss=loss)
     model = room.ImbalancedXGBClassifier(loss=loss, n_estimators=5, max_depth=3, n_jobs=1)
     raw = [booster.predict(data, output_margin=True) for booster in (plain, ours)]
-    return raw[0], raw[1], model.fit(X, y).decision_function(X)
+    return raw[0], raw[1], model.fit(X, y).raw_score(X)
 
 
 def _lightgbm(loss: Loss, X: Array, y: Array) -> tuple[Array, Array, Array]:
@@ -324,7 +324,7 @@ def _lightgbm(loss: Loss, X: Array, y: Array) -> tuple[Array, Array, Array]:
         loss=loss, n_estimators=5, num_leaves=7, n_jobs=1, verbose=-1
     )
     raw = plain.predict(X, raw_score=True) + start
-    return raw, ours.predict(X, raw_score=True), model.fit(X, y).decision_function(X)
+    return raw, ours.predict(X, raw_score=True), model.fit(X, y).raw_score(X)
 
 
 def _shapes(loss: Loss) -> list[tuple[float, ...]]:

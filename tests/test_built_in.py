@@ -68,8 +68,8 @@ def test_train_and_classifier_give_what_a_callable_gives(engine, weighted, class
         model = ImbalancedLGBMClassifier(
             loss=loss, n_estimators=8, num_leaves=7, n_jobs=1, verbose=-1
         )
-    found = model.fit(X, y, sample_weight=weight).decision_function(X)
-    seen = model.fit(X, y, sample_weight=weight, recorder=Recorder()).decision_function(X)
+    found = model.fit(X, y, sample_weight=weight).raw_score(X)
+    seen = model.fit(X, y, sample_weight=weight, recorder=Recorder()).raw_score(X)
     np.testing.assert_allclose(found, seen, rtol=2e-5, atol=2e-5)
 
 
@@ -186,5 +186,5 @@ def test_a_users_metric_sees_what_it_did(data):
         model.fit(X, y, eval_set=[(X, y)], verbose=False)
         # before the offset, which is found once the training has ended
         loss = model.loss_.with_offset(np.zeros(len(model.classes_)))
-        p = probabilities(model.decision_function(X), loss, "posterior")
+        p = probabilities(model.raw_score(X), loss, "posterior")
         np.testing.assert_allclose(given[-1], p if y.max() == 2 else p[:, 1], rtol=1e-4, atol=1e-6)

@@ -20,11 +20,6 @@ REASON = (
 BINS = (
     "Before 1.7 scikit-learn's bins know nothing of weights: its own classifier is expected to fail."
 )
-SIGN = (
-    "decision_function is the raw score, which knows nothing of the offset that is found after "
-    "training; predict follows predict_proba. The check wants the raw score to agree with predict, "
-    "and one or two rows of 300, whose probabilities are nearly equal, lie between."
-)
 KINDS = (
     ImbalancedXGBClassifier,
     ImbalancedLGBMClassifier,
@@ -39,12 +34,7 @@ def expected_failures(estimator):
     hist = isinstance(estimator, ImbalancedHistGradientBoostingClassifier)
     if hist and not FIT_TAKES_VALIDATION and estimator.loss == "balanced":
         return {WEIGHTS[0]: BINS}
-    signs = []
-    if hist and estimator.loss in ("focal", "ghm"):
-        signs.append("check_classifiers_train")
-    if estimator.loss == "focal":
-        signs.append("check_classifiers_classes")
-    return dict.fromkeys(signs, SIGN)
+    return {}
 
 
 @parametrize_with_checks(

@@ -93,7 +93,7 @@ def test_any_labels(make, labels, problem):
     assert (model.predict(X) == y).mean() > 0.6
     as_objects = make().fit(X, pd.Series(y.astype(object)))
     assert as_objects.classes_.tolist() == labels
-    assert model.decision_function(X).shape == ((300,) if len(labels) == 2 else (300, 3))
+    assert model.raw_score(X).shape == ((300,) if len(labels) == 2 else (300, 3))
     likeliest = model.predict_proba(X).argmax(axis=1)
     np.testing.assert_array_equal(model.predict(X), np.array(labels)[likeliest])
 
@@ -150,7 +150,7 @@ def test_sample_weights_are_repeated_rows(make, problem):
     repeated = make(loss, **params).fit(
         np.repeat(problem.X, times, axis=0), np.repeat(problem.y, times)
     )
-    start = [m.decision_function(problem.X).mean(axis=0) for m in (weighted, repeated)]
+    start = [m.raw_score(problem.X).mean(axis=0) for m in (weighted, repeated)]
     np.testing.assert_allclose(*start, atol=0.05)
     assert weighted.loss_.loss == repeated.loss_.loss  # the class weights, counted
     np.testing.assert_allclose(weighted.loss_.offset, repeated.loss_.offset, atol=0.05)
@@ -175,10 +175,10 @@ def test_ghm_posterior_knows_the_own_start(make, problem):
     start = np.random.default_rng(0).normal(0, 3, shape)
     if make.kind is ImbalancedXGBClassifier:
         model = make("ghm").fit(problem.X, problem.y, base_margin=start)
-        raw = model.decision_function(problem.X, base_margin=start)
+        raw = model.raw_score(problem.X, base_margin=start)
     else:
         model = make("ghm").fit(problem.X, problem.y, init_score=start)
-        raw = model.decision_function(problem.X) + start
+        raw = model.raw_score(problem.X) + start
     wanted = GHMLoss().fit(problem.y, raw)
     np.testing.assert_allclose(model.loss_.posterior(raw), wanted.posterior(raw), rtol=1e-9)
     np.testing.assert_allclose(model.loss_.offset, wanted.offset, atol=1e-9)
@@ -191,8 +191,8 @@ def test_continuation(make, binary):
         both = make(n_estimators=8).fit(binary.X, binary.y, **{keyword: given})
         whole = make(n_estimators=16).fit(binary.X, binary.y)
         np.testing.assert_allclose(
-            both.decision_function(binary.X_valid),
-            whole.decision_function(binary.X_valid),
+            both.raw_score(binary.X_valid),
+            whole.raw_score(binary.X_valid),
             atol=1e-5,
         )
 
@@ -283,7 +283,7 @@ def test_probabilities(make, problem, loss):
     model = fit_with_stopping(
         make(loss, n_estimators=100), problem.X, problem.y, problem.X_valid, problem.y_valid
     )
-    raw = model.decision_function(problem.X_valid)
+    raw = model.raw_score(problem.X_valid)
     np.testing.assert_allclose(raw, raw_of_booster(model, problem.X_valid), atol=1e-5)
     posterior = model.predict_proba(problem.X_valid)
     want = model.loss_.posterior(raw)
@@ -344,7 +344,7 @@ def test_early_stopping_sees_the_posterior(make, problem):
     log = model.evals_result() if hasattr(model, "evals_result") else model.evals_result_
     values = next(iter(log.values()))["posterior_log_loss"]
     loss = model.loss_.with_offset(np.zeros(problem.n_classes))
-    posterior = loss.posterior(model.decision_function(problem.X_valid))
+    posterior = loss.posterior(model.raw_score(problem.X_valid))
     assert min(values) == pytest.approx(log_loss(problem.y_valid, posterior), rel=1e-5)
 
 
@@ -367,10 +367,10 @@ def test_users_metrics(make, problem):
             fit_with_stopping(model, *sets(problem), eval_metric=["auc_mu", seen_on_probability]
                               if problem.n_classes > 2 else ["auc", seen_on_probability])  # fmt: skip
             values = model.evals_result_["valid_0"]["users"]
-        raw = model.decision_function(problem.X_valid)
+        raw = model.raw_score(problem.X_valid)
         fitted = GHMLoss().fit(problem.y_valid, raw, offset=False)
         if probability == "posterior":
-            p = fitted.posterior(model.decision_function(problem.X_valid))
+            p = fitted.posterior(model.raw_score(problem.X_valid))
             assert log_loss(problem.y_valid, p) == pytest.approx(
                 values[best_round(model)], rel=1e-5
             )
@@ -396,7 +396,7 @@ def test_model_files(make, problem, loss, tmp_path):
     read.load_model(path)
     for X in (problem.X, problem.X_valid):
         np.testing.assert_array_equal(read.predict_proba(X), model.predict_proba(X))
-        np.testing.assert_array_equal(read.decision_function(X), model.decision_function(X))
+        np.testing.assert_array_equal(read.raw_score(X), model.raw_score(X))
         np.testing.assert_array_equal(read.predict(X), model.predict(X))
     assert read.classes_.tolist() == model.classes_.tolist()
     assert best_iteration(read) == best_iteration(model) or make.kind is ImbalancedLGBMClassifier
@@ -444,7 +444,7 @@ def test_shap_values_add_up(make, problem):
     if make.kind is ImbalancedXGBClassifier and Version(shap.__version__) < Version("0.50"):
         pytest.skip("shap before 0.50 cannot read the intercept of XGBoost 3.1 and newer")
     model = make().fit(problem.X, problem.y)
-    raw = model.decision_function(problem.X_valid[:50])
+    raw = model.raw_score(problem.X_valid[:50])
     explainer = shap.TreeExplainer(model)
     values = np.asarray(explainer.shap_values(problem.X_valid[:50]))
     total = values.sum(axis=1) + explainer.expected_value
@@ -453,7 +453,7 @@ def test_shap_values_add_up(make, problem):
 
 def test_booster_outputs(make, problem):
     X, model = problem.X_valid, make().fit(problem.X, problem.y)
-    raw = model.decision_function(X)
+    raw = model.raw_score(X)
     if make.kind is ImbalancedXGBClassifier:
         np.testing.assert_array_equal(model.predict(X, output_margin=True), raw)
         contributions = model.get_booster().predict(xgb.DMatrix(X), pred_contribs=True)
@@ -514,7 +514,7 @@ def test_parameters_set_after_fitting(make, problem):
     np.testing.assert_array_equal(model.predict_proba(problem.X), before)
     if make.kind is ImbalancedXGBClassifier:
         p = model.get_booster().predict(xgb.DMatrix(problem.X))
-        raw = model.decision_function(problem.X)
+        raw = model.raw_score(problem.X)
         want = (
             1 / (1 + np.exp(-raw)) if raw.ndim == 1 else np.exp(raw) / np.exp(raw).sum(1)[:, None]
         )

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit, logit, softmax
 from sklearn.base import clone
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
@@ -56,7 +57,7 @@ def rows(n_classes, n=1200):
 def test_each_decision_is_what_it_says(make, n_classes, loss):
     X, y = rows(n_classes)
     model = make(loss=loss).fit(X, y)
-    p, raw, labels = model.predict_proba(X), model.decision_function(X), model.classes_
+    p, raw, labels = model.predict_proba(X), model.raw_score(X), model.classes_
     by_raw = (raw > 0).astype(int) if n_classes == 2 else raw.argmax(axis=1)
     by_loss = by_raw if loss == "balanced" else p.argmax(axis=1)
     share = np.array([(y == label).mean() for label in labels])
@@ -84,6 +85,9 @@ def test_each_decision_is_what_it_says(make, n_classes, loss):
     for decision, codes in cases:
         model.set_params(decision=decision)  # without another fit
         np.testing.assert_array_equal(model.predict(X), labels[np.asarray(codes, int)])
+        scores = model.decision_function(X)
+        by_scores = scores > 0 if n_classes == 2 else scores.argmax(axis=1)
+        np.testing.assert_array_equal(model.predict(X), labels[by_scores.astype(int)])
     again = make(loss=loss, decision=by_label).fit(X, y)
     np.testing.assert_array_equal(again.predict(X), labels[decide(p, costs)])
 
@@ -103,11 +107,13 @@ def test_by_default_the_largest_probability_is_decided_for(make, name, tmp_path)
     X, y = rows(2)
     X[:, 0] += 2 * y
     model = make(loss=LOSSES[name]).fit(X, y)
-    by_raw = model.decision_function(X) > 0
+    by_raw = model.raw_score(X) > 0
 
     def check(model):
-        likeliest = model.predict_proba(X).argmax(axis=1)
+        p = model.predict_proba(X)
+        likeliest = p.argmax(axis=1)
         np.testing.assert_array_equal(model.predict(X), likeliest)
+        np.testing.assert_allclose(expit(model.decision_function(X)), p[:, 1], rtol=1e-12)
         assert len(set(likeliest)) == 2
         return likeliest
 
@@ -134,11 +140,43 @@ def test_by_default_the_largest_probability_is_decided_for(make, name, tmp_path)
 def test_a_loss_that_favours_a_class_decides_by_its_scores(make, loss):
     X, y = rows(2)
     model = make(loss=loss).fit(X, y)
-    by_raw = (model.decision_function(X) > 0).astype(int)
+    by_raw = (model.raw_score(X) > 0).astype(int)
     np.testing.assert_array_equal(model.predict(X), by_raw)
     assert model.decision_ == "raw"
     assert (model.predict_proba(X).argmax(axis=1) != by_raw).any()
     np.testing.assert_array_equal(model.set_params(decision="raw").predict(X), by_raw)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "balanced", "focal", "ghm"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_decision_function_is_in_logarithms(make, n_classes, loss):
+    X, y = rows(n_classes)
+    model = make(loss=loss, decision="probability").fit(X, y)
+    scores, p = model.decision_function(X), model.predict_proba(X)
+    if n_classes == 2:
+        np.testing.assert_allclose(scores, logit(p[:, 1]), rtol=1e-9)
+    else:
+        np.testing.assert_allclose(softmax(scores, axis=1), p, rtol=1e-12)
+    raw = model.raw_score(X)
+    if loss == "cross_entropy":
+        np.testing.assert_array_equal(scores, raw)
+    share, old = np.full(n_classes, 1 / n_classes), model.class_share_
+    model.set_params(prior=dict(zip(model.classes_, share, strict=True)))
+    moved = np.log(share / old)
+    np.testing.assert_allclose(
+        model.decision_function(X) - scores,
+        np.broadcast_to(moved if n_classes == 3 else moved[1] - moved[0], raw.shape),
+        rtol=1e-7,
+    )
+    costs = COSTS[n_classes]
+    cost = model.predict_proba(X) @ costs
+    scores = model.set_params(decision=costs).decision_function(X)
+    want = cost[:, 0] - cost[:, 1] if n_classes == 2 else -cost
+    np.testing.assert_allclose(scores, want, rtol=1e-12)
+    model.set_params(prior=None, decision="raw", probability="link")
+    np.testing.assert_array_equal(model.decision_function(X), raw)
+    model.set_params(decision="probability")
+    np.testing.assert_array_equal(model.decision_function(X), raw)
 
 
 def test_decisions_do_what_they_are_for(make):

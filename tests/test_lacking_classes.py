@@ -299,5 +299,5 @@ def test_shap_explains_the_link_not_the_posterior():
     except ValueError as error:
         pytest.skip(f"this SHAP does not read this XGBoost: {error}")
     total = explainer.shap_values(X[:10]).sum(axis=1) + explainer.expected_value
-    np.testing.assert_allclose(total, expit(model.decision_function(X[:10])), atol=1e-4)
+    np.testing.assert_allclose(total, expit(model.raw_score(X[:10])), atol=1e-4)
     assert np.abs(total - model.predict_proba(X[:10])[:, 1]).max() > 0.02

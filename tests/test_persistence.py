@@ -84,7 +84,7 @@ def test_models_of_every_version(written, tmp_path):
         assert model.classes_.tolist() == stored["labels"]
         assert model.probability == stored["probability"]
         assert without_table(model.loss_) == described(stored["loss"], len(stored["labels"]))
-        raw = model.decision_function(X)
+        raw = model.raw_score(X)
         np.testing.assert_allclose(raw, expected[f"{name} raw"], **CLOSE)
         np.testing.assert_allclose(model.predict_proba(X), expected[f"{name} probability"], **CLOSE)
         decided = np.array(stored["labels"])[expected[f"{name} decision"]]
@@ -94,7 +94,7 @@ def test_models_of_every_version(written, tmp_path):
         again = tmp_path / stored["file"]
         model.save_model(again)
         model.load_model(again)
-        np.testing.assert_array_equal(model.decision_function(X), raw)
+        np.testing.assert_array_equal(model.raw_score(X), raw)
         assert without_table(model.loss_) == described(stored["loss"], len(stored["labels"]))
 
 

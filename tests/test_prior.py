@@ -140,7 +140,7 @@ def test_probabilities_and_decisions_of_the_population(make, loss, tmp_path):
     want = shift_prior(plain.predict_proba(X), [1 - share, share], [0.9, 0.1])
     np.testing.assert_allclose(model.predict_proba(X), want, rtol=1e-6)
     np.testing.assert_allclose(
-        model.loss_.posterior(model.decision_function(X)), want[:, 1], rtol=1e-6
+        model.loss_.posterior(model.raw_score(X)), want[:, 1], rtol=1e-6
     )
     assert 0 < model.predict(X).sum() < plain.predict(X).sum()
     if loss == "cross_entropy":
@@ -271,7 +271,7 @@ def test_round_of_the_stop_is_that_of_the_population(loss):
         rounds[prior] = model.fit(X, y, X_val=X_valid, y_val=y_valid).n_iter_
     start = model.engine_model()._baseline_prediction.item()
     longer = KINDS["hist"](loss=loss, **trees).fit(X, y)
-    raws = [np.full(len(X_valid), start), *longer.staged_decision_function(X_valid)]
+    raws = [np.full(len(X_valid), start), *longer.staged_raw_score(X_valid)]
     in_use = np.where(y_valid == 1, 0.03 / y_valid.mean(), 0.97 / (1 - y_valid.mean()))
     posterior = posterior_by_hand(loss, y)
     scores = [

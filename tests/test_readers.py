@@ -103,7 +103,7 @@ def test_the_default_file_gives_the_link(reader, loss, n_classes, tmp_path):
     X, y = rows(n_classes)
     model, path = make(loss=loss).fit(X, NAMES[y]), tmp_path / "model.json"
     model.save_model(path)
-    np.testing.assert_allclose(read(path, X, engine), link(model.decision_function(X)), atol=1e-6)
+    np.testing.assert_allclose(read(path, X, engine), link(model.raw_score(X)), atol=1e-6)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -125,7 +125,7 @@ def test_code_that_m2cgen_writes_of_lightgbm(loss, n_classes):
     written: dict = {}
     exec(m2cgen.export_to_python(model.engine_model()), written)
     p = np.array([written["score"](row) for row in X[:50].tolist()])
-    np.testing.assert_allclose(two_columns(p), link(model.decision_function(X[:50])), atol=1e-6)
+    np.testing.assert_allclose(two_columns(p), link(model.raw_score(X[:50])), atol=1e-6)
 
 
 def test_early_stopping_and_the_other_readers(tmp_path):

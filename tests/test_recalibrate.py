@@ -97,7 +97,7 @@ def test_start_of_the_users(engine):
     if engine == "xgboost":
         p = model.predict_proba(X, base_margin=start)
     else:
-        p = model.loss_.posterior(model.decision_function(X) + start)[:, None]
+        p = model.loss_.posterior(model.raw_score(X) + start)[:, None]
     assert p[:, -1].mean() == pytest.approx((y == "b").mean(), rel=1e-6)
 
 

@@ -49,7 +49,7 @@ def test_scale_pos_weight_with_a_custom_objective():
 def test_is_unbalance_in_the_constructor():
     """LightGBM 6359: probabilities are no longer those of the population."""
     balanced = classifier(loss="cross_entropy", is_unbalance=True)
-    assert balanced.decision_function(X[TRAIN]).mean() > classifier().decision_function(X[TRAIN]).mean() + 1
+    assert balanced.raw_score(X[TRAIN]).mean() > classifier().decision_function(X[TRAIN]).mean() + 1
     assert balanced.predict_proba(X[TRAIN])[:, 1].mean() == pytest.approx(Y[TRAIN].mean(), rel=1e-6)
 
 
@@ -61,7 +61,7 @@ def test_three_ways_to_weigh_the_classes():
         {"loss": FocalLoss(2), "scale_pos_weight": RATIO},
         {"loss": FocalLoss(2), "is_unbalance": True},
     )
-    raw = [classifier(**way).decision_function(X) for way in ways]
+    raw = [classifier(**way).raw_score(X) for way in ways]
     for other in raw[1:]:
         np.testing.assert_allclose(other, raw[0], atol=1e-9)
 

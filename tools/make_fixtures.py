@@ -90,7 +90,7 @@ def make_models(models, expected):
                 write(models, f"{key}.{suffix}", file_of(model.save_model, suffix))
                 rows = X[:ROWS]
                 expected[f"{key} probability"] = model.predict_proba(rows).astype(np.float32)
-                expected[f"{key} raw"] = model.decision_function(rows).astype(np.float32)
+                expected[f"{key} raw"] = model.raw_score(rows).astype(np.float32)
                 expected[f"{key} decision"] = np.searchsorted(labels, model.predict(rows))
                 described.append(
                     {"name": key, "file": f"{key}.{suffix}", "labels": labels.tolist(),

@@ -234,30 +234,69 @@ default="cross_entropy"
 
     def predict(self, X: Any) -> Any:
         """Predict labels, as the parameter ``decision`` says."""
-        return self._decide(self.decision_function(X))
+        return self._decide(self.raw_score(X))
 
     def predict_proba(self, X: Any) -> Any:
         """Predict probabilities (n, K) of the classes, as the parameter ``probability`` says."""
-        return self._probability(self.decision_function(X))
+        return self._probability(self.raw_score(X))
 
     def decision_function(self, X: Any) -> Any:
-        """Raw scores (log-odds), intercept included: (n,), or (n, K) for K > 2 classes."""
+        """Scores by which :meth:`predict` decides, as the parameter ``decision`` says.
+
+        By default they are the log-odds of :meth:`predict_proba`.
+
+        Returns
+        -------
+        array of shape (n,) or (n, K)
+            Of two classes the positive one is predicted where the score is above 0, of more the
+            one with the largest score. It is the logarithm of probability over threshold, the
+            negative expected cost with costs, and the raw score with "raw".
+        """
+        return self._scores_of_decision(self.raw_score(X))
+
+    def raw_score(self, X: Any) -> Any:
+        """Raw scores, intercept included. ``loss_.posterior`` turns them into probabilities.
+
+        Parameters
+        ----------
+        X : frame or array of shape (n, d)
+            Features.
+
+        Returns
+        -------
+        array of shape (n,) or (n, K)
+            (n, K) for K > 2 classes.
+        """
         return self._fitted_or_raise().engine.decision_function(check_features(X))
 
-    def staged_decision_function(self, X: Any) -> Any:
-        """Raw scores after each round, as :meth:`decision_function` returns them."""
+    def staged_raw_score(self, X: Any) -> Any:
+        """Raw scores after each round, as :meth:`raw_score` returns them.
+
+        Parameters
+        ----------
+        X : frame or array of shape (n, d)
+            Features.
+
+        Returns
+        -------
+        iterator of array
+        """
         return self._fitted_or_raise().engine.staged_decision_function(check_features(X))
+
+    def staged_decision_function(self, X: Any) -> Any:
+        """Scores after each round, as :meth:`decision_function` returns them."""
+        return map(self._scores_of_decision, self.staged_raw_score(X))
 
     def staged_predict(self, X: Any) -> Any:
         """Labels after each round."""
-        return map(self._decide, self.staged_decision_function(X))
+        return map(self._decide, self.staged_raw_score(X))
 
     def staged_predict_proba(self, X: Any) -> Any:
         """Probabilities after each round.
 
         They are those of the posterior that training ended with.
         """
-        return map(self._probability, self.staged_decision_function(X))
+        return map(self._probability, self.staged_raw_score(X))
 
     def engine_model(self) -> Any:
         """scikit-learn's own fitted classifier, which needs scikit-learn alone.

@@ -350,7 +350,34 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         validate_features: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Raw scores (log-odds), intercept included.
+        """Scores by which :meth:`predict` decides, as the parameter ``decision`` says.
+
+        By default they are the log-odds of :meth:`predict_proba`. Arguments are those of
+        :meth:`raw_score`.
+
+        Returns
+        -------
+        array of shape (n,) or (n, K)
+            Of two classes the positive one is predicted where the score is above 0, of more the
+            one with the largest score. It is the logarithm of probability over threshold, the
+            negative expected cost with costs, and the raw score with "raw".
+        """
+        return self._scores_of_decision(
+            self._raw(
+                X, start_iteration, num_iteration, validate_features=validate_features, **kwargs
+            )
+        )
+
+    def raw_score(
+        self,
+        X: Any,
+        *,
+        start_iteration: int = 0,
+        num_iteration: int | None = None,
+        validate_features: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Raw scores, intercept included. ``loss_.posterior`` turns them into probabilities.
 
         Parameters
         ----------

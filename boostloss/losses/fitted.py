@@ -119,13 +119,37 @@ class FittedLoss:
         ValueError
             If scores are not finite, or have another number of classes.
         """
-        weigh = self._weigh()
-        if weigh is None:
+        if self._weigh() is None:
             return self.posterior_in_numpy(raw)
+        p: Array = _kernels().probability(self.log_odds(raw))
+        return p
+
+    def log_odds(self, raw: ArrayLike) -> Array:
+        """Compute the logarithms from which :meth:`posterior` computes probabilities.
+
+        Parameters
+        ----------
+        raw : array of shape (n,) or (n, K)
+            Raw scores (log-odds), finite.
+
+        Returns
+        -------
+        array of shape (n,) or (n, K)
+            Log-odds of class 1, or a log-probability of each class up to a constant of the row,
+            in nats.
+
+        Raises
+        ------
+        ValueError
+            If scores are not finite, or have another number of classes.
+        """
         raw = check_raw(raw)
         self._check_n_classes("raw", n_classes_of(raw))
-        p: Array = _kernels().probability(_kernels().log_posterior(raw, weigh))
-        return p
+        weigh = self._weigh()
+        if weigh is None:
+            return self.log_posterior(raw)
+        log_odds: Array = _kernels().log_posterior(raw, weigh)
+        return log_odds
 
     def posterior_in_numpy(self, raw: ArrayLike) -> Array:
         """Compute :meth:`posterior` in NumPy, with the same digits in every process.
@@ -238,11 +262,7 @@ class FittedLoss:
             Log-odds of class 1, or a log-probability of each class, in nats.
         """
         # few are as fast in NumPy, and need not wait for the compiler at the end of a first fit
-        weigh = self._weigh() if raw.size >= MANY_SCORES else None
-        if weigh is None:
-            return self.log_posterior(raw)
-        log_odds: Array = _kernels().log_posterior(raw, weigh)
-        return log_odds
+        return self.log_odds(raw) if raw.size >= MANY_SCORES else self.log_posterior(raw)
 
     def with_offset(self, offset: ArrayLike) -> FittedLoss:
         """Return a copy with another ``offset``.

@@ -29,7 +29,7 @@ def to_onnx(model: Any, *, dtype: str | None = None) -> Any:
 
     - ``"label"`` (n,), the labels of the classifier's ``predict``;
     - ``"probabilities"`` (n, K), those of its ``predict_proba``, in float32;
-    - ``"raw"``, the raw scores of its ``decision_function``, in float32: (n, 1) for two classes,
+    - ``"raw"``, the raw scores of its ``raw_score``, in float32: (n, 1) for two classes,
       otherwise (n, K).
 
     After early stopping it contains the trees up to the best round. NaN means missing, and so do

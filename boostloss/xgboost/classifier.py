@@ -191,7 +191,35 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         base_margin: Any = None,
         iteration_range: tuple[int, int] | None = None,
     ) -> Any:
-        """Raw scores (log-odds), intercept included: (n,), or (n, K) for K > 2 classes."""
+        """Scores by which :meth:`predict` decides, as the parameter ``decision`` says.
+
+        By default they are the log-odds of :meth:`predict_proba`. Other arguments are those of
+        :meth:`predict`.
+
+        Returns
+        -------
+        array of shape (n,) or (n, K)
+            Of two classes the positive one is predicted where the score is above 0, of more the
+            one with the largest score. It is the logarithm of probability over threshold, the
+            negative expected cost with costs, and the raw score with "raw".
+        """
+        return self._scores_of_decision(
+            self._raw(X, validate_features, base_margin, iteration_range)
+        )
+
+    def raw_score(
+        self,
+        X: Any,
+        *,
+        validate_features: bool = True,
+        base_margin: Any = None,
+        iteration_range: tuple[int, int] | None = None,
+    ) -> Any:
+        """Raw scores, intercept included: (n,), or (n, K) for K > 2 classes.
+
+        ``loss_.posterior`` turns them into probabilities. Other arguments are those of
+        :meth:`predict`.
+        """
         return self._raw(X, validate_features, base_margin, iteration_range)
 
     def get_xgb_params(self) -> dict[str, Any]:

@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.classifier import check_labels_of_model, decided, probabilities, raw_for_shares
+from boostloss.classifier import (
+    check_labels_of_model,
+    decided,
+    probabilities,
+    raw_for_shares,
+    scores_by_rule,
+)
 from boostloss.dask import (
     check_labels_seen,
     class_counts,
@@ -244,6 +250,13 @@ default="cross_entropy"
         shift = self._prior_shift(fitted.labels, fitted.class_share)
         given = fitted.loss.loss, fitted.loss, shift
         return raw.map_blocks(raw_for_shares, *given, meta=np.empty((0,) * raw.ndim))
+
+    def _scores_of_decision(self, raw: Any) -> Any:
+        rule = self.decision_
+        if isinstance(rule, str):
+            return self._raw_in_use(raw)
+        given = rule, self.loss_, self.probability
+        return raw.map_blocks(scores_by_rule, *given, meta=np.empty((0,) * raw.ndim))
 
     def _decide(self, raw: Any) -> Any:
         labels, rule = self.classes_, self.decision_

@@ -128,7 +128,7 @@ def test_any_labels(labels):
     assert model.predict(X).dtype == y.dtype
     assert (model.predict(X) == y).mean() > 0.6
     assert make().fit(X, pd.Series(y.astype(object))).classes_.tolist() == labels
-    assert model.decision_function(X).shape == ((300,) if len(labels) == 2 else (300, 3))
+    assert model.raw_score(X).shape == ((300,) if len(labels) == 2 else (300, 3))
     likeliest = model.predict_proba(X).argmax(axis=1)
     np.testing.assert_array_equal(model.predict(X), np.array(labels)[likeliest])
 
@@ -175,7 +175,7 @@ def test_sample_weights_are_repeated_rows(problem):
     repeated = make(loss, **params).fit(np.repeat(X, times, axis=0), np.repeat(problem.y, times))
     assert weighted.loss_.loss == repeated.loss_.loss  # the class weights, counted
     np.testing.assert_allclose(
-        weighted.decision_function(X), repeated.decision_function(X), atol=0.05
+        weighted.raw_score(X), repeated.raw_score(X), atol=0.05
     )
 
 
@@ -209,7 +209,7 @@ def test_recorder(loss, problem):
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_probabilities(problem, loss):
     model = make(loss, max_iter=40).fit(problem.X, problem.y)
-    raw, X = model.decision_function(problem.X_valid), problem.X_valid
+    raw, X = model.raw_score(problem.X_valid), problem.X_valid
     posterior = model.predict_proba(X)
     want = model.loss_.posterior(raw)
     np.testing.assert_array_equal(posterior if raw.ndim == 2 else posterior[:, 1], want)
@@ -227,7 +227,7 @@ def test_probabilities(problem, loss):
 def test_early_stopping_follows_the_posterior(problem, loss):
     params = {"early_stopping": True, "max_iter": 100, "n_iter_no_change": 5}
     model = make(loss, validation_fraction=None, **params).fit(problem.X, problem.y)
-    raw = model.decision_function(problem.X)
+    raw = model.raw_score(problem.X)
     p = named(loss).fit(problem.y, raw, offset=False).posterior(raw)
     assert -model.train_score_[-1] == pytest.approx(log_loss(problem.y, p), rel=1e-9)
     held_out = make(loss, **params).fit(problem.X, problem.y)
@@ -244,7 +244,7 @@ def test_rows_that_stop_the_training(problem, loss):
     weight = np.random.default_rng(0).exponential(size=len(y_valid))
     model.fit(problem.X, y, X_val=problem.X_valid, y_val=y_valid, sample_weight_val=weight)
     assert model.n_iter_ < 200
-    raw = model.decision_function(problem.X_valid)
+    raw = model.raw_score(problem.X_valid)
     # class weights are those of the training rows, the density that of these
     p = model.loss_.loss.fit(problem.y_valid, raw, weight, offset=False).posterior(raw)
     assert -model.validation_score_[-1] == pytest.approx(
@@ -333,7 +333,7 @@ def test_the_engines_own_model(problem, loss):
     assert type(engine) is HistGradientBoostingClassifier
     assert b"boostloss" not in pickle.dumps(engine)
     np.testing.assert_array_equal(
-        engine.decision_function(problem.X), model.decision_function(problem.X)
+        engine.decision_function(problem.X), model.raw_score(problem.X)
     )
     link = model.set_params(probability="link").predict_proba(problem.X)
     np.testing.assert_allclose(engine.predict_proba(problem.X), link, rtol=1e-12)
@@ -353,7 +353,7 @@ def test_there_is_no_file_of_the_engine(name):
 def test_shap_values_add_up(problem, loss):
     shap = pytest.importorskip("shap")
     model = make(loss).fit(problem.X, problem.y)
-    raw = model.decision_function(problem.X_valid[:50])
+    raw = model.raw_score(problem.X_valid[:50])
     explainer = shap.TreeExplainer(model)
     values = np.asarray(explainer.shap_values(problem.X_valid[:50]))
     np.testing.assert_allclose(values.sum(axis=1) + explainer.expected_value, raw, atol=1e-6)

@@ -25,7 +25,7 @@ def test_metrics_of_what_predict_proba_gives(problem):
     error = "multi_error" if several else "binary_error"
     assert set(log) == {name, error, "auc_mu" if several else "auc"}
     # what predict_proba gives, but for the offset that the training rows add at the end
-    p = FittedLoss(model.loss_.loss).posterior(model.decision_function(problem.X_valid))
+    p = FittedLoss(model.loss_.loss).posterior(model.raw_score(problem.X_valid))
     p = p if several else np.column_stack([1 - p, p])
     assert log[name][last] == pytest.approx(log_loss(problem.y_valid, p), rel=1e-9)
     wrong = (p.argmax(axis=1) != problem.y_valid).mean()
@@ -62,7 +62,7 @@ def test_without_a_feature_to_split(problem):
         np.testing.assert_allclose(model.predict_proba(X[:3]), np.tile(share, (3, 1)), atol=1e-7)
     booster = boostloss.lightgbm.train({"verbose": -1}, lgb.Dataset(X, problem.y), loss=loss)
     np.testing.assert_allclose(
-        booster.predict(X[:3], raw_score=True), model.decision_function(X[:3])
+        booster.predict(X[:3], raw_score=True), model.raw_score(X[:3])
     )
 
 
@@ -86,7 +86,7 @@ def test_constant_without_an_average(binary):
         loss="ghm", boost_from_average=False, verbose=-1, n_iter_no_change=3
     )
     model.fit(X, binary.y, eval_X=X, eval_y=binary.y)
-    np.testing.assert_array_equal(model.decision_function(X), 0.0)
+    np.testing.assert_array_equal(model.raw_score(X), 0.0)
 
 
 @OLD_WAY
@@ -169,9 +169,9 @@ def test_parameters_that_are_read_after_fitting(binary):
     assert threads_in_prediction(model, binary.X, num_threads=3) == 3
     model.set_params(n_jobs=4, loss="focal", metric="auc", num_class=7)
     assert threads_in_prediction(model, binary.X) == 4
-    raw = model.decision_function(binary.X)
+    raw = model.raw_score(binary.X)
     model.set_params(pred_early_stop=True, pred_early_stop_freq=1, pred_early_stop_margin=0.0)
-    assert (model.decision_function(binary.X) != raw).any()
+    assert (model.raw_score(binary.X) != raw).any()
 
 
 def threads_in_prediction(model, X, **keywords):
@@ -220,7 +220,7 @@ def test_loss_is_fitted_to_the_scores_of_the_last_round(boosting, loss, start):
     y = (X[:, 0] + rng.normal(0, 1, 600) > 1).astype(int)
     init = rng.normal(size=600) if start else None
     model = ImbalancedLGBMClassifier(loss=loss, n_estimators=12, verbose=-1, n_jobs=1, **BOOSTINGS[boosting])
-    raw = model.fit(X, y, init_score=init).decision_function(X)
+    raw = model.fit(X, y, init_score=init).raw_score(X)
     raw = raw if init is None else raw + init
     wanted = model.loss_.loss.fit(y, raw)
     np.testing.assert_allclose(model.loss_.posterior(raw), wanted.posterior(raw), rtol=1e-9)
@@ -234,6 +234,6 @@ def test_loss_is_fitted_at_the_best_round(loss):
     model = ImbalancedLGBMClassifier(loss=loss, n_estimators=200, verbose=-1, n_jobs=1, early_stopping_round=5)
     model.fit(X[:400], y[:400], eval_set=[(X[400:], y[400:])])
     assert model.best_iteration_ < 200
-    raw = model.decision_function(X[:400])
+    raw = model.raw_score(X[:400])
     wanted = model.loss_.loss.fit(y[:400], raw)
     np.testing.assert_allclose(model.loss_.posterior(raw), wanted.posterior(raw), rtol=1e-9)

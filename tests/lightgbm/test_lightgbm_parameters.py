@@ -164,7 +164,7 @@ def test_what_a_callable_disables_alike_by_every_door(name, alias, rows):
     doors = (
         lambda: bl.train({**QUIET, **params}, data, 4, loss=loss).predict(X, raw_score=True),
         lambda: bl.cv({**QUIET, **params}, data, 2, loss=loss, nfold=2)["valid posterior_log_loss-mean"],
-        lambda: model.fit(X, y).decision_function(X),
+        lambda: model.fit(X, y).raw_score(X),
     )
     refused = name in ("sigmoid", "pos_bagging_fraction", "neg_bagging_fraction", "linear_tree", "boosting")
     refused |= name == "scale_pos_weight" and y.max() == 2

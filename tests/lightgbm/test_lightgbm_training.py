@@ -90,7 +90,7 @@ def test_dart_drops_the_same_trees_each_time(binary):
         loss="focal", boosting_type="dart", n_estimators=20, verbose=-1, **kept
     )
     model.fit(binary.X, binary.y)
-    np.testing.assert_array_equal(model.decision_function(binary.X_valid), first)
+    np.testing.assert_array_equal(model.raw_score(binary.X_valid), first)
 
 
 MOVING = {

@@ -74,7 +74,7 @@ def test_by_default_onnx_decides_for_the_largest_probability(engine):
     X, y = make_classification(3000, 8, n_informative=5, weights=[0.9], flip_y=0.1, random_state=0)
     X = X.astype(np.float32)
     model = MODELS[engine](loss="ghm").fit(X, y)
-    raw, p = model.decision_function(X), model.predict_proba(X)
+    raw, p = model.raw_score(X), model.predict_proba(X)
     between = (raw > 0) != (p[:, 1] > 0.5)
     assert between.any()
     session = onnxruntime.InferenceSession(to_onnx(model, dtype="float32").SerializeToString())

@@ -95,7 +95,7 @@ def run(model, X, **options):
 def assert_same(model, features, X, **options):
     """``features`` are what the model takes, ``X`` what ONNX Runtime does."""
     out = run(model, X, **options)
-    raw = model.decision_function(features)
+    raw = model.raw_score(features)
     np.testing.assert_allclose(out["raw"].reshape(raw.shape), raw, rtol=2e-7, atol=2e-7)
     np.testing.assert_allclose(out["probabilities"], model.predict_proba(features), atol=2e-7)
     np.testing.assert_array_equal(out["label"], model.predict(features))

@@ -56,9 +56,9 @@ def test_parameters_that_are_read_after_fitting(binary):
     model.fit(binary.X, binary.y)
     assert model._Booster is model.get_booster()
     X = np.where(binary.X < 0, 0.0, binary.X)
-    with_zero = model.decision_function(X)
+    with_zero = model.raw_score(X)
     model.missing = 0.0
-    assert (model.decision_function(X) != with_zero).any()
+    assert (model.raw_score(X) != with_zero).any()
     model.importance_type = "weight"
     counts = model.get_booster().get_score(importance_type="weight")
     assert (model.feature_importances_ > 0).sum() == len(counts)

@@ -303,7 +303,7 @@ def test_classifier(two_workers, rows, loss):
     alone.fit(rows.X, labels, sample_weight=rows.weight)
     np.testing.assert_array_equal(model.classes_, alone.classes_)
     np.testing.assert_array_equal(
-        model.decision_function(X).compute(), alone.decision_function(rows.X)
+        model.raw_score(X).compute(), alone.raw_score(rows.X)
     )
     p = model.predict_proba(X)
     assert isinstance(p, da.Array)
@@ -314,9 +314,14 @@ def test_classifier(two_workers, rows, loss):
     np.testing.assert_array_equal(decided.compute(), alone.predict(rows.X))
     costs = np.ones((rows.n_classes, rows.n_classes)) - np.eye(rows.n_classes)
     costs[-1] *= 7
-    for decision in ("balanced", costs):
+    for decision in ("balanced", costs, "raw"):
         model.set_params(decision=decision)
         alone.set_params(decision=decision)
+        scores = model.decision_function(X)
+        assert isinstance(scores, da.Array)
+        np.testing.assert_allclose(
+            scores.compute(), alone.decision_function(rows.X), rtol=1e-6, atol=1e-6
+        )
         decided = model.predict(X)
         assert isinstance(decided, da.Array)
         np.testing.assert_array_equal(decided.compute(), alone.predict(rows.X))
@@ -335,7 +340,7 @@ def test_classifier_judges_and_weighs_as_one_machine(two_workers, rows, loss):
     model = DaskImbalancedXGBClassifier(**params).fit(X, y, eval_set=[(X, y)], verbose=False)
     alone = ImbalancedXGBClassifier(**params)
     alone.fit(rows.X, rows.y, eval_set=[(rows.X, rows.y)], verbose=False)
-    np.testing.assert_array_equal(model.decision_function(X).compute(), alone.decision_function(rows.X))
+    np.testing.assert_array_equal(model.raw_score(X).compute(), alone.raw_score(rows.X))
     found, wanted = (m.evals_result()["validation_0"] for m in (model, alone))
     assert list(found) == list(wanted)
     for name, values in wanted.items():

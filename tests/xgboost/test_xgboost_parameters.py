@@ -134,7 +134,7 @@ def test_alike_by_every_door(rows):
         doors = (
             lambda params=params: bx.train(params, data, 4, loss=loss).predict(data, output_margin=True),
             lambda params=params: bx.cv(params, data, 2, loss=loss, nfold=2, as_pandas=False),
-            lambda model=model: model.fit(X, y).decision_function(X),
+            lambda model=model: model.fit(X, y).raw_score(X),
         )
         if name != "scale_pos_weight" or y.max() == 2:
             for door in doors:
