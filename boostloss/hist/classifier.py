@@ -279,7 +279,8 @@ default="cross_entropy"
 
         Returns
         -------
-        iterator of array
+        iterator of arrays of shape (n,) or (n, K)
+            One array for each round.
         """
         return self._fitted_or_raise().engine.staged_decision_function(check_features(X))
 
