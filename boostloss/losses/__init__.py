@@ -1,8 +1,8 @@
-"""The mathematics: losses with values, derivatives, intercepts and posteriors. No engine.
+"""Define losses: values, derivatives, intercepts and posteriors. They need no engine.
 
-A loss is one file. ``base`` has what all of them share and hands their scalar functions to
-:mod:`boostloss.kernels`; ``fitted`` holds the numbers that a loss took from its training rows;
-``run`` what one training remembers; ``registry`` knows the losses by name.
+Each loss has its own file. ``base`` contains what all losses share and passes their scalar
+functions to :mod:`boostloss.kernels`. ``fitted`` keeps the numbers that a loss took from its
+training rows, ``run`` keeps the state of one training, and ``registry`` finds losses by name.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Asymmetric loss: focal loss with an exponent for each class, and easy negatives left out."""
+"""Define the asymmetric loss: focal loss with one exponent per class and no easy negatives."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from boostloss.losses.registry import register
 from boostloss.losses.validation import check_number
 
 HELD = 1e-2
-"""Share of the way from margin to 1 up to which a negative's weight is held in the posterior."""
+"""In the posterior, a negative's weight is constant up to ``q = margin + HELD (1 - margin)``."""
 
 TINY = float(np.finfo(np.float64).tiny)
 
 
 @scalar
 def shifted(row: Row, margin: Any) -> Any:
-    """``r = max(q - margin, 0)`` and ``v = -log(1 - r)``."""
+    """Return ``r = max(q - margin, 0)`` and ``v = -log(1 - r)``."""
     r = max(row.q - margin, 0.0)
-    # 1 - r = p + margin where r > 0
+    # 1 - r = p + margin if r > 0
     v = row.neg_log_p if margin == 0 else neg_log_rest(r, row.p + margin)
     return r, v
 
 
 @scalar
 def power(r: Any, gamma: Any) -> Any:
-    """``r**gamma`` for 0 <= r <= 1."""
+    """Return ``r**gamma`` for 0 <= r <= 1."""
     return exp(gamma * log(max(r, TINY)))
 
 
@@ -133,22 +133,22 @@ class AsymmetricLoss(Loss):
         return gamma * log(r) - where(neg_log_p < FARTHEST, neg_log_p, FARTHEST) + log(bracket)
 
     def check_params(self) -> None:
-        """Raise if a parameter is out of its range."""
+        """Raise an error if a parameter is out of range."""
         super().check_params()
         check_number("gamma_neg", self.gamma_neg, 0.0)
         check_number("gamma_pos", self.gamma_pos, 0.0)
         check_number("margin", self.margin, 0.0, 1.0, open_end=True)
 
     def shape_params(self, n_classes: int) -> dict[str, Any]:
-        """Gamma and margin of negatives and positives."""
+        """Return gamma and margin of negatives and positives."""
         return {"gamma": [self.gamma_neg, self.gamma_pos], "margin": [self.margin, 0.0]}
 
     def tail_power(self, n_classes: int) -> Any:
-        """Easy rows: ``w q ~ q**(1 + gamma)``, or 0."""
+        """Return 1 + gamma: on easy rows ``w q ~ q**(1 + gamma)``, or 0."""
         return [1.0 + self.gamma_neg, 1.0 + self.gamma_pos]
 
     def of_the_positive(self) -> dict[str, Any]:
-        """All parameters of the shape, unless they treat both classes alike."""
+        """Return all parameters, but those of the shape only if the classes differ in them."""
         alike = self.gamma_neg == self.gamma_pos and self.margin == 0
         names = () if alike else ("gamma_neg", "gamma_pos", "margin")
         return {**super().of_the_positive(), **{name: getattr(self, name) for name in names}}

@@ -1,4 +1,4 @@
-"""Base class of all losses: cross-entropy with a weight on each row.
+"""Define the base class of all losses: cross-entropy with a weight on each row.
 
 With s = 2y - 1, margin m = s z, p = sigma(m), q = 1 - p and u = -log p, a loss defines the
 magnitude of its slope, ``w q``, in one row. Then
@@ -6,7 +6,7 @@ magnitude of its slope, ``w q``, in one row. Then
     d loss / dz = -s w q,        curvature = w p q.
 
 For softmax with true class t, d loss / dz_k = w (p_k - [k = t]) and the curvature is
-w c p_k (1 - p_k), where c is the engine's own factor.
+w c p_k (1 - p_k), where c is a constant of the engine.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from boostloss.losses.validation import (
 if TYPE_CHECKING:
 
     class BaseEstimator:
-        """What type checkers should know of it: scikit-learn comes without types."""
+        """Declare the methods for type checkers, because scikit-learn has no type hints."""
 
         def get_params(self, deep: bool = True) -> dict[str, Any]: ...  # noqa: D102
         def set_params(self, **params: Any) -> Self: ...  # noqa: D102
@@ -57,11 +57,11 @@ else:
 
 
 FARTHEST = 512.0
-"""Raw score of an intercept, at most: beyond, a share is less than 1e-222."""
+"""Largest raw score of an intercept. At this score a class share is about 1e-222."""
 
 FARTHEST_MARGIN = 80.0
-"""Margin at which q = 1.8e-35, times a small weight still a normal float32. Beyond, scores are held
-there: subnormal numbers make a loop several times slower."""
+"""Margins are clipped here, where q = 1.8e-35. Beyond it, q times a small weight would be a
+subnormal float32, and subnormal numbers make the kernels several times slower."""
 
 
 class Loss(BaseEstimator):
@@ -98,7 +98,7 @@ class Loss(BaseEstimator):
     binary_only: ClassVar[bool] = False
     """Whether the loss is defined for two classes only."""
     weight_may_be_zero: ClassVar[bool] = False
-    """Whether some rows have weight 0, as easy negatives of the asymmetric loss."""
+    """Whether some rows have weight 0, such as easy negatives in the asymmetric loss."""
     depends_on_all_scores: ClassVar[bool] = False
     """Whether the weights depend on the scores of the whole data set, as GHM's do."""
     functions: ClassVar[RowFunctions]
@@ -108,10 +108,10 @@ class Loss(BaseEstimator):
         self.beta = beta
         self.check_params()
 
-    # -- what a loss defines ------------------------------------------------------------
+    # -- defined by each loss -----------------------------------------------------------
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """Collect the scalar functions: ``value`` is also the name of a method."""
+        """Move the scalar functions to ``functions``, because ``value`` is also a method."""
         super().__init_subclass__(**keywords)
         found = {n: f for n, f in vars(cls).items() if getattr(f, "is_scalar", False)}
         if not found:
@@ -125,7 +125,7 @@ class Loss(BaseEstimator):
             raise TypeError(f"scalar functions must take the same parameters, got {names}")
         cls.functions = functions
         for name, function in found.items():
-            # where it stands now, for pickles and for the compile cache
+            # pickle and the compile cache need the function's new place
             function.__qualname__ = f"{cls.__qualname__}.functions.{name}"
             delattr(cls, name)
 
@@ -155,13 +155,13 @@ class Loss(BaseEstimator):
         return {}
 
     def check_params(self) -> None:
-        """Raise if a parameter is out of its range; subclasses extend it."""
+        """Raise an error if a parameter is out of range. Subclasses extend this method."""
         weights_of_classes.check_class_weight(self.class_weight)
         check_number("beta", self.beta, 0.0, 1.0, open_end=True)
 
     @property
     def has_constant_weight(self) -> bool:
-        """Whether a row's weight is that of its class at any score, as in cross-entropy."""
+        """Whether a row's weight depends on its class only, as in cross-entropy."""
         return False
 
     def tail_power(self, n_classes: int) -> Any:
@@ -246,7 +246,7 @@ class Loss(BaseEstimator):
         """
         return self._changed({"class_weight": class_weight.tolist()})
 
-    # -- what a user calls --------------------------------------------------------------
+    # -- called by users ----------------------------------------------------------------
 
     def value(
         self,
@@ -436,14 +436,14 @@ class Loss(BaseEstimator):
         return self._fit_counts(counts, self.class_weights(counts, len(counts)))
 
     def __eq__(self, other: object) -> bool:
-        """Same type and same parameters."""
+        """Return whether both losses have the same type and parameters."""
         if type(self) is not type(other):
             return NotImplemented
         mine, others = self.get_params(), other.get_params()  # type: ignore[attr-defined]
         return all(_equal(mine[name], others[name]) for name in mine)
 
     def __hash__(self) -> int:
-        """Of the type alone: parameters may change, and other packages look losses up in tables."""
+        """Return the hash of the type: parameters may change, and a loss may be a key of a dict."""
         return hash(type(self))
 
     # -- former names -------------------------------------------------------------------
@@ -474,15 +474,15 @@ class Loss(BaseEstimator):
             raw
         )
 
-    # -- inside -------------------------------------------------------------------------
+    # -- internal -----------------------------------------------------------------------
 
     def _changed(self, params: dict[str, Any]) -> Self:
-        """Equal loss but for these parameters."""
+        """Return a copy of the loss with other values of these parameters."""
         names = _constructor_parameters(type(self).__init__)
         return type(self)(**{**{name: getattr(self, name) for name in names}, **params})
 
     def _read(self, run: TrainingRun, y: Any, scores: Array, sample_weight: Any) -> None:
-        """Take labels, weights and parameters into a run."""
+        """Read labels, weights and parameters into a run."""
         self._check_supported(n_classes_of(scores))
         run.y = as_labels(y, len(scores))
         zero_allowed = not run.workers.alone
@@ -546,14 +546,14 @@ class Loss(BaseEstimator):
         return y, raw, check_sample_weight(sample_weight, len(raw), zero_allowed=not workers.alone)
 
     def _refuse(self, run: TrainingRun, raw: Array) -> NoReturn:
-        """Say what a kernel only noticed on its way."""
+        """Raise the error for invalid input that a kernel has noticed."""
         run.workers.together(self._check, run.y, raw, run.sample_weight, run.workers)
         raise AssertionError("a kernel met bad input that no check finds")
 
     def _counts(
         self, y: ArrayLike, sample_weight: ArrayLike | None, n_classes: int | None
     ) -> Array:
-        """Rows, or their summed weights, of each class."""
+        """Return the number of rows, or the sum of their weights, of each class."""
         if n_classes is not None:
             n_classes = check_integer("n_classes", n_classes, 2)
         labels = check_labels(y, LABEL_LIMIT)
@@ -590,7 +590,7 @@ class Loss(BaseEstimator):
         return tuple(arrays)
 
     def _class_numbers(self, class_weight: Array, dtype: Any, softmax: bool) -> Any:
-        """What the kernels know of each class, in the type in which they compute."""
+        """Return weight, limit and shape parameters of each class in the kernels' float type."""
         n_classes = len(class_weight)
         shape = np.array(self.shape_arrays(n_classes)).reshape(-1, n_classes).astype(dtype)
         power = np.broadcast_to(np.asarray(self.tail_power(n_classes), dtype=np.float64), n_classes)
@@ -598,7 +598,7 @@ class Loss(BaseEstimator):
         if not softmax:
             return tuple((weight[k], limit[k], tuple(shape[:, k])) for k in (0, 1))
         if not any(np.ptp(array) for array in (weight, limit, *shape)):
-            # the same for all classes: the kernel need not look them up
+            # one number serves all classes, so that the kernel need not look it up
             return weight[:1], limit[:1], np.ascontiguousarray(shape[:, :1])
         return weight, limit, shape
 
@@ -616,7 +616,7 @@ class Loss(BaseEstimator):
     def _gradient_hessian(
         self, run: TrainingRun, raw: Array, factor: float, gradient: Array, hessian: Array
     ) -> bool:
-        """Fill gradient and Hessian; True if a label, score or weight is not allowed."""
+        """Fill gradient and Hessian. Return True if a label, score or weight is invalid."""
         return self._run_kernel(run, raw, run.sample_weight, factor, gradient, hessian)
 
     def _run_kernel(
@@ -641,11 +641,14 @@ class Loss(BaseEstimator):
 
     @property
     def _starts_as_cross_entropy(self) -> bool:
-        """Whether each class's total weight is cross-entropy's at any constant score."""
+        """Whether the total weight of each class equals cross-entropy's at any constant score."""
         return registry.is_type_of("cross_entropy", self)
 
     def _root_of_gradients(self, weight: Array) -> float:
-        """Where the classes' gradients cancel: no posterior tells where one of them is 0."""
+        """Return the score at which the gradients of both classes cancel.
+
+        The posterior cannot be used if some rows have weight 0.
+        """
         shape = self.shape_arrays(2)
 
         def gradient_sum(z: float) -> float:
@@ -658,9 +661,9 @@ class Loss(BaseEstimator):
         return increasing_root(gradient_sum)
 
     def _softmax_init_score(self, counts: Array, class_weight: Array) -> Array:
-        """Probabilities with ``log p_k - log w_k(p_k) = log_target_k + c``, c so that they add up.
+        """Solve ``log p_k - log w_k(p_k) = log_target_k + c`` for p_k, where c makes their sum 1.
 
-        Both steps are monotone: p_k in c, and the sum of the p_k in c.
+        Each p_k increases with c, and so does their sum. Both are found as roots.
         """
         if self.binary_only:
             z = self._binary_init_score(counts, class_weight)
@@ -669,7 +672,7 @@ class Loss(BaseEstimator):
         if self._starts_as_cross_entropy:
             return log_target
         fitted = FittedLoss(self.with_class_weight(class_weight))
-        # the same guesses in each call: rounding must not depend on the calls before
+        # fixed guesses: the result must not depend on previous calls by rounding
         guess = log_target - np.log1p(-np.exp(np.minimum(log_target, -1e-9)))
 
         def excess(a: float, k: int, c: float) -> float:
@@ -690,8 +693,8 @@ class Loss(BaseEstimator):
 
 @functools.cache
 def _kernels(n_dimensions: int) -> Any:
-    """The module with the compiled loops for scores (n,) or (n, K)."""
-    # imported late: reading a model and its posterior need no compiler
+    """Return the module with the kernels for scores (n,) or (n, K)."""
+    # imported late, since reading a model and computing its posterior need no compiler
     name = "softmax" if n_dimensions == 2 else "binary"
     return importlib.import_module(f"boostloss.kernels.{name}")
 
@@ -699,7 +702,7 @@ def _kernels(n_dimensions: int) -> Any:
 def gradient_norms(
     y: Array, raw: Array, n_threads: int = 1, out: Array | None = None
 ) -> tuple[Array, bool]:
-    """Gradient norm q = 1 - p of each row, and whether a softmax label or score is not allowed."""
+    """Return each row's gradient norm 1 - p, and whether a softmax label or score is invalid."""
     out = np.empty(len(raw), dtype=raw.dtype) if out is None else out
     one, limit = raw.dtype.type(1), raw.dtype.type(FARTHEST_MARGIN)
     numbers: Any = ((one, limit, ()), (one, limit, ()))
@@ -718,7 +721,7 @@ _NORM = RowFunctions(value=_norm, slope=_norm)
 
 
 def _output(name: str, array: Array | None, raw: Array) -> Array:
-    """An array in the scores' memory order, which is the engine's own."""
+    """Return an output array in the memory order of the scores, which is the engine's."""
     if array is None:
         return np.empty_like(raw, dtype=np.float32)
     same_order = array.flags.c_contiguous == raw.flags.c_contiguous
@@ -731,7 +734,7 @@ def _output(name: str, array: Array | None, raw: Array) -> Array:
 
 
 def increasing_root(function: Any, guess: float = 0.0) -> float:
-    """Root of an increasing function in -512 to 512, or the nearer end if it has none there."""
+    """Find the root of an increasing function in [-512, 512], or the end nearest to it."""
     near, step = min(max(guess, -FARTHEST), FARTHEST), 0.5
     side = 1.0 if function(near) < 0 else -1.0
     while True:
@@ -745,19 +748,19 @@ def increasing_root(function: Any, guess: float = 0.0) -> float:
 
 
 def log_odds_of_shares(counts: Array, class_weight: Array) -> float:
-    """Log-odds of the classes' weighted shares, within -512 and 512: cross-entropy's minimum."""
+    """Return the log-odds at the minimum of weighted cross-entropy, clipped to [-512, 512]."""
     log_total = np.log(counts) + np.log(class_weight)
     return float(np.clip(log_total[1] - log_total[0], -FARTHEST, FARTHEST))
 
 
 def log_shares(counts: Array, class_weight: Array) -> Array:
-    """Logarithms of the classes' weighted shares: softmax cross-entropy's minimum."""
+    """Return the log-probabilities at the minimum of weighted softmax cross-entropy."""
     log_total = np.log(counts) + np.log(class_weight)
     shares: Array = log_total - logsumexp(log_total)
     return shares
 
 
-# both are asked for in every round, and reading a signature takes as long as 10,000 gradients
+# Both are called in every round, and reading a signature takes as long as 10,000 gradients.
 @functools.lru_cache(maxsize=256)
 def _shape_names(function: Any) -> tuple[str, ...]:
     return tuple(inspect.signature(function).parameters)[1:]
@@ -775,7 +778,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def warn_of_former_name(former: str, name: str) -> None:
-    """Warn that a name is deprecated."""
+    """Warn that a name is deprecated, and name its replacement."""
     warnings.warn(
         f"{former} is deprecated and will go in 0.3: use {name}", FutureWarning, stacklevel=3
     )

@@ -1,7 +1,7 @@
-"""Offsets and slope of log-odds that make probabilities agree with the rows they are fitted to.
+"""Fit offsets and a slope of log-odds so that probabilities agree with the given rows.
 
-Log-odds of the classes 1..K-1 against class 0 are A (n, K-1); both problems are convex, and solved
-by Newton's method with halved steps where one goes too far.
+The log-odds of the classes 1..K-1 against class 0 have shape (n, K-1). Both problems are convex.
+They are solved by Newton's method, which halves a step that goes too far.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from boostloss.losses.run import ALONE, Workers
 from boostloss.losses.validation import Array
 
 FARTHEST_LOG_ODDS = 1e6
-"""Beyond, a probability is 0 or 1 at any offset: infinite log-odds are held there."""
+"""Log-odds, also infinite ones, are clipped here. The probability is then 0 or 1 at any offset."""
 
 TOLERANCE = 1e-12
-"""Relative difference of a mean probability to the share it should equal."""
+"""Allowed relative difference between a mean probability and its class share."""
 
 STEPS = 200
 MOST_CONDITION = 1e13
-"""Condition number of a matrix of second derivatives beyond which they say nothing."""
+"""Condition number of the matrix of second derivatives above which it is not used."""
 
 STEEPEST = 100.0
-"""Largest slope of a recalibration; rows that the model separates would ask for an infinite one."""
+"""Largest slope of a recalibration. If the model separates the rows, the best slope is infinite."""
 
 
 def relative_log_odds(log_posterior: Array) -> Array:
-    """Log-odds (n, K-1) against class 0, of log-odds (n,) or log-probabilities (n, K)."""
+    """Return log-odds (n, K-1) against class 0 from log-odds (n,) or log-probabilities (n, K)."""
     several = log_posterior.ndim == 2
     with np.errstate(invalid="ignore"):
         odds = log_posterior[:, 1:] - log_posterior[:, :1] if several else log_posterior[:, None]
@@ -37,12 +37,12 @@ def relative_log_odds(log_posterior: Array) -> Array:
 
 
 def moment_sums(odds: Array, weight: Array | None, offset: Array) -> Array:
-    """Sums over some rows that :func:`offset_for_shares` asks for; those of all rows add up."""
+    """Return the sums over some rows that :func:`offset_for_shares` needs over all rows."""
     p, log_total = _softmax(odds + offset)
     weighted = p if weight is None else p * weight[:, None]
     total = log_total.sum() if weight is None else (log_total * weight).sum()
-    # of two classes without BLAS, whose threads would go on spinning for some 60 ms beside the
-    # engine's: the next fit of 20,000 rows on two processors took 1.7 times as long
+    # Two classes do not need BLAS. Its threads would keep spinning for some 60 ms beside the
+    # engine's, and the next fit of 20,000 rows on two processors took 1.7 times as long.
     products = (p * weighted).sum() if p.shape[1] == 1 else p.T @ weighted
     return np.concatenate([[total], weighted.sum(axis=0), np.ravel(products)])
 
@@ -86,24 +86,24 @@ def offset_for_shares(moments: Callable[[Array], Array], counts: Array) -> Array
 def offset_of_rows(
     log_posterior: Array, counts: Array, weight: Array | None, workers: Workers = ALONE
 ) -> Array:
-    """:func:`offset_for_shares` of rows at hand, and of those on other workers."""
+    """Call :func:`offset_for_shares` with the rows of this process and of all other workers."""
     odds = relative_log_odds(log_posterior)
     return offset_for_shares(lambda offset: workers.sum(moment_sums(odds, weight, offset)), counts)
 
 
 def slope_and_offset(log_posterior: Array, y: Array, weight: Array | None) -> tuple[float, Array]:
-    """Slope of all log-odds and offsets (K,), the first one 0, of the smallest log loss.
+    """Return the slope and the offsets (K,) with the smallest log loss; the first offset is 0.
 
     Raises
     ------
     ValueError
-        If the rows ask for a slope that is not positive, or for an infinite one.
+        If the best slope is not positive, or is infinite.
     """
     odds = relative_log_odds(log_posterior)
     weight = np.ones(len(odds)) if weight is None else weight
     weight = weight / weight.sum()
     of_class = np.eye(odds.shape[1] + 1)[y.astype(np.intp)][:, 1:]
-    # where no probability is 0 or 1 yet: there the function is flat
+    # start where no probability is 0 or 1, since the function is flat there
     number = np.concatenate([[min(1.0, 3.0 / float(odds.std() + 1e-300))], np.zeros(odds.shape[1])])
     step, length, lowest = np.zeros_like(number), 1.0, np.inf
     for _ in range(STEPS):
@@ -116,7 +116,7 @@ def slope_and_offset(log_posterior: Array, y: Array, weight: Array | None) -> tu
         number, lowest, length = trial, value, 1.0
         gradient, curvature = _derivatives(odds, p, of_class, weight)
         newton = _newton_step(curvature, -gradient, np.maximum(np.diag(curvature), 1e-300), 10.0)
-        if newton is None:  # separated, or all of the same score
+        if newton is None:  # the rows are separated, or all have the same score
             number[0] = np.inf
             break
         step = newton
@@ -131,7 +131,7 @@ def slope_and_offset(log_posterior: Array, y: Array, weight: Array | None) -> tu
 
 
 def _derivatives(odds: Array, p: Array, of_class: Array, weight: Array) -> tuple[Array, Array]:
-    """First and second derivatives of the log loss by slope and offsets."""
+    """Return the first and second derivatives of the log loss by slope and offsets."""
     slopes = (p * odds).sum(axis=1)
     excess = (p - of_class) * weight[:, None]
     gradient = np.concatenate([[(excess * odds).sum()], excess.sum(axis=0)])
@@ -144,15 +144,15 @@ def _derivatives(odds: Array, p: Array, of_class: Array, weight: Array) -> tuple
 
 
 def _newton_step(curvature: Array, descent: Array, scale: Array, longest: float) -> Array | None:
-    """Newton's step, scaled first: classes may be rare in very different ways.
+    """Return Newton's step, scaled because class shares may differ by orders of magnitude.
 
-    None where the function is flat: there all probabilities are 0 or 1.
+    It is None where the function is flat, because all probabilities are 0 or 1.
     """
     root = np.sqrt(np.maximum(scale, 1e-300))
     scaled = curvature / np.outer(root, root)
     if not np.isfinite(scaled).all() or np.linalg.cond(scaled) > MOST_CONDITION:
         return None
-    with np.errstate(over="ignore"):  # of a class without any probability: looked at below
+    with np.errstate(over="ignore"):  # if a class has no probability; checked below
         step = np.linalg.solve(scaled, descent / root) / root
     if not np.isfinite(step).all() or step @ descent < 0:
         return None
@@ -161,7 +161,7 @@ def _newton_step(curvature: Array, descent: Array, scale: Array, longest: float)
 
 
 def _scaling_step(share: Array, mean: Array) -> Array:
-    """A step that moves each class's mean probability towards its share, and never too far."""
+    """Return a step that moves each mean probability towards its share without passing it."""
     least = 1e-300
     first = np.log(max(1.0 - share.sum(), least)) - np.log(max(1.0 - mean.sum(), 1e-17))
     step: Array = np.log(share) - np.log(np.maximum(mean, least)) - first
@@ -169,7 +169,7 @@ def _scaling_step(share: Array, mean: Array) -> Array:
 
 
 def _softmax(odds: Array) -> tuple[Array, Array]:
-    """Probabilities (n, K-1) of the classes but the first, and the log of the sum (n,)."""
+    """Return probabilities (n, K-1) of all classes but the first, and the log of the sum (n,)."""
     top = np.maximum(odds.max(axis=1), 0.0)
     e = np.exp(odds - top[:, None])
     total = e.sum(axis=1) + np.exp(-top)

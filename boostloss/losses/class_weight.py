@@ -1,4 +1,4 @@
-"""A weight for each class: stated, balanced, or by the effective number of samples."""
+"""Compute class weights: given, balanced, or by the effective number of samples."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ClassWeight = (
     | Sequence[float]
     | Array
 )
-"""What a ``class_weight`` may be; the keys of a dict are labels."""
+"""Allowed types of ``class_weight``. The keys of a dict are labels."""
 
 
 class ClassWeightParameters(TypedDict, total=False):
-    """Keywords of every loss, for type checkers."""
+    """Keyword arguments of every loss, for type checkers."""
 
     class_weight: ClassWeight
     beta: float
@@ -35,14 +35,14 @@ ALLOWED = (
 
 
 def balanced(counts: Array) -> Array:
-    """``n / (K n_k)``, as in scikit-learn: every class gets the same total weight."""
+    """Return ``n / (K n_k)``, as in scikit-learn: all classes have the same total weight."""
     check_present(counts)
     weights: Array = counts.sum() / (len(counts) * counts)
     return weights
 
 
 def effective(counts: Array, beta: float) -> Array:
-    """``1 / E_k`` with ``E_k = (1 - beta**n_k) / (1 - beta)``, scaled to mean row weight 1.
+    """Return ``1 / E_k``, scaled to mean row weight 1, with ``E_k = (1 - beta**n_k) / (1 - beta)``.
 
     E_k is the expected volume covered by n_k samples when each new one overlaps the earlier
     ones with probability beta [1]_. beta = 0 gives equal weights; beta -> 1 gives "balanced".
@@ -55,14 +55,14 @@ def effective(counts: Array, beta: float) -> Array:
     check_present(counts)
     with np.errstate(divide="ignore"):
         log_beta = np.log(beta)
-    # the factor beta - 1 cancels in the normalisation; expm1 keeps beta near 1 exact
+    # the factor beta - 1 cancels in the normalisation; expm1 is accurate for beta near 1
     inverse = np.reciprocal(np.expm1(counts * log_beta))
     weights: Array = inverse * counts.sum() / (inverse @ counts)
     return weights
 
 
 def check_class_weight(value: Any) -> None:
-    """Raise unless ``value`` can be a class weight for some number of classes."""
+    """Raise an error unless ``value`` is a valid class weight for some number of classes."""
     if isinstance(value, str) and value not in ("balanced", "effective"):
         raise ValueError(f"class_weight must be {ALLOWED}, got {value!r}")
     kinds = (str, int, float, np.number, Mapping, Sequence, np.ndarray)
@@ -83,12 +83,12 @@ def _check_each(values: list[Any]) -> None:
 
 
 def needs_counts(value: Any) -> bool:
-    """Whether the weights depend on the labels."""
+    """Return whether the weights depend on the labels."""
     return isinstance(value, str)
 
 
 def _counted(value: str, beta: float, counts: Array) -> Array:
-    """Weights of the classes that have rows; one without, which no row asks for, has 1."""
+    """Return weights counted from the rows. A class without rows has weight 1."""
     present = counts > 0
     weights = np.ones(len(counts))
     if present.any():
@@ -98,7 +98,7 @@ def _counted(value: str, beta: float, counts: Array) -> Array:
 
 
 def resolve(value: Any, beta: float, n_classes: int, counts: Array | None) -> Array:
-    """The weight of each class as a float64 array of length ``n_classes``."""
+    """Return the weight of each class as a float64 array of length ``n_classes``."""
     check_class_weight(value)
     if value is None:
         return np.ones(n_classes)

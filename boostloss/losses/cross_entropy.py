@@ -1,4 +1,4 @@
-"""Cross-entropy, plain or with a constant weight for each class (balanced cross-entropy)."""
+"""Define cross-entropy, plain or with a weight for each class (balanced cross-entropy)."""
 
 from __future__ import annotations
 
@@ -71,26 +71,27 @@ class CrossEntropy(Loss):
 
     @property
     def has_constant_weight(self) -> bool:
-        """Always, if no subclass has another value."""
+        """Always True, except in subclasses, which may define another value."""
         return type(self) is CrossEntropy
 
     def needs_float64(self, softmax: bool, of_value: bool = False) -> bool:
-        """Softmax does.
+        """Return True for the derivatives of softmax.
 
-        Rounded once only, it grows XGBoost's own trees (digits, 139 rounds: probabilities 6e-7
-        apart); from float32, faster, a split that nearly ties went the other way (0.22).
+        They are then rounded only once, and XGBoost grows the same trees as with its built-in
+        objective (digits, 139 rounds: probabilities differ by 6e-7). In float32, which is faster,
+        one split that was nearly a tie differed, and probabilities by 0.22.
         """
         return softmax and not of_value
 
 
 def is_plain_cross_entropy(loss: Loss) -> bool:
-    """Whether this is the engines' own loss: its posterior is the link of the raw score."""
+    """Return whether this is cross-entropy without weights, the engines' built-in loss."""
     weights = constant_weights(loss)
     return weights is not None and bool((weights == 1.0).all())
 
 
 def constant_weights(loss: Loss) -> Array | None:
-    """Weight of each class where the loss is cross-entropy with weights as numbers; else None.
+    """Return the class weights if the loss is cross-entropy with numbers as weights, else None.
 
     An engine's built-in objective minimises the same loss, given these weights.
     """

@@ -1,4 +1,4 @@
-"""Focal loss: cross-entropy weighted by how hard a row is."""
+"""Define the focal loss: cross-entropy with larger weights on hard rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from boostloss.losses.registry import register
 from boostloss.losses.validation import SMALLEST, Array, check_choice, check_number
 
 FLOOR = 1e-16
-"""Least exact curvature: positive, so that engines never divide by zero or step uphill."""
+"""Lower bound of the exact curvature. It is positive, so that engines never divide by zero."""
 
 TINY = float(np.finfo(np.float64).tiny)
 
@@ -21,7 +21,7 @@ Hessian = Literal["reweighted", "exact"]
 
 
 class FocalParameters(ClassWeightParameters, total=False):
-    """Keywords of :class:`FocalLoss`, for type checkers."""
+    """Keyword arguments of :class:`FocalLoss`, for type checkers."""
 
     hessian: Hessian
 
@@ -117,12 +117,12 @@ class FocalLoss(Loss):
         return -gamma * row.neg_log_q + log1p(gamma * row.p * ratio)
 
     def row_functions(self) -> RowFunctions:
-        """The exact curvature only where it is asked for."""
+        """Return the scalar functions, with the exact curvature only if a parameter asks for it."""
         exact = self.hessian == "exact"
         return self.functions if exact else self.functions._replace(curvature=None)
 
     def check_params(self) -> None:
-        """Raise if a parameter is out of its range."""
+        """Raise an error if a parameter is out of range."""
         super().check_params()
         check_choice("hessian", self.hessian, ("reweighted", "exact"))
         for gamma in np.atleast_1d(np.asarray(self.gamma, dtype=object)):
@@ -136,24 +136,24 @@ class FocalLoss(Loss):
                 )
 
     def shape_params(self, n_classes: int) -> dict[str, Any]:
-        """Gamma."""
+        """Return gamma."""
         return {"gamma": self.gamma}
 
     @property
     def has_constant_weight(self) -> bool:
-        """With gamma 0, which is cross-entropy."""
+        """Whether gamma is 0, which makes the loss cross-entropy."""
         return not np.any(self.gamma)
 
     def tail_power(self, n_classes: int) -> Any:
-        """Easy rows: ``w q ~ q**(1 + gamma)``."""
+        """Return 1 + gamma, since ``w q ~ q**(1 + gamma)`` on easy rows."""
         return 1.0 + np.asarray(self.gamma, dtype=np.float64)
 
     def needs_float64(self, softmax: bool, of_value: bool = False) -> bool:
-        """The exact curvature crosses zero: float32 would lose its digits near the crossing."""
+        """Return True for the exact curvature: float32 loses its digits near its zero."""
         return self.hessian == "exact" and not of_value
 
     def class_weights(self, counts: Array | None, n_classes: int) -> Array:
-        """Alpha is a class weight too."""
+        """Return the weight of each class, which ``alpha`` may set."""
         if self.alpha is None:
             return super().class_weights(counts, n_classes)
         if n_classes != 2:
@@ -164,10 +164,10 @@ class FocalLoss(Loss):
         return np.array([1.0 - self.alpha, self.alpha])
 
     def of_the_positive(self) -> dict[str, Any]:
-        """Alpha too."""
+        """Return ``class_weight`` and ``alpha`` if they belong to the positive class."""
         alpha = {} if self.alpha in (None, 0.5) else {"alpha": self.alpha}
         return {**super().of_the_positive(), **alpha}
 
     def with_class_weight(self, class_weight: Array) -> Self:
-        """Equal loss with one given weight for each class, alpha among them."""
+        """Return an equal loss with these class weights, which replace ``alpha``."""
         return self._changed({"alpha": None, "class_weight": class_weight.tolist()})

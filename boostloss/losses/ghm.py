@@ -1,4 +1,4 @@
-"""Gradient harmonizing mechanism (GHM): rows weighted by how rare their gradient norm is."""
+"""Define the gradient harmonizing mechanism (GHM): weights by the density of gradient norms."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from boostloss.kernels.histogram import Grid
 
 EXACT_ROWS = 4096
-"""A window's mass is counted exactly up to so many rows; beyond, norms are rounded first."""
+"""Largest number of rows for which windows are counted exactly. With more, norms are rounded."""
 
 FINE_CELLS = 1 << 15
 
@@ -37,7 +37,7 @@ Density = Literal["class", "bins", "window"]
 
 
 class GHMParameters(ClassWeightParameters, total=False):
-    """Keywords of :class:`GHMLoss` after the first two, for type checkers."""
+    """Keyword-only arguments of :class:`GHMLoss`, for type checkers."""
 
     momentum: float
     strength: float | None
@@ -45,13 +45,13 @@ class GHMParameters(ClassWeightParameters, total=False):
 
 
 FLOOR = 0.1
-"""Added to each class's density, of which 1 is the mean: an empty region is no reason for a
-weight."""
+"""Added to the density of each class, whose mean is 1, so that weights in empty regions stay
+bounded."""
 
 
 @functools.cache
 def _counting() -> Any:
-    from boostloss.kernels import histogram  # late: reading a model needs no compiler
+    from boostloss.kernels import histogram  # imported late: reading a model needs no compiler
 
     return histogram
 
@@ -97,7 +97,7 @@ class NormWeights(NamedTuple):
     grid: Grid
 
     def __call__(self, norms: ArrayLike, y: ArrayLike | None = None) -> Array:
-        """Weight of rows with these gradient norms (in [0, 1]) and labels."""
+        """Return the weight of rows with these gradient norms (in [0, 1]) and labels."""
         places = self.grid.places(np.asarray(norms, dtype=np.float64))
         cell = places.astype(np.intp)
         labels = 0 if len(self.left) == 1 else np.asarray(y, dtype=np.intp)
@@ -161,7 +161,7 @@ class WindowWeights(NamedTuple):
     scale: float = 1.0
 
     def __call__(self, norms: ArrayLike, y: ArrayLike | None = None) -> Array:
-        """Weight of rows with these gradient norms (in [0, 1]), whatever their label."""
+        """Return the weight of rows with these gradient norms (in [0, 1]). Labels are ignored."""
         norms = np.asarray(norms, dtype=np.float64)
         weights: Array = self.scale * self.beta(norms.ravel()) ** self.strength
         return weights.reshape(norms.shape)
@@ -183,7 +183,7 @@ class WindowWeights(NamedTuple):
         low, high = norms - self.width / 2, norms + self.width / 2
         upper = self.cumulative[np.searchsorted(self.norms, high, side="right")]
         lower = self.cumulative[np.searchsorted(self.norms, low, side="left")]
-        # the window's valid length
+        # the length of the part of the window that lies in [0, 1]
         length = np.minimum(high, 1.0) - np.maximum(low, 0.0)
         beta: Array = self.cumulative[-1] * length / np.maximum(upper - lower, self.least)
         return beta
@@ -302,7 +302,7 @@ class GHMLoss(Loss):
         self.check_params()
 
     def check_params(self) -> None:
-        """Raise if a parameter is out of its range."""
+        """Raise an error if a parameter is out of range."""
         super().check_params()
         check_integer("bins", self.bins, 1)
         check_choice("density", self.density, ("class", "bins", "window"))
@@ -318,7 +318,7 @@ class GHMLoss(Loss):
             )
 
     def needs_float64(self, softmax: bool, of_value: bool = False) -> bool:
-        """Weights that move by more than float32 rounds make it pointless."""
+        """Return False: the weights vary more than the rounding of float32."""
         return False
 
     def weights(
@@ -361,7 +361,7 @@ class GHMLoss(Loss):
         n_classes = n_classes_of(np.asarray(raw))
         return self._fitted(weights, self.class_weights(None, n_classes)).posterior(raw)
 
-    # -- where the rows are spread over partitions --------------------------------------
+    # -- rows in several partitions -----------------------------------------------------
 
     def density_mass(
         self, y: ArrayLike, raw: ArrayLike, sample_weight: ArrayLike | None = None
@@ -402,7 +402,7 @@ class GHMLoss(Loss):
         """
         return self._fitted(self._weights_of_mass(mass), class_weight)
 
-    # -- inside -------------------------------------------------------------------------
+    # -- internal -----------------------------------------------------------------------
 
     def _fit(
         self, y: Array, raw: Array, weight: Array | None, class_weight: Array, workers: Workers
@@ -410,10 +410,10 @@ class GHMLoss(Loss):
         return self._fitted(self._weights_at(y, raw, weight, workers), class_weight)
 
     def _fit_counts(self, counts: Array, class_weight: Array) -> FittedLoss:
-        """Each class at its share, where training starts."""
+        """Fit the loss with each class at its share, where training starts."""
         p = counts * class_weight / (counts @ class_weight)
         norms, y = (1.0 - p).astype(np.float32), np.arange(len(p), dtype=np.float32)
-        # each class's density is its own, whatever its count: no kernel for weighted rows is needed
+        # the density of a class does not depend on its count, so that weights are not needed
         weight = None if self.density == "class" else counts
         weights = self._weights(norms, y, weight, len(p))
         return self._fitted(weights, class_weight)
@@ -431,7 +431,7 @@ class GHMLoss(Loss):
 
     @property
     def _of_lines(self) -> tuple[float, float, bool]:
-        """Strength, floor and whether to normalize, as the kernels take them."""
+        """Strength, floor and whether to normalize, in the types that the kernels expect."""
         return float(self._strength), FLOOR, bool(self.normalize)
 
     @property
@@ -450,7 +450,7 @@ class GHMLoss(Loss):
         self, norms: Array, y: Array, weight: Array | None, n_classes: int,
         run: TrainingRun | None = None,
     ) -> Weights:  # fmt: skip
-        """Weights of one round; ``norms`` may have a sign."""
+        """Return the weights of one round. The sign of ``norms`` is ignored."""
         run = TrainingRun() if run is None else run
         if self.density == "window" and run.workers.alone and len(norms) <= EXACT_ROWS:
             return self._weights_of_window(np.abs(norms), weight)
@@ -459,7 +459,7 @@ class GHMLoss(Loss):
     def _mass_of_run(
         self, norms: Array, y: Array, weight: Array | None, n_classes: int, run: TrainingRun
     ) -> Array:
-        """The mass of all workers' rows, averaged over the rounds."""
+        """Return the mass of all workers' rows, with the moving average over the rounds."""
         mass = run.workers.sum(self._mass(norms, y, weight, n_classes, run.n_threads))
         if self.momentum and run.density_mass is not None:
             mass = self.momentum * run.density_mass + (1.0 - self.momentum) * mass
@@ -469,7 +469,7 @@ class GHMLoss(Loss):
     def _mass(
         self, norms: Array, y: Array, weight: Array | None, n_classes: int, n_threads: int = 1
     ) -> Array:
-        """Rows, or their summed weights: (K, M) at each class's nodes, else (cells,)."""
+        """Return the mass of the rows at each class's nodes (K, M), or in the cells."""
         if self.density != "class":
             sums = _counting().histogram(
                 norms, None, weight, self._grid, places=False, n_threads=n_threads
@@ -482,13 +482,13 @@ class GHMLoss(Loss):
 
     def _weights_of_mass(self, mass: Array) -> NormWeights:
         if self.density == "class":
-            # linear between the nodes, so that the mean over the rows is that over the nodes' mass
+            # linear between the nodes: the mean over the rows equals the mean over the nodes' mass
             left, step = _counting().class_lines(mass, *self._of_lines)
             return NormWeights(left, step, self._grid)
         least = _least(mass)
         if self.density == "window":
             beta = _counting().window_beta(mass, 1.0 / self.bins, least)
-        else:  # GD = M times the mass of the bin; one without rows counts as the least filled
+        else:  # GD = M times the mass of the bin; an empty bin counts as the least filled one
             beta = mass.sum() / (np.maximum(mass, least) * len(mass))
         table = beta**self._strength
         if self.normalize and mass.any():
@@ -516,7 +516,7 @@ class GHMLoss(Loss):
         return plain._value(y, raw, row_weight, class_weight, workers)
 
     def _class_numbers(self, class_weight: Array, dtype: Any, softmax: bool) -> Any:
-        # of a binary row the class weight comes in with the density's, when it is rescaled
+        # with two classes _rescale applies the class weight together with the density's weight
         weight = class_weight if softmax else np.ones(2)
         return super()._class_numbers(weight, dtype, softmax)
 
@@ -527,7 +527,7 @@ class GHMLoss(Loss):
         assert y is not None
         if raw.ndim == 2:
             norms, bad = gradient_norms(y, raw, run.n_threads)
-        else:  # cross-entropy's gradient is the norm with a sign
+        else:  # the gradient of cross-entropy is the norm with a sign
             norms, bad = gradient, self._run_kernel(run, raw, None, factor, gradient, hessian)
         if run.workers.any(bad or not_allowed(weight)):
             self._refuse(run, raw)
@@ -554,7 +554,7 @@ class GHMLoss(Loss):
             gradient *= row_weight
             hessian *= row_weight
             return
-        # where the classes are weighted alike, the kernel need not look at the labels
+        # if both classes have the same weights, the kernel does not need the labels
         alike = len(weights.left) == 1 and class_weight[0] == class_weight[1]
         class_weight, labels = (class_weight[:1], None) if alike else (class_weight, y)
         lines = weights.lines(class_weight[:, None].astype(np.float32))
@@ -563,7 +563,7 @@ class GHMLoss(Loss):
     def _apply(
         self, lines: Any, y: Array | None, run: TrainingRun, gradient: Array, hessian: Array
     ) -> None:
-        """Multiply by the weights on the lines; the gradient is the norm with a sign."""
+        """Multiply gradient and Hessian by weights that are linear in each cell."""
         counting, grid = _counting(), tuple(self._grid)
 
         def work(start: int, stop: int) -> None:
@@ -577,7 +577,7 @@ class GHMLoss(Loss):
             counting.in_parts(work, len(gradient), len(gradient), run.n_threads)
 
     def _look_up(self, weights: Weights, norms: Array, y: Array, weight: Array | None) -> None:
-        """Each row's weight, its sample weight included, in place of its norm."""
+        """Overwrite each norm with the row's weight, including its sample weight."""
         if isinstance(weights, WindowWeights):
             norms[:] = weights(norms) if weight is None else weights(norms) * weight
             return
@@ -589,11 +589,11 @@ class GHMLoss(Loss):
         )
 
     def _as_counted(self, norms: Array) -> Array:
-        """Norms in the type in which their cells are found."""
+        """Return the norms in the float type in which their cells are computed."""
         return norms.astype(np.float32, copy=False) if self.density == "class" else norms
 
     def _harmonized_counts(self, p: Array, counts: Array, class_weight: Array) -> Array:
-        """Each class's total weight when all its rows have probability p_k."""
+        """Return the total weight of each class if all its rows have probability p_k."""
         norms = (1.0 - p).astype(np.float32)  # as in training
         y = np.arange(len(p))
         weights = self._weights(norms, y, counts, len(p))
@@ -614,16 +614,16 @@ class GHMLoss(Loss):
             return float(weight[0] * p[1] - weight[1] * p[0])
 
         for end in (-FARTHEST, FARTHEST):
-            if gradient_sum(end) * end <= 0:  # it rises: the root is not between the ends
+            if gradient_sum(end) * end <= 0:  # it increases: the root is not between the ends
                 return end
         zero = bisect(gradient_sum, -FARTHEST, FARTHEST, xtol=1e-12)
-        # the sum may jump there: take the side on which it is nearer to zero, far enough from the
-        # jump for float32 to tell
+        # The sum may jump there. Take the side on which it is nearer to zero, at a distance from
+        # the jump that float32 can represent.
         near = [zero - 5e-7, zero, zero + 5e-7]
         return min(near, key=lambda z: abs(gradient_sum(z)))
 
     def _softmax_init_score(self, counts: Array, class_weight: Array) -> Array:
-        """Damped iteration of ``p_k = w_k n_k / sum``; the step with the least imbalance."""
+        """Iterate ``p_k = w_k n_k / sum`` with damping, and return the most balanced step."""
         if self._starts_as_cross_entropy:
             return super()._softmax_init_score(counts, class_weight)
         p = counts / counts.sum()
@@ -640,7 +640,7 @@ class GHMLoss(Loss):
 
 
 class _Part(Workers):
-    """Rows of one partition: the others' come to them later."""
+    """The rows of one partition. They may have no weight, since other partitions follow."""
 
     alone = False
 
@@ -649,5 +649,5 @@ _PART = _Part()
 
 
 def _least(mass: Array) -> float:
-    """Smallest mass where there is any, at least 1e-30 of all: N / GD must fit float32."""
+    """Return the smallest positive mass, or 1e-30 of the total, so that N / GD fits float32."""
     return max(float(mass[mass > 0].min(initial=np.inf)), 1e-30 * float(mass.sum()))

@@ -1,4 +1,4 @@
-"""Losses by name, and as plain data that a file can hold."""
+"""Find losses by name, and convert them to and from plain data for files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 T = TypeVar("T", bound=type)
 
 LossName = Literal["asymmetric", "balanced", "cross_entropy", "focal", "ghm"]
-"""Names of the built-in losses, for type checkers, which do not know others. In checked code pass
-a custom loss as an object."""
+"""Names of the built-in losses, for type checkers, which do not know other names. In code that is
+type-checked, pass a custom loss as an object."""
 
 _TYPES: dict[str, Any] = {}
 _FORMER_NAMES = {"CrossEntropy": "cross_entropy", "FocalLoss": "focal", "GHMLoss": "ghm"}
-"""Of types, in files that 0.1.0 wrote."""
+"""Names of the losses in files that version 0.1.0 wrote."""
 
 
 def register(kind: T) -> T:
@@ -70,12 +70,12 @@ def register(kind: T) -> T:
 
 
 def is_type_of(name: str, loss: Any) -> bool:
-    """Whether a loss is of the very class registered under this name."""
+    """Return whether the loss's class, not a base class, is registered under this name."""
     return _TYPES.get(name) is type(loss)
 
 
 def names() -> tuple[str, ...]:
-    """Names that :func:`named` accepts."""
+    """Return the names that :func:`named` accepts."""
     return (*_TYPES, "balanced")
 
 
@@ -114,7 +114,7 @@ def named(loss: Any) -> Any:
 
 
 def to_dict(loss: Any) -> dict[str, Any]:
-    """Convert a loss to numbers, strings, lists and dicts, which :func:`from_dict` reads."""
+    """Convert a loss to a dict of plain data, which :func:`from_dict` reads."""
     name = getattr(type(loss), "name", None)
     if name is None or _TYPES.get(name) is not type(loss):
         raise TypeError(
@@ -125,7 +125,7 @@ def to_dict(loss: Any) -> dict[str, Any]:
 
 
 def from_dict(plain: Any) -> Any:
-    """Make a loss from the dict of :func:`to_dict`.
+    """Create a loss from a dict that :func:`to_dict` returned.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
-        if set(value) == set(range(len(value))):  # JSON would make strings of such keys
+        if set(value) == set(range(len(value))):  # JSON would convert such keys to strings
             return [_plain(value[k]) for k in range(len(value))]
         return {key: _plain(item) for key, item in value.items()}
     return value

@@ -1,4 +1,4 @@
-"""Checks of arguments: what is wrong is said at once, by name, with what is allowed."""
+"""Check arguments. Errors name the argument, what is allowed and what was given."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in _FLOATS}
 
 SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
-"""The least number above 0."""
+"""The smallest number above 0."""
 
 
 SOFT_LABELS = (
@@ -23,13 +23,13 @@ SOFT_LABELS = (
 )
 
 LABEL_LIMIT = 2**24
-"""Labels are float32, which tells no larger whole numbers apart."""
+"""Upper limit of labels. They are float32, which cannot represent all larger integers."""
 
 
 def check_number(
     name: str, value: Any, low: float, high: float = np.inf, *, open_end: bool = False
 ) -> float:
-    """A finite real number within [low, high], or [low, high) with ``open_end``."""
+    """Return a finite number if it is in [low, high], or in [low, high) with ``open_end``."""
     if type(value) is float and low <= value < high:
         return value
     allowed = _interval(low, high, open_end)
@@ -41,7 +41,7 @@ def check_number(
 
 
 def _interval(low: float, high: float, open_end: bool) -> str:
-    """In words, where an end is none of the numbers that are allowed."""
+    """Describe the allowed interval, in words if 0 itself is not allowed."""
     above = low == SMALLEST
     if high == np.inf:
         return "a number greater than 0" if above else f"a number in [{low:g}, inf)"
@@ -51,14 +51,14 @@ def _interval(low: float, high: float, open_end: bool) -> str:
 
 
 def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
-    """One of a few strings."""
+    """Return the value if it is one of the allowed strings."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
     return str(value)
 
 
 def check_integer(name: str, value: Any, low: int) -> int:
-    """A whole number of at least ``low``."""
+    """Return the value if it is an integer of at least ``low``."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be a whole number, at least {low}, got {value!r}")
     if value < low:
@@ -76,16 +76,16 @@ def _numeric(name: str, value: ArrayLike) -> Array:
             array = array.astype(np.float64)
         except (TypeError, ValueError, OverflowError) as error:
             raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}") from error
-    # complex numbers and times would turn into floats without a word
+    # complex numbers and times would be converted to floats silently
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
     return array
 
 
 def as_raw(raw: ArrayLike) -> Array:
-    """Raw scores of shape (n,) or (n, K), K >= 2, contiguous in either order; float32 stays."""
+    """Return contiguous raw scores of shape (n,) or (n, K), K >= 2, as float32 or float64."""
     if type(raw) is np.ndarray and raw.ndim == 1 and raw.dtype in _FLOATS and raw.flags.forc:
-        return raw  # what engines hand out, round after round
+        return raw  # the usual case: engines pass such arrays in every round
     array = _numeric("raw", raw)
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] < 2):
         raise ValueError(
@@ -97,9 +97,9 @@ def as_raw(raw: ArrayLike) -> Array:
 
 
 def check_raw(raw: ArrayLike) -> Array:
-    """As :func:`as_raw`, and finite; so are the differences, of which softmax is made."""
+    """Return :func:`as_raw` of scores that are finite and whose differences are finite."""
     array = as_raw(raw)
-    # one look at the scores will do: it is False for NaN and infinity
+    # one fast check of all scores, which is False for NaN and infinity
     if array.size and float(array.max()) - float(array.min()) <= _LARGEST[array.dtype]:
         return array
     if not np.isfinite(array).all():
@@ -114,26 +114,26 @@ def check_raw(raw: ArrayLike) -> Array:
 
 
 def n_classes_of(raw: Array) -> int:
-    """Number of classes: scores of shape (n,) are of two, (n, K) of K."""
+    """Return the number of classes: 2 for scores of shape (n,), K for (n, K)."""
     return raw.shape[1] if raw.ndim == 2 else 2
 
 
 def as_labels(y: ArrayLike, n_rows: int | None = None) -> Array:
-    """Labels as contiguous float32 (what both engines hand out)."""
+    """Return labels as contiguous float32, the type that both engines pass."""
     array = _numeric("y", y)
     if array.ndim != 1:
         one_hot = ": of one-hot columns take argmax(axis=1)" if array.ndim == 2 else ""
         raise ValueError(f"y must have shape (n,), got {array.shape}{one_hot}")
     if n_rows is not None and len(array) != n_rows:
         raise ValueError(f"y must have one label for each of raw's {n_rows} rows, got {len(array)}")
-    with np.errstate(over="ignore"):  # infinity is no class, as what overflows is not
+    with np.errstate(over="ignore"):  # an overflow gives infinity, which is refused later
         return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def check_labels(y: ArrayLike, n_classes: int, n_rows: int | None = None) -> Array:
-    """As :func:`as_labels`, and each is a class, 0..n_classes-1."""
+    """Return :func:`as_labels` of labels that are all classes 0..n_classes-1."""
     labels = as_labels(y, n_rows)
-    # False for NaN too
+    # also False for NaN
     inside = not len(labels) or (labels.min() >= 0 and labels.max() <= n_classes - 1)
     if inside and bool((labels == np.floor(labels)).all()):
         return labels
@@ -149,7 +149,7 @@ def check_labels(y: ArrayLike, n_classes: int, n_rows: int | None = None) -> Arr
 def as_sample_weight(
     sample_weight: ArrayLike | None, n_rows: int, *, zero_allowed: bool = False
 ) -> Array | None:
-    """Row weights, not all zero unless allowed; contiguous float32 or float64."""
+    """Return row weights as contiguous float32 or float64; all zero only if allowed."""
     if sample_weight is None:
         return None
     array = _numeric("sample_weight", sample_weight)
@@ -165,7 +165,7 @@ def as_sample_weight(
 def check_sample_weight(
     sample_weight: ArrayLike | None, n_rows: int, *, zero_allowed: bool = False
 ) -> Array | None:
-    """As :func:`as_sample_weight`, and finite, not negative."""
+    """Return :func:`as_sample_weight` of weights that are finite and not negative."""
     array = as_sample_weight(sample_weight, n_rows, zero_allowed=zero_allowed)
     if array is None:
         return None
@@ -177,28 +177,28 @@ def check_sample_weight(
 
 
 def not_allowed(weight: Array | None) -> bool:
-    """Whether a sample weight is negative, NaN or infinite."""
+    """Return whether a sample weight is negative, NaN or infinite."""
     if weight is None or not len(weight):
         return False
     return not (weight.min() >= 0 and weight.max() < np.inf)
 
 
 def class_counts(y: Array, sample_weight: Array | None, n_classes: int) -> Array:
-    """Sum of the sample weights (or number of rows) of each class."""
+    """Return the sum of the sample weights, or the number of rows, of each class."""
     return np.bincount(y.astype(np.intp), weights=sample_weight, minlength=n_classes).astype(
         np.float64
     )
 
 
 def with_floor(counts: Array, share: float, n_classes: int) -> Array:
-    """Counts of ``n_classes``, none below a share of their sum: absent ones start there."""
+    """Return counts of ``n_classes``, raised to this share of their sum where they are lower."""
     counts = np.pad(counts, (0, max(0, n_classes - len(counts))))
     floored: Array = np.maximum(counts, share * counts.sum())
     return floored
 
 
 def check_present(counts: Array) -> None:
-    """Every class has rows with weight, and there are at least two."""
+    """Raise an error unless every class has rows with a positive weight."""
     absent = np.flatnonzero(counts <= 0)
     if len(absent):
         named = ", ".join(map(str, absent[:9])) + (", ..." if len(absent) > 9 else "")
