@@ -1,4 +1,4 @@
-"""Compiled kernels, and the row that the scalar functions of a loss take.
+"""Define the row that a loss's scalar functions take; compiled kernels are in the modules.
 
 A loss defines scalar functions of a :class:`Row`. :mod:`~boostloss.kernels.binary` and
 :mod:`~boostloss.kernels.softmax` put them into loops over all rows,
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
 
 class RowFunctions(NamedTuple):
-    """The scalar functions of one loss; each takes a row, then the loss's shape parameters."""
+    """Scalar functions of one loss. Each takes a row, then the loss's shape parameters."""
 
     value: ScalarFunction
     """Loss of the row, in nats."""
@@ -59,14 +59,14 @@ class RowFunctions(NamedTuple):
     """Magnitude ``w q`` of the gradient."""
 
     curvature: ScalarFunction | None = None
-    """Second derivative; None is ``slope * p``, cross-entropy's with the same weight."""
+    """Second derivative. None means ``slope * p``, as for weighted cross-entropy."""
 
     log_weight: ScalarFunction | None = None
-    """``log w`` of rows, one or arrays of them, in NumPy; None derives it from ``slope``."""
+    """``log w`` of one row or of arrays of rows, in NumPy. None derives it from ``slope``."""
 
 
 class MarkedFunction(Protocol):
-    """A scalar function; in a loss, ``value`` is also the name of the method that users call."""
+    """Type of a marked scalar function. In a loss, ``value`` is also the name of a method."""
 
     @overload
     def __call__(self, row: Row, /, *shape: Any) -> Any: ...
@@ -111,43 +111,43 @@ def scalar(function: ScalarFunction) -> MarkedFunction:
 
 
 def in_use() -> bool:
-    """Whether kernels have been loaded in this process, as training does.
+    """Return whether this process has loaded kernels, which training does.
 
-    Where none has, a posterior is computed in NumPy: the compiler need not be loaded for it.
+    If not, posteriors are computed in NumPy, so that the compiler is not loaded for them.
     """
     return f"{__name__}.jit" in sys.modules
 
 
-# Functions that scalar functions may call. Their compiled versions, in simd_math, become SIMD code
-# in a loop, which np.exp and np.log do not.
+# Functions that scalar functions may call. In a kernel, their compiled versions in simd_math become
+# SIMD code, which np.exp and np.log do not.
 
 
 def exp(x: Any) -> Any:
-    """``exp(x)`` for x <= 0."""
+    """Compute ``exp(x)`` for x <= 0."""
     return np.exp(x)
 
 
 def log(x: Any) -> Any:
-    """``log(x)`` of a positive normal number."""
+    """Compute ``log(x)`` of a positive normal number."""
     return np.log(x)
 
 
 def log1p(x: Any) -> Any:
-    """``log(1 + x)`` for x >= 0."""
+    """Compute ``log(1 + x)`` for x >= 0."""
     return np.log1p(x)
 
 
 def neg_log_rest(r: Any, rest: Any) -> Any:
-    """``-log(rest)`` for rest = 1 - r, exact where r is small."""
+    """Compute ``-log(rest)`` for rest = 1 - r, accurately also for small r."""
     return np.log1p(r / rest) if r < rest else -np.log(rest)
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """``a`` where the condition holds, else ``b``."""
+    """Return ``a`` where the condition is true, else ``b``."""
     return np.where(condition, a, b)
 
 
 def q_power(row: Row, gamma: Any) -> Any:
-    """``q**gamma`` for gamma >= 0, as exact where q is tiny as the row's type allows."""
+    """Compute ``q**gamma`` for gamma >= 0, as accurately as the row's type allows for tiny q."""
     wide = np.result_type(np.float64, row.neg_log_q_high)
     return np.exp(-gamma * np.add(row.neg_log_q_high, row.neg_log_q_low, dtype=wide))

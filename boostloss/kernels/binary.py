@@ -1,17 +1,16 @@
-"""The binary loops.
+"""Compile the kernels for two classes.
 
 With margin ``m = (2y-1) z``, all terms follow from ``e = exp(-|m|)``::
 
-    p = 1/(1+e), q = e/(1+e)      for m >= 0, exchanged for m < 0
+    p = 1/(1+e), q = e/(1+e)      for m >= 0, swapped for m < 0
     -log p = max(-m, 0) + log1p(e)
     -log q = max( m, 0) + log1p(e)
 
-float32 scores are computed in float32, float64 scores in float64. The gradient's loop looks at
-labels, scores and weights on its way, in the same SIMD code: it returns True if one of them is not
-allowed.
+Kernels compute in the type of the scores, float32 or float64. The gradient kernel also checks
+labels, scores and weights in the same SIMD code. It returns True if one of them is invalid.
 
-``per_class`` holds for each of the two classes its weight, the margin beyond which the loss's slope
-would underflow, and the tuple of its shape parameters.
+``per_class`` contains, for each of the two classes, its weight, the margin beyond which the loss's
+slope would underflow, and the tuple of its shape parameters.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def gradient_hessian(
     functions: RowFunctions, raw: Array, y: Array, weight: Array | None, per_class: Any,
     factor: float, gradient: Array, hessian: Array, n_threads: int = 1,
 ) -> bool:  # fmt: skip
-    """Fill gradient and Hessian (n,); True if a label, score or weight is not allowed."""
+    """Fill gradient and Hessian (n,). Return True if a label, score or weight is invalid."""
     loop = _gradient_loop(functions.slope, functions.curvature)
     if len(raw) < WORTHWHILE:
         return loop(raw, y, weight, per_class, gradient, hessian)
@@ -55,7 +54,7 @@ def value(
     functions: RowFunctions, raw: Array, y: Array, weight: Array | None, per_class: Any,
     out: Array, n_threads: int = 1,
 ) -> bool:  # fmt: skip
-    """Fill the value of each row, whose input has been checked: False."""
+    """Fill the value of each row. Return False, because the input has been checked before."""
     loop = _value_loop(functions.value)
 
     def work(start: int, stop: int) -> None:
@@ -68,7 +67,7 @@ def value(
 
 @inlined
 def binary_row(margin: Any) -> Any:
-    """The row of a margin."""
+    """Return the row of a margin."""
     zero = margin - margin  # a literal 0 would widen float32 to float64
     e = exp_nonpositive(max(-abs(margin), zero + _SMALLEST), zero)
     one = zero + np.float32(1)
@@ -84,27 +83,27 @@ def binary_row(margin: Any) -> Any:
 
 @inlined
 def is_finite(x: Any) -> Any:
-    """``x - x`` is 0, but NaN for NaN and infinity."""
+    """Return whether x is finite: ``x - x`` is 0, but NaN for NaN and infinity."""
     difference = x - x
     return difference == difference
 
 
 @functools.cache
 def _gradient_loop(slope: ScalarFunction, curvature: ScalarFunction | None) -> Callable[..., bool]:
-    """Compile the gradient loop of a loss."""
+    """Compile the gradient kernel of a loss."""
 
     def binary_gradient(
         raw: Any, y: Any, weight: Any, per_class: Any, gradient: Any, hessian: Any
     ) -> bool:
         bad = False
-        # read before the loop: from inside it takes 1.4 times as long
+        # read before the loop, since the kernel takes 1.4 times as long if it reads them inside
         (weight_0, limit_0, shape_0), (weight_1, limit_1, shape_1) = per_class
         for i in range(raw.shape[0]):
             z, label = raw[i], y[i]
             positive = label > 0
             bad |= not (is_finite(z) & ((label == 0) | (label == 1)))
             margin = z if positive else -z
-            # p is held at exp(-80): times a -log p that grows on, it would add to the slope
+            # p is clipped at exp(-80), so the margin must be too: -log p would grow further
             margin = max(min(margin, limit_1 if positive else limit_0), _SMALLEST)
             shape = shape_1 if positive else shape_0
             w = weight_1 if positive else weight_0
@@ -123,7 +122,7 @@ def _gradient_loop(slope: ScalarFunction, curvature: ScalarFunction | None) -> C
 
 @functools.cache
 def _value_loop(value: ScalarFunction) -> Callable[..., None]:
-    """Compile the loop of a loss's value; its input has been checked."""
+    """Compile the kernel of a loss's value. Its input has been checked before."""
 
     def binary_value(raw: Any, y: Any, weight: Any, per_class: Any, out: Any) -> None:
         (weight_0, limit_0, shape_0), (weight_1, limit_1, shape_1) = per_class

@@ -1,7 +1,7 @@
-"""Gradient norms counted by cell, and row weights looked up by cell.
+"""Count gradient norms by cell, and look up row weights by cell.
 
-Cross-entropy's gradient is the norm with a sign, so the gradient array itself holds the norms
-between the two passes and no other array of the data's length is needed.
+The gradient of cross-entropy is the norm with a sign. The gradient array therefore stores the norms
+between the two passes, and no other array of this length is needed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from boostloss.kernels.jit import WORTHWHILE, in_parts, inlined_early, kernel, p
 Array = NDArray[Any]
 
 BLOCK = 512
-"""Rows whose cells are found at once: that is SIMD code, which adding to them is not."""
+"""Number of rows whose cells are computed together, in SIMD code, before they are added."""
 
 FEW_CELLS = 4096
-"""Up to so many cells, rows take turns in four tables: one need not wait until the row before it,
-in the same cell, is added. With more cells that is rare, and the tables must fit the cache."""
+"""With at most this many cells, rows are added to four tables in turn, so that a row need not wait
+for the row before it in the same cell. With more cells that is rare, and four tables would not fit
+the cache."""
 
 FLUSH = 4096
-"""Rows counted in whole numbers, count and place (to 2**-19) in one, before they are summed."""
+"""Number of rows counted in integers, which pack count and place (to 2**-19), before summing."""
 
 _1, _2 = np.uint64(1), np.uint64(2)
 _ONE, _LOW, _HIGH = np.uint64(1 << 32), np.uint64((1 << 32) - 1), np.uint64(32)
@@ -31,7 +32,7 @@ _UNIT, _HALF = np.float32(1 << 19), np.float32(0.5)
 
 
 class Grid(NamedTuple):
-    """Cells on [0, 1]: norm g has place ``g*cells + shift``, at most ``last``, in floor(place)."""
+    """Cells on [0, 1]. Norm g has place ``min(g*cells + shift, last)``, in cell floor(place)."""
 
     cells: np.float32
     shift: np.float32
@@ -39,16 +40,16 @@ class Grid(NamedTuple):
 
     @classmethod
     def of(cls, cells: float, shift: float, last: float) -> Grid:
-        """The numbers in the type in which the kernels compute."""
+        """Return a grid with its numbers in the type in which the kernels compute."""
         return cls(np.float32(cells), np.float32(shift), np.float32(last))
 
     @property
     def n_cells(self) -> int:
-        """Cells of one class."""
+        """Number of cells of one class."""
         return int(self.last) + 1
 
     def places(self, norms: Array) -> Array:
-        """Place of each norm, in the norms' own type."""
+        """Return the place of each norm, in the type of the norms."""
         places: Array = np.minimum(norms * self.cells + self.shift, self.last)
         return places
 
@@ -106,10 +107,10 @@ def _tables(grid: Grid, n_classes: int) -> int:
 
 @inlined_early
 def _cells(norms: Any, start: Any, n_rows: Any, grid: Any, cell: Any, share: Any) -> Any:
-    """Cell of each row of a block, and the place within it."""
+    """Fill the cell of each row of a block, and the place within the cell."""
     cells, shift, last = grid
     for i in range(n_rows):
-        # the smaller is taken before rounding: of integers it would be a branch
+        # take the minimum before rounding, since of integers it would compile to a branch
         place = min(abs(norms[start + i]) * cells + shift, last)
         inside = np.uint32(place)
         share[i] = place - np.float32(inside)
@@ -118,7 +119,7 @@ def _cells(norms: Any, start: Any, n_rows: Any, grid: Any, cell: Any, share: Any
 
 @inlined_early
 def _cells_of_classes(y: Any, start: Any, n_rows: Any, grid: Any, cell: Any) -> Any:
-    """The classes' cells stand one after another."""
+    """Offset the cells by class: the cells of the classes follow one another."""
     per_class = np.uint32(grid[2]) + np.uint32(1)
     for i in range(n_rows):
         cell[i] += np.uint32(y[start + i]) * per_class
@@ -129,7 +130,7 @@ def add_rows(
     norms: Any, y: Any, weight: Any, slopes: Any, grid: Any, tables: Any, unit: Any, flush: int,
     sums: Any,
 ) -> None:  # fmt: skip
-    """Add each row to its cell of ``sums``, flat (tables, classes, cells, 2 or 3)."""
+    """Add each row to its cell of ``sums``, a flat array (tables, classes, cells, 2 or 3)."""
     fields = _2 if slopes is None else _2 + _1
     n_cells, turn = np.uint64(sums.shape[0]) // (fields * tables), tables - _1
     cell, share = np.zeros(BLOCK, np.uint32), np.zeros(BLOCK, np.float32)
@@ -154,7 +155,7 @@ def add_rows(
             for i in range(n_rows):
                 at = (np.uint64(cell[i]) + (i & turn) * n_cells) * fields
                 sums[at] += np.float64(weight[start + i])
-                # rounded as where rows are counted: a weight must be as good as repeating a row
+                # rounded as in counting, so that a weight of 2 equals two copies of the row
                 part = np.float64(np.uint32(share[i] * unit + _HALF)) / np.float64(_UNIT)
                 sums[at + _1] += np.float64(weight[start + i]) * part
         if slopes is not None:
@@ -169,9 +170,9 @@ def apply_weights(
 ) -> None:
     """Multiply ``out`` and ``hessian`` by each row's weight, or write it to ``out`` alone.
 
-    ``left`` is the weight at the left end of each cell, the classes one after another and class
-    weights included, ``step`` its rise to the right end, or None where it is the same in all the
-    cell. ``hessian`` is None where the weights themselves are wanted.
+    ``left`` is the weight at the left end of each cell, class after class, with class weights.
+    ``step`` is its increase to the right end, or None if the weight is constant in each cell.
+    ``hessian`` is None if ``out`` is to contain the weights themselves.
     """
     cell, factor = np.zeros(BLOCK, np.uint32), np.zeros(BLOCK, left.dtype)
     for block in range(0, norms.shape[0], BLOCK):
@@ -203,10 +204,10 @@ def apply_weights(
 
 @kernel
 def window_beta(mass: Any, width: float, least: float) -> Any:
-    """``N / GD`` on rounded norms: mass within half a width of each, over its valid length.
+    """Compute ``N / GD`` on rounded norms: the mass in each window over its length in [0, 1].
 
-    ``mass`` stands on the multiples k/(n-1) of a fine grid. A window without rows counts as if
-    the lightest row stood there.
+    ``mass`` belongs to the multiples k/(n-1) of a fine grid. A window without rows counts as one
+    with the row of least weight.
     """
     last = mass.shape[0] - 1
     half = int(np.floor(width / 2 * last))
@@ -225,7 +226,7 @@ def window_beta(mass: Any, width: float, least: float) -> Any:
 def node_mass(
     norms: Array, y: Array, weight: Array | None, grid: Grid, n_classes: int, n_threads: int = 1
 ) -> Array:
-    """Rows, or their summed weights, at each class's nodes (K, M), which are the cells' borders.
+    """Return the mass of the rows at each class's nodes (K, M), which are the borders of the cells.
 
     A row counts for the two nearest nodes, more for the nearer. The outermost cells have one node.
     """
@@ -244,7 +245,7 @@ def node_mass(
 def mass_of_rows(
     norms: Any, y: Any, weight: Any, grid: Any, tables: Any, n_classes: int, n_cells: int
 ) -> Any:
-    """The whole of :func:`node_mass` in compiled code: NumPy takes longer for so small tables."""
+    """Compute :func:`node_mass` in compiled code, which is faster than NumPy for small tables."""
     sums = np.zeros((int(tables), n_classes, n_cells, 2))
     add_rows(norms, y, weight, None, grid, tables, _UNIT, FLUSH, sums.reshape(sums.size))
     return mass_of_cells(sums)
@@ -252,7 +253,7 @@ def mass_of_rows(
 
 @kernel
 def mass_of_cells(sums: Any) -> Any:
-    """Mass at the nodes (K, M), from the sums in tables of cells (tables, K, M + 1, 2)."""
+    """Return the mass at the nodes (K, M) from sums in tables of cells (tables, K, M + 1, 2)."""
     tables, n_classes, n_cells, _ = sums.shape
     mass = np.empty((n_classes, n_cells - 1))
     for k in range(n_classes):
@@ -270,11 +271,11 @@ def mass_of_cells(sums: Any) -> Any:
 
 @kernel
 def class_lines(mass: Any, strength: float, floor: float, normalize: bool) -> Any:
-    """Weights from the rows at each class's nodes (K, M), as lines over the cells (K, M + 1).
+    """Return weights, linear over the cells (K, M + 1), from the mass at the nodes (K, M).
 
-    They are ``(density + floor)**-strength``, never more than that of a smaller norm, and with
-    ``normalize`` of mean 1 in each class. A class without rows gets weight 1. In compiled code,
-    since NumPy takes ten times as long for so small tables.
+    They are ``(density + floor)**-strength``, but never increase with the norm. With
+    ``normalize`` their mean is 1 in each class. A class without rows has weight 1. NumPy takes
+    ten times as long for tables of this size.
     """
     n_classes, n_nodes = mass.shape
     left, step = np.empty((n_classes, n_nodes + 1)), np.empty((n_classes, n_nodes + 1))
@@ -299,7 +300,7 @@ def class_lines(mass: Any, strength: float, floor: float, normalize: bool) -> An
 
 @kernel
 def scaled_lines(mass: Any, strength: float, floor: float, normalize: bool, factor: Any) -> Any:
-    """:func:`class_lines` times a factor of each class, flat and float32 as the loops take them."""
+    """Return :func:`class_lines` times a factor per class, as flat float32 arrays for kernels."""
     lines, steps = class_lines(mass, strength, floor, normalize)
     left, step = np.empty(lines.size, np.float32), np.empty(lines.size, np.float32)
     for k in range(lines.shape[0]):
@@ -312,9 +313,9 @@ def scaled_lines(mass: Any, strength: float, floor: float, normalize: bool, fact
 
 @kernel
 def count_crossings(norms: Any, y: Any, hard: float, was_hard: Any, moved: Any) -> None:
-    """Add to ``moved`` (K, 2) the rows of each class that became hard, and easy.
+    """Add to ``moved`` (K, 2) the number of rows of each class that became hard, and easy.
 
-    ``was_hard`` says which rows were, and is brought up to date.
+    ``was_hard`` says which rows were hard before, and is updated.
     """
     limit = np.float32(hard)
     for block in range(0, norms.shape[0], BLOCK):
@@ -333,6 +334,6 @@ def count_crossings(norms: Any, y: Any, hard: float, was_hard: Any, moved: Any) 
 
 @kernel
 def of_true_class(gradient: Any, y: Any, out: Any) -> None:
-    """Each row's entry of the column of its class."""
+    """Copy each row's entry in the column of its class to ``out``."""
     for i in range(out.shape[0]):
         out[i] = gradient[i, int(y[i])]

@@ -1,4 +1,4 @@
-"""The compiler, its cache on disk, and threads: how every kernel is made and run."""
+"""Compile kernels, cache them on disk, and run them in threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from platformdirs import user_cache_dir
 
 from boostloss.kernels import ScalarFunction
 
-try:  # no public class keeps damaged or concurrently written files from being loaded
+try:  # numba has no public way to avoid damaged or concurrently written cache files
     from numba.core.caching import IndexDataCacheFile
 except ImportError:
     IndexDataCacheFile = None
@@ -26,12 +26,12 @@ except ImportError:
 F = TypeVar("F", bound=Callable[..., Any])
 
 OPTIONS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
-"""The compiler may fuse a*b+c; nothing that would drop NaN checks or reorder sums is allowed, the
-error bounds rest on it."""
+"""The compiler may fuse a*b+c. It may not drop NaN checks or reorder sums, because the error bounds
+depend on them."""
 
 WORTHWHILE = 1 << 22
-"""Scores from which a second thread brings more than it takes: starting one takes 0.1 ms, and
-cross-entropy's loop, 0.6 ns a row, waits for memory more than for the processor."""
+"""Number of scores from which a second thread pays. Starting it takes 0.1 ms, and the kernel of
+cross-entropy, at 0.6 ns per row, is limited by memory rather than by the processor."""
 
 _jitable: set[ScalarFunction] = set()
 _lock = threading.RLock()
@@ -41,23 +41,23 @@ _lock = threading.RLock()
 
 
 def inlined(function: F) -> F:
-    """Make a scalar function callable from kernels; it stays callable from Python."""
+    """Make a scalar function callable from kernels as well as from Python."""
     compiled: F = register_jitable(**OPTIONS)(function)
     return compiled
 
 
 def inlined_early(function: F) -> F:
-    """As :func:`inlined`, but put into the calling loop before the compiler looks at it.
+    """Do as :func:`inlined`, but insert the function into the caller before type inference.
 
-    It then knows the caller's array layouts, without which it cannot prove that a loop over
-    several rows of one scratch array may become SIMD code.
+    The compiler then knows the caller's array layouts. Without them it cannot prove that a loop
+    over several rows of one scratch array may become SIMD code.
     """
     compiled: F = register_jitable(inline="always", **OPTIONS)(function)
     return compiled
 
 
 def with_helpers(scalars: tuple[ScalarFunction, ...]) -> list[ScalarFunction]:
-    """A loss's scalar functions, and the marked functions that they call."""
+    """Return a loss's scalar functions and the marked functions that they call."""
     found: list[ScalarFunction] = []
     waiting = list(scalars)
     while waiting:
@@ -70,10 +70,10 @@ def with_helpers(scalars: tuple[ScalarFunction, ...]) -> list[ScalarFunction]:
 
 
 def kernel(function: F, scalars: tuple[ScalarFunction, ...] = ()) -> F:
-    """Compile a loop: it releases the GIL, runs on one thread and is cached on disk.
+    """Compile a function that releases the GIL, runs on one thread and is cached on disk.
 
-    ``scalars`` are the functions of a loss that the loop calls. One that stands in no file, or
-    in a script or notebook, is compiled anew in each process.
+    ``scalars`` are the functions of a loss that it calls. If one of them is defined in a script or
+    a notebook, or not in a file, the kernel is compiled again in each process.
     """
     with _lock:
         return _kernel(function, scalars)
@@ -87,19 +87,19 @@ def _kernel(function: F, scalars: tuple[ScalarFunction, ...]) -> F:
             _jitable.add(one)
     if any(one.__module__ == "__main__" or not _file(one).is_file() for one in needed):
         return _compiled(function, cache=False)
-    # the file's name says what was compiled: numba looks only at the file in which a loop stands
+    # The name identifies all source files, because numba checks only the file of the kernel itself.
     stamp = _stamp(function, *needed)
     function.__qualname__ = function.__name__ = f"{function.__name__}_{stamp}"
     try:
         return _with_safe_cache(_compiled(function, cache=True))
-    except RuntimeError:  # neither the package's folder nor the user's cache is writable
+    except RuntimeError:  # neither the package's directory nor the user's cache is writable
         return _compiled(function, cache=False)
 
 
 def _compiled(function: F, cache: bool) -> F:
     before = numba.config.CACHE_DIR
-    # not beside the package, numba's default: what pip does not know, an uninstallation leaves,
-    # and an empty package could still be imported
+    # Numba's default is a directory in the package. pip would not remove its files, and the rest
+    # of an uninstalled package could still be imported.
     numba.config.CACHE_DIR = before or user_cache_dir("boostloss", appauthor=False)
     try:
         compiled: F = numba.njit(cache=cache, nogil=True, **OPTIONS)(function)
@@ -119,7 +119,7 @@ def _file_stamp(path: Path) -> str:
 
 
 def _stamp(*functions: Callable[..., Any]) -> str:
-    """Changes with every file that these functions are made of."""
+    """Return a hash that changes with every source file of these functions."""
     files = {_file(one) for one in functions} | set(Path(__file__).parent.glob("*.py"))
     names = [getattr(one, "__qualname__", "") for one in functions]
     text = " ".join([*names, *sorted(map(_file_stamp, files))])
@@ -127,10 +127,10 @@ def _stamp(*functions: Callable[..., Any]) -> str:
 
 
 def _with_safe_cache(compiled: F) -> F:
-    """Guard the cache's files; with a numba of another build they stay as they are."""
+    """Guard the cache files, unless this version of numba has another cache class."""
     if IndexDataCacheFile is None:
         return compiled
-    with contextlib.suppress(AttributeError, TypeError):  # also under NUMBA_DISABLE_JIT
+    with contextlib.suppress(AttributeError, TypeError):  # raised also with NUMBA_DISABLE_JIT
         cache = compiled._cache  # type: ignore[attr-defined]
         locator, base = cache._impl.locator, cache._impl.filename_base
         cache._cache_file = _CacheFile(cache.cache_path, base, locator.get_source_stamp())
@@ -138,18 +138,18 @@ def _with_safe_cache(compiled: F) -> F:
 
 
 class _CacheFile(IndexDataCacheFile or object):  # type: ignore[misc]
-    """Numba's own files, for processes that start at the same time and for damaged ones.
+    """Numba's cache files, made safe against concurrent processes and damage.
 
-    A file's name is a number that numba takes from an index it has read before: of two processes
-    that compile for two types at once, one may write its code where the index names the other's,
-    and a third would then load the wrong one. So each file says itself what it holds. One that
-    is damaged, or another's, is compiled anew.
+    Numba numbers the files by an index that it has read before. If two processes compile for two
+    types at once, one may write its code to the file that the index lists for the other, and a
+    third process would load the wrong code. Each file therefore stores its own key and checksum.
+    If they do not match, the function is compiled again.
     """
 
     def _load_index(self) -> dict[Any, str]:
         try:
             return dict(super()._load_index())
-        except Exception:  # whatever unpickling does on what is not a pickle
+        except Exception:  # unpickling a damaged file may raise anything
             return {}
 
     def load(self, key: Any) -> Any:
@@ -157,14 +157,14 @@ class _CacheFile(IndexDataCacheFile or object):  # type: ignore[misc]
         return held[1] if held is not None and held[0] == key else None
 
     def save(self, key: Any, data: Any) -> None:
-        with contextlib.suppress(OSError):  # compiled all the same
+        with contextlib.suppress(OSError):  # the compiled function works without its file
             super().save(key, (key, data))
 
     def _load_data(self, name: str) -> Any:
         held = Path(self._data_path(name)).read_bytes()
         checksum, data = held[:32], held[32:]
         if hashlib.sha256(data).digest() != checksum:
-            raise OSError(f"{name} is damaged")  # as if it were not there
+            raise OSError(f"{name} is damaged")  # handled like a missing file
         return pickle.loads(data)
 
     def _save_data(self, name: str, data: Any) -> None:
@@ -174,16 +174,16 @@ class _CacheFile(IndexDataCacheFile or object):  # type: ignore[misc]
 
 
 # -- threads -----------------------------------------------------------------------------------
-# They are made for the call: nothing stays that a fork could break.
+# Threads are started for each call, so that none exists when the process forks.
 
 
 def parts(n_rows: int, n_scores: int) -> list[tuple[int, int]]:
-    """Ranges of rows of equal size: one, or from :data:`WORTHWHILE` scores on a multiple of four.
+    """Return one range of all rows or, from :data:`WORTHWHILE` scores on, a multiple of four.
 
-    They do not depend on the number of threads, nor do sums over them.
+    The ranges do not depend on the number of threads. Neither do sums over them.
     """
     count = 4 * -(-n_scores // (4 * WORTHWHILE)) if n_scores >= WORTHWHILE else 1
-    # multiples of a SIMD register's width
+    # multiples of the width of a SIMD register
     bounds = [n_rows * k // count // 64 * 64 for k in range(count)] + [n_rows]
     return list(pairwise(bounds))
 
@@ -191,9 +191,9 @@ def parts(n_rows: int, n_scores: int) -> list[tuple[int, int]]:
 def in_parts(
     work: Callable[[int, int], Any], n_rows: int, n_scores: int, n_threads: int
 ) -> list[Any]:
-    """``work(start, stop)`` for each of the :func:`parts`; the results in the rows' order.
+    """Call ``work(start, stop)`` for each of the :func:`parts`; return the results in order.
 
-    ``work`` must release the GIL. Where one fails, its error is raised here.
+    ``work`` must release the GIL. If a call fails, its error is raised here.
     """
     if n_scores < WORTHWHILE:
         return [work(0, n_rows)]
@@ -222,12 +222,12 @@ def in_parts(
 
 
 def part_of(array: Any, rows: slice) -> Any:
-    """Some rows of an array, or None where there is none."""
+    """Return some rows of an array, or None if the array is None."""
     return None if array is None else array[rows]
 
 
 def _waited_for(helper: threading.Thread) -> list[BaseException]:
-    """Interruptions on the way: its arrays must not be used again while a thread writes them."""
+    """Wait for a thread, which may still write to arrays; return the interruptions meanwhile."""
     interruptions: list[BaseException] = []
     while helper.is_alive():
         try:

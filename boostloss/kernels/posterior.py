@@ -1,10 +1,10 @@
-"""The posterior's loops: ``P_k`` is proportional to ``p_k / w_k(p_k)``, in logarithms.
+"""Compute the posterior: ``P_k`` is proportional to ``p_k / w_k(p_k)``, in logarithms.
 
-A loss gives ``log w`` as a scalar function of a row, or as a table over p. The first loop makes the
-rows of each class of the raw scores, the second their ``log w``; the last ones turn the
-result into probabilities or log loss. Everything is computed in float64, class after class, so that
-every loop is SIMD code. :class:`~boostloss.losses.FittedLoss` has the same formulae in NumPy, for
-processes that compile nothing.
+A loss provides ``log w`` as a scalar function of a row, or as a table over p. The first kernel
+computes the rows of each class from the raw scores, the second their ``log w``, and the last ones
+probabilities or log loss. Everything is computed in float64, class after class, so that every loop
+is SIMD code. :class:`~boostloss.losses.FittedLoss` has the same formulas in NumPy, for processes
+that do not load the compiler.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from boostloss.kernels.simd_math import exp_nonpositive, log1p_unit, log_parts
 
 Array = NDArray[Any]
 Weigh = Callable[[Array, Array], None]
-"""``weigh(rows, out)`` fills ``log w`` (K, n) of the classes' rows (K, 4, n)."""
+"""``weigh(rows, out)`` computes ``log w`` (K, n) from the classes' rows (K, 4, n)."""
 
 CHUNK = 1 << 14
-"""Rows, of all classes together, that are computed at once: their scratch stays in the cache."""
+"""Number of rows times classes computed together, so that their scratch stays in the cache."""
 
 FARTHEST = 80.0
-"""Margin beyond which a weight that is derived from the slope stays as it is."""
+"""Margin beyond which a weight that is derived from the slope is constant."""
 
-_SMALLEST = -700.0  # where exp is just a normal number
+_SMALLEST = -700.0  # exp of it is still a normal number
 _FAR, _FAR_FACTOR = 100.0, float(np.exp(-100.0))
 
 
@@ -40,7 +40,7 @@ _FAR, _FAR_FACTOR = 100.0, float(np.exp(-100.0))
 
 
 def log_posterior(raw: Array, weigh: Weigh) -> Array:
-    """Log-odds (n,) or unnormalised log-probabilities (n, K) of finite scores."""
+    """Compute log-odds (n,) or unnormalised log-probabilities (n, K) of finite scores."""
     raw = np.asarray(raw.T, dtype=np.float64, order="C")  # class after class
     out = np.empty(raw.shape)
     n_classes, n_rows = (2, len(raw)) if raw.ndim == 1 else raw.shape
@@ -61,7 +61,7 @@ def log_posterior(raw: Array, weigh: Weigh) -> Array:
 
 @kernel
 def binary_rows(raw: Any, rows: Any, out: Any) -> None:
-    """p, q, -log p and -log q of both classes and, in ``out``, the scores."""
+    """Compute p, q, -log p and -log q of both classes, and copy the scores to ``out``."""
     for i in range(raw.shape[0]):
         row = binary_row(raw[i])
         rows[1, 0, i] = rows[0, 1, i] = row.p
@@ -73,7 +73,7 @@ def binary_rows(raw: Any, rows: Any, out: Any) -> None:
 
 @kernel
 def softmax_rows(raw: Any, rows: Any, out: Any) -> None:
-    """p, q, -log p and -log q of each class and, in ``out``, log p."""
+    """Compute p, q, -log p and -log q of each class, and log p in ``out``."""
     n_classes, n_rows = raw.shape
     shared, largest = np.empty((4, n_rows)), np.empty(n_rows, np.int64)
     largest_classes(raw, shared, largest)
@@ -83,7 +83,7 @@ def softmax_rows(raw: Any, rows: Any, out: Any) -> None:
 
 @kernel
 def largest_classes(raw: Any, shared: Any, largest: Any) -> None:
-    """The largest score, the sum of the others' exponentials, its logarithm, and that of all."""
+    """Find the largest score, the sum of the others' exponentials, its log, and the log of all."""
     n_classes, n_rows = raw.shape
     top, rest, log_rest, log_total = shared[0], shared[1], shared[2], shared[3]
     second = np.empty(n_rows)
@@ -98,7 +98,7 @@ def largest_classes(raw: Any, shared: Any, largest: Any) -> None:
             top[i] = z if larger else top[i]
     for k in range(n_classes):
         for i in range(n_rows):
-            # relative to the second largest: the sum is at least 1, however far the largest is
+            # relative to the second largest score, so that the sum is at least 1
             e = exp_nonpositive(min(raw[k, i] - second[i], 0.0), 0.0)
             rest[i] += 0.0 if largest[i] == k else e
     for i in range(n_rows):
@@ -111,7 +111,7 @@ def largest_classes(raw: Any, shared: Any, largest: Any) -> None:
 
 @kernel
 def rows_of_class(raw: Any, k: int, shared: Any, largest: Any, rows: Any, out: Any) -> None:
-    """The rows of class k."""
+    """Compute the rows of class k."""
     top, rest, log_rest, log_total = shared[0], shared[1], shared[2], shared[3]
     for i in range(raw.shape[0]):
         log_p = raw[i] - top[i] - log_total[i]
@@ -132,9 +132,9 @@ def rows_of_class(raw: Any, k: int, shared: Any, largest: Any, rows: Any, out: A
 def by_function(
     log_weight: ScalarFunction | None, slope: ScalarFunction, offset: Array, shape: Array
 ) -> Weigh | None:
-    """Weights by a loss's function or, without, by its slope; None where it does not compile.
+    """Return the weights by a loss's log weight or slope, or None if that does not compile.
 
-    ``offset`` (K,) is added to the logarithm; ``shape`` (K, number of parameters).
+    ``offset`` (K,) is added to the logarithm. ``shape`` is (K, number of parameters).
     """
     loop = _weight_loop(log_weight, slope, shape.shape[1])
     if loop is None:
@@ -144,13 +144,13 @@ def by_function(
 
 
 def by_table(table: Array, log_nodes: Array, offset: Array) -> Weigh:
-    """Weights by a table of ``log w``, (n,) or (K, n), linear in log p between its nodes."""
+    """Return the weights by a table of ``log w``, (n,) or (K, n), linear in log p between nodes."""
     tables = table.reshape(-1, table.shape[-1])
     return lambda rows, out: weight_of_table(rows, tables, log_nodes, offset, out)
 
 
 def _shape_reader(n_shape: int) -> ScalarFunction:
-    """Function that turns an array of shape parameters into a tuple."""
+    """Return a function that converts an array of shape parameters to a tuple."""
     if n_shape == 0:
         return inlined(lambda shape: ())
     before = _shape_reader(n_shape - 1)
@@ -158,7 +158,7 @@ def _shape_reader(n_shape: int) -> ScalarFunction:
 
 
 def _derived(slope: ScalarFunction) -> ScalarFunction:
-    """``log(slope / q)``, for a loss that does not say its weight."""
+    """Return ``log(slope / q)`` as a scalar function, for a loss without ``log_weight``."""
 
     def log_weight(row: Any, *shape: Any) -> Any:
         held = binary_row(min(row.neg_log_q - row.neg_log_p, FARTHEST))
@@ -168,7 +168,7 @@ def _derived(slope: ScalarFunction) -> ScalarFunction:
 
 
 def _is_for_arrays(function: ScalarFunction) -> bool:
-    """Whether it calls ``np.where``, which makes an array of each row when it is compiled."""
+    """Return whether it calls ``np.where``, which creates an array for each row if compiled."""
     names = function.__code__.co_names
     return "where" in names and "where" not in function.__globals__
 
@@ -177,7 +177,7 @@ def _is_for_arrays(function: ScalarFunction) -> bool:
 def _weight_loop(
     log_weight: ScalarFunction | None, slope: ScalarFunction, n_shape: int
 ) -> Callable[..., None] | None:
-    """Compile the loop over the rows of each class."""
+    """Compile the kernel over the rows of each class."""
     scalar = log_weight or slope
     if _is_for_arrays(scalar):
         return None
@@ -185,7 +185,7 @@ def _weight_loop(
 
     def class_weights(rows: Any, shape: Any, offset: Any, out: Any) -> None:
         for k in range(out.shape[0]):
-            # read before the loop: from inside it takes longer
+            # read before the loop, which is faster
             numbers, added = shape_of(shape[k]), offset[k]
             p, q, neg_log_p, neg_log_q = rows[k, 0], rows[k, 1], rows[k, 2], rows[k, 3]
             of_class = out[k]
@@ -197,16 +197,16 @@ def _weight_loop(
     loop = kernel(class_weights, (scalar,))
     try:
         loop(np.empty((0, 4, 0)), np.empty((0, n_shape)), np.empty(0), np.empty((0, 0)))
-    except NumbaError:  # a function that was written for NumPy, which has more than the compiler
+    except NumbaError:  # it uses something of NumPy that the compiler does not support
         return None
     return loop
 
 
 @kernel
 def weight_of_table(rows: Any, tables: Any, log_nodes: Any, offset: Any, out: Any) -> None:
-    """As the loop of a loss's function, with ``log w`` from a table for each class, or for all."""
+    """Look up ``log w`` of the rows in one table for each class, or one for all."""
     n_nodes, first, last = log_nodes.shape[0], log_nodes[0], log_nodes[-1]
-    # log w is linear in log p between the nodes: a line in each cell
+    # log w is linear in log p in each cell
     n_cells, n_rows = max(n_nodes - 1, 1), out.shape[1]
     start, step = np.empty(n_cells), np.empty(n_cells)
     cell, inside = np.empty(n_rows, np.uint32), np.empty(n_rows)
@@ -231,14 +231,14 @@ def weight_of_table(rows: Any, tables: Any, log_nodes: Any, offset: Any, out: An
 
 @inlined
 def far_exp(x: Any) -> Any:
-    """``exp(x)`` for x <= 0, down to the smallest subnormal number."""
+    """Compute ``exp(x)`` for x <= 0, down to the smallest subnormal number."""
     far = x < _SMALLEST + 10.0
     e = exp_nonpositive(x + _FAR if far else x, 0.0)
     return e * _FAR_FACTOR if far else e
 
 
 def probability(log_posterior: Array) -> Array:
-    """Probabilities (n,) or (n, K) of what :func:`log_posterior` returns."""
+    """Convert the result of :func:`log_posterior` to probabilities (n,) or (n, K)."""
     out = np.empty(log_posterior.shape)
     (expit if out.ndim == 1 else softmax)(log_posterior.T, out)
     return out
@@ -246,7 +246,7 @@ def probability(log_posterior: Array) -> Array:
 
 @kernel
 def expit(log_odds: Any, out: Any) -> None:
-    """Probability of class 1."""
+    """Compute the probability of class 1."""
     for i in range(out.shape[0]):
         e = far_exp(-abs(log_odds[i]))
         out[i] = (1.0 if log_odds[i] >= 0 else e) / (1.0 + e)
@@ -254,7 +254,7 @@ def expit(log_odds: Any, out: Any) -> None:
 
 @kernel
 def softmax(log_posterior: Any, out: Any) -> None:
-    """Probabilities (n, K) of logarithms (K, n)."""
+    """Compute probabilities (n, K) from logarithms (K, n)."""
     n_classes, n_rows = log_posterior.shape
     top, total = log_posterior[0].copy(), np.zeros(n_rows)
     for k in range(1, n_classes):
@@ -269,9 +269,9 @@ def softmax(log_posterior: Any, out: Any) -> None:
 
 
 def log_loss(log_posterior: Array, y: Array, most: float) -> tuple[Array, bool]:
-    """``-log P(y)`` of each row, and whether a label is not a class.
+    """Return ``-log P(y)`` of each row, and whether a label is not a class.
 
-    Log-odds, or logarithms below the largest one, are held at ``most``.
+    Log-odds, or distances of logarithms from the largest one, are clipped to ``most``.
     """
     out = np.empty(len(y))
     loop = binary_log_loss if log_posterior.ndim == 1 else softmax_log_loss
@@ -281,7 +281,7 @@ def log_loss(log_posterior: Array, y: Array, most: float) -> tuple[Array, bool]:
 
 @kernel
 def binary_log_loss(log_odds: Any, y: Any, most: float, out: Any) -> bool:
-    """Of log-odds (n,)."""
+    """Compute the log loss from log-odds (n,)."""
     bad = False
     for i in range(out.shape[0]):
         label = y[i]
@@ -294,7 +294,7 @@ def binary_log_loss(log_odds: Any, y: Any, most: float, out: Any) -> bool:
 
 @kernel
 def softmax_log_loss(log_posterior: Any, y: Any, most: float, out: Any) -> bool:
-    """Of logarithms (K, n)."""
+    """Compute the log loss from logarithms (K, n)."""
     n_classes, n_rows = log_posterior.shape
     top, total = log_posterior[0].copy(), np.zeros(n_rows)
     for k in range(1, n_classes):

@@ -1,9 +1,9 @@
-"""Stable elementary functions that LLVM can turn into SIMD code.
+"""Define stable elementary functions that LLVM can turn into SIMD code.
 
-``np.exp`` and ``np.log1p`` inside a numba loop are calls and keep it scalar (11 times
-slower, measured). These are branch-free polynomials instead: coefficients are Chebyshev
-interpolants computed at 40 digits, relative errors 2.6e-9 (float32 degree) and 3e-16
-(float64 degree), below the rounding of the type they run in.
+``np.exp`` and ``np.log1p`` in a numba loop are function calls, which keep the loop scalar
+(measured: 11 times slower). These are polynomials without branches. Their coefficients are
+Chebyshev interpolants computed with 40 digits. The relative errors are 2.6e-9 (float32) and 3e-16
+(float64), which is less than the rounding of the type.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ D0, D1, D2, D3, D4, D5, D6, D7, D8, D9, D10 = _EXP64
 A0, A1, A2, A3, A4 = _ATANH32
 B0, B1, B2, B3, B4, B5, B6, B7, B8, B9, B10 = _ATANH64
 
-# Adding 1.5 * 2**(mantissa bits) rounds to an integer that stands in the low bits.
+# Adding 1.5 * 2**(mantissa bits) rounds to an integer, which is then in the low bits.
 _ROUND32, _ROUND64 = _F(1.5 * 2**23), 1.5 * 2.0**52
 _LOG2E32, _LOG2E64 = _F(1.4426950408889634), 1.4426950408889634
-# ln 2 in two parts; the first has trailing zero bits so that its multiples are exact.
+# ln 2 in two parts. The first has trailing zero bits, so that its multiples are exact.
 _LN2_HI32, _LN2_LO32 = _F(0.693359375), _F(-2.12194440e-4)
 _LN2_HI64, _LN2_LO64 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _LN2_64 = 0.6931471805599453
@@ -52,14 +52,14 @@ _TINY32, _HALVE32 = _F(1e-18), _F(4 / 3)
 _MANTISSA64, _ONE64 = np.int64((1 << 52) - 1), np.int64(1023 << 52)
 
 SMALLEST_LOG = -80.0
-"""exp(-80) = 1.8e-35: times a small weight it is still a normal float32. What is smaller is held
-there: subnormal numbers make a loop several times slower."""
-_SMALLEST32, _SMALLEST64 = _F(-87.0), -700.0  # where exp is just a normal number
+"""Smaller exponents are clipped here. exp(-80) = 1.8e-35, times a small weight, is still a normal
+float32, and subnormal numbers make a kernel several times slower."""
+_SMALLEST32, _SMALLEST64 = _F(-87.0), -700.0  # exp of them is still a normal number
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
-    """``a*b + c`` rounded once. Written out because only it gives a product's rounding error."""
+    """Compute ``a*b + c`` rounded once, which also yields the rounding error of a product."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fma(*args)
@@ -69,7 +69,7 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def float_bits(typingctx: Any, x: Any) -> Any:
-    """Bits of a float as an integer of the same width."""
+    """Return the bits of a float as an integer of the same width."""
     result = types.int32 if x == types.float32 else types.int64
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -80,7 +80,7 @@ def float_bits(typingctx: Any, x: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def float_from_bits(typingctx: Any, i: Any) -> Any:
-    """Float whose bits are the integer given; undoes :func:`float_bits`."""
+    """Return the float with these bits: the inverse of :func:`float_bits`."""
     result = types.float32 if i == types.int32 else types.float64
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -89,10 +89,10 @@ def float_from_bits(typingctx: Any, i: Any) -> Any:
     return result(i), codegen
 
 
-if numba.config.DISABLE_JIT:  # the loops then run as Python, for a debugger or a coverage report
+if numba.config.DISABLE_JIT:  # kernels then run as Python, for a debugger or a coverage report
 
     def fma(a: Any, b: Any, c: Any) -> Any:
-        """``a*b + c`` rounded once, by exact fractions."""
+        """Compute ``a*b + c`` rounded once, by exact fractions."""
         rounded_twice = a * b + c
         if not math.isfinite(rounded_twice):
             return rounded_twice
@@ -101,20 +101,20 @@ if numba.config.DISABLE_JIT:  # the loops then run as Python, for a debugger or 
 
 
 def exp_nonpositive(x: Any, low: Any) -> Any:
-    """``exp(x + low)`` for x <= 0 and a correction ``low`` far smaller than x."""
+    """Compute ``exp(x + low)`` for x <= 0 and a correction ``low`` far smaller than x."""
     return np.exp(np.float64(x) + low)
 
 
 def log1p_unit(e: Any) -> Any:
-    """``log(1 + e)`` for 0 <= e <= 1, as 2 atanh(e / (2 + e))."""
+    """Compute ``log(1 + e)`` for 0 <= e <= 1, as 2 atanh(e / (2 + e))."""
     return np.log1p(e)
 
 
 def log_parts(x: Any) -> Any:
-    """``log(x)`` of a positive normal number as a sum of two, large and small.
+    """Compute ``log(x)`` of a positive normal number as a large and a small summand.
 
-    In float32 the large one is exact and the small one below 0.7, so that the sum's absolute
-    error stays that of the small one where the logarithm itself is large.
+    In float32 the large one is exact and the small one below 0.7. If the logarithm is large, its
+    absolute error is therefore that of the small one.
     """
     return np.log(x), 0.0
 
@@ -147,7 +147,7 @@ def _exp_nonpositive(x: Any, low: Any) -> Any:
 def _log1p_unit(e: Any) -> Any:
     def single(e: Any) -> Any:
         t = e / (_F(2) + e)
-        s = max(t, _TINY32)  # its square must not be subnormal
+        s = max(t, _TINY32)  # so that its square is not subnormal
         s = s * s
         return t * fma(s, fma(s, fma(s, fma(s, A0, A1), A2), A3), A4)
 
@@ -167,7 +167,7 @@ def _log_parts(x: Any) -> Any:
         bits = float_bits(x)
         exponent = np.int32(bits >> _SHIFT32) - _BIAS32
         mantissa = float_from_bits(np.int32((bits & _MANTISSA32) | _ONE32))
-        # keep the mantissa within [2/3, 4/3]: atanh's argument then stays below 1/5
+        # keep the mantissa in [2/3, 4/3], so that the argument of atanh is at most 1/5
         halve = mantissa > _HALVE32
         mantissa = mantissa * _F(0.5) if halve else mantissa
         n = _F(exponent) + (_F(1) if halve else _F(0))
@@ -192,7 +192,7 @@ def _log_parts(x: Any) -> Any:
     return single if x == types.float32 else double
 
 
-# -- the compiled versions of what a loss may call --------------------------------------------
+# -- compiled versions of the functions that a loss may call ----------------------------------
 
 
 @overload(exp, jit_options=OPTIONS)
@@ -218,7 +218,7 @@ def _log1p(x: Any) -> Any:
         one = x - x + np.float32(1)
         total = one + x
         large, small = log_parts(total)
-        # what 1 + x lost by rounding: the logarithm keeps the digits of a small x
+        # add what 1 + x lost by rounding, so that the digits of a small x are kept
         return large + (small + (x - (total - one)) / total)
 
     return compiled
@@ -244,10 +244,10 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
 
 @overload(q_power, jit_options=OPTIONS)
 def _q_power(row: Any, gamma: Any) -> Any:
-    """``exp(-gamma (high + low))``.
+    """Compute ``exp(-gamma (high + low))``.
 
-    The exponent reaches 69 where the result is still 1e-30: rounding it to float32 alone
-    would cost 4e-6, so the rounding errors of product and sum are carried along.
+    The exponent reaches 69 for a result of 1e-30. Rounding it to float32 would cause a relative
+    error of 4e-6, so the rounding errors of product and sum are added back.
     """
 
     def compiled(row: Any, gamma: Any) -> Any:

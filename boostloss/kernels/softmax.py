@@ -1,13 +1,14 @@
-"""The softmax loops: blocks of rows, class after class, so that every inner loop is SIMD code.
+"""Compile the softmax kernels: blocks of rows, class after class, in SIMD code.
 
-A chunk of rows goes through three loops, which meet in scratch that stays in the cache:
-:func:`prepare` finds what a loss needs of each row, the same as of a binary row (p and q of the
-true class, -log p, and -log q in two parts); the loss's own loop makes slope and curvature of
-it; :func:`write` spreads them over the classes. Only the second is compiled for each loss.
+A chunk of rows goes through three steps, which share scratch that stays in the cache.
+:meth:`Matrix.prepare` computes what a loss needs of each row: p and q of the true class, -log p,
+and -log q in two parts. The kernel of the loss computes slope and curvature from them.
+:func:`write` distributes these over the classes. Only the second step is compiled for each loss.
 
-LightGBM's scores come class after class; a chunk of XGBoost's, row after row, is turned first
-(:data:`to_classes`, :data:`to_rows`). The largest class's complement is summed from the others,
-never subtracted. Where float32 is computed in, differences of scores carry their rounding errors.
+LightGBM stores scores class after class. XGBoost stores them row after row, so that each chunk is
+transposed first (:data:`to_classes`, :data:`to_rows`). The complement of the largest class is the
+sum of the others; it is never computed by subtraction. In float32, differences of scores keep their
+rounding errors.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def gradient_hessian(
     functions: RowFunctions, raw: Array, y: Array, weight: Array | None, class_numbers: Any,
     factor: float, gradient: Array, hessian: Array, n_threads: int = 1,
 ) -> bool:  # fmt: skip
-    """Fill gradient and Hessian (n, K); True if a label, score or weight is not allowed."""
+    """Fill gradient and Hessian (n, K). Return True if a label, score or weight is invalid."""
     loop = _slope_loop(functions.slope, functions.curvature, len(class_numbers[2]))
     out = [array.ravel(order="K") for array in (gradient, hessian)]
 
@@ -51,7 +52,7 @@ def value(
     functions: RowFunctions, raw: Array, y: Array, weight: Array | None, class_numbers: Any,
     out: Array, n_threads: int = 1,
 ) -> bool:  # fmt: skip
-    """Fill the value of each row; True if a label or score is not allowed."""
+    """Fill the value of each row. Return True if a label or score is invalid."""
     loop = _value_loop(functions.value, len(class_numbers[2]))
 
     def work(start: int, stop: int) -> bool:
@@ -66,22 +67,22 @@ def value(
 
 
 BLOCK = 128
-"""Rows of a block; in a block of the scratch each class takes so many numbers."""
+"""Number of rows of a block, and of each class's numbers in a block of the scratch."""
 
 CHUNK, LONG_CHUNK = 32 * BLOCK, 256 * BLOCK
-"""Rows that go through the scratch at once: the more, the fewer calls (and threads that queue for
-the interpreter between them), but the scratch must stay small beside the matrix."""
+"""Number of rows that go through the scratch together. More rows mean fewer calls, between which
+threads wait for the interpreter, but the scratch must stay small compared with the matrix."""
 
-# The scratch of numbers holds, block after block, these for its rows. Everything is unsigned,
-# because numba guards signed indices against negative values; one flat array, because within it
-# LLVM knows what does not overlap.
+# The scratch of numbers contains these, block after block, for the rows of each block. Indices are
+# unsigned, because numba guards signed ones against negative values. There is one flat array,
+# because LLVM then knows which parts do not overlap.
 _STEP = np.uint64(BLOCK)
 _NUMBERS = tuple(np.uint64(k * BLOCK) for k in range(13))
 _TOP, _REST, _WEIGHT, _LIMIT, _P, _Q, _LOSS, _LARGE, _SMALL, _TOTAL, _SHARE, _BEHIND, _SHAPE = (
-    _NUMBERS  # the loss's shape parameters come last: there may be any number of them
+    _NUMBERS  # the loss's shape parameters come last, because their number varies
 )
-_SLOPE, _CURVE = _P, _Q  # what they replace is not needed any more
-# and the scratch of classes these
+_SLOPE, _CURVE = _P, _Q  # they replace numbers that are no longer needed
+# The scratch of classes contains these.
 _TARGET, _LARGEST = np.uint64(0), np.uint64(BLOCK)
 _CLASSES_STEP = np.uint64(2 * BLOCK)
 
@@ -93,7 +94,7 @@ _LEAST = float(np.exp(SMALLEST_LOG))
 def targets(
     raw: Any, y: Any, place: Any, class_numbers: Any, scratch: Any, n_classes: Any
 ) -> bool:  # fmt: skip
-    """True class of each row and what belongs to it. True if a label is not a class."""
+    """Fill the true class of each row and its parameters. Return True if a label is not a class."""
     class_weight, limit, shape = class_numbers
     _, numbers, classes, numbers_step = scratch
     origin, block_step, class_step = place
@@ -113,7 +114,7 @@ def targets(
         for i in range(n_rows):
             t = np.uint64(classes[true + i])
             numbers[at + _LOSS + i] = raw[t * class_step + first + i]
-        # a single number stands for all classes
+        # a single number is used for all classes
         several = np.uint64(class_weight.shape[0] > 1)
         for i in range(n_rows):
             t = np.uint64(classes[true + i]) * several
@@ -128,7 +129,7 @@ def targets(
 
 @kernel
 def exponentials(raw: Any, n_rows_in_all: int, place: Any, scratch: Any, n_classes: Any) -> bool:
-    """``exp(z_k - max z)`` and which class is the largest. True if a score is not finite."""
+    """Fill ``exp(z_k - max z)`` and the largest class. Return True if a score is not finite."""
     scores, numbers, classes, numbers_step = scratch
     origin, block_step, class_step = place
     bad = False
@@ -156,15 +157,15 @@ def exponentials(raw: Any, n_rows_in_all: int, place: Any, scratch: Any, n_class
                 back = difference - z
                 error = (z - (difference - back)) - (highest + back)
                 e = exp_nonpositive(difference, error)
-                # what is smaller would become subnormal on its way, which is slow; e itself is no
-                # number where the rounding error is large, as that of 1e10 - 1e30
+                # Smaller results are set to 0, since they would become subnormal, which is slow. e
+                # is NaN if the rounding error is large, as that of 1e10 - 1e30.
                 scores[out + i] = e if difference > _SMALLEST else difference - difference
     return bad
 
 
 @kernel
 def row_terms(n_rows_in_all: int, scratch: Any, n_classes: Any) -> None:
-    """p, q, -log p and -log q (in two parts) of the true class, from the exponentials."""
+    """Compute p, q, -log p and -log q (in two parts) of the true class from the exponentials."""
     scores, numbers, classes, numbers_step = scratch
     rest = np.empty(BLOCK)
     for block in range(0, n_rows_in_all, BLOCK):
@@ -176,7 +177,7 @@ def row_terms(n_rows_in_all: int, scratch: Any, n_classes: Any) -> None:
         for k in range(n_classes):
             source, here = (number * n_classes + k) * _STEP, np.uint32(k)
             for i in range(n_rows):
-                # the largest class's own is 1 and left out; float64, for many classes
+                # without the largest class, whose exponential is 1; float64, for many classes
                 e = scores[source + i]
                 rest[i] += np.float64(e - e if classes[largest + i] == here else e)
                 numbers[at + _P + i] = e if classes[true + i] == here else numbers[at + _P + i]
@@ -190,7 +191,7 @@ def row_terms(n_rows_in_all: int, scratch: Any, n_classes: Any) -> None:
             behind = others if classes[true + i] == classes[largest + i] else total - e
             q = behind * share
             large, small = log_parts(total)
-            # what 1 + others lost by rounding: log1p of a small sum keeps its digits
+            # add what 1 + others lost by rounding, so that the digits of a small sum are kept
             log_total = large + (small + (others - (total - one)) * share)
             loss = (numbers[at + _TOP + i] - numbers[at + _LOSS + i]) + log_total
             numbers[at + _LOSS + i] = loss
@@ -205,7 +206,7 @@ def row_terms(n_rows_in_all: int, scratch: Any, n_classes: Any) -> None:
 
 
 def _shape_reader(n_shape: int) -> ScalarFunction:
-    """Function that reads a row's shape parameters out of the scratch, as a tuple."""
+    """Return a function that reads a row's shape parameters from the scratch, as a tuple."""
     if n_shape == 0:
         return inlined(lambda numbers, first: ())
     before, slot = _shape_reader(n_shape - 1), _SHAPE + np.uint64(n_shape - 1) * _STEP
@@ -224,7 +225,7 @@ def _row(numbers: Any, first: Any) -> Any:
 def _slope_loop(
     slope: ScalarFunction, curvature: ScalarFunction | None, n_shape: int
 ) -> Callable[..., bool]:
-    """Compile the loop that makes slope and curvature; True if a weight is not allowed."""
+    """Compile the kernel of slope and curvature, which returns True if a weight is invalid."""
     shape_of = _shape_reader(n_shape)
 
     def softmax_slope(n_rows_in_all: int, weight: Any, scratch: Any) -> bool:
@@ -255,7 +256,7 @@ def write(
     n_rows_in_all: int, factor: Any, place: Any, scratch: Any, n_classes: Any,
     gradient: Any, hessian: Any,
 ) -> None:  # fmt: skip
-    """Gradient and Hessian of every class: slope times p_k/(1-p), that times c (1-p_k)."""
+    """Write each class's gradient, slope times p_k/(1-p), and Hessian, that times c (1-p_k)."""
     scores, numbers, classes, numbers_step = scratch
     origin, block_step, class_step = place
     for block in range(0, n_rows_in_all, BLOCK):
@@ -271,7 +272,7 @@ def write(
             out = origin + number * block_step + k * class_step
             for i in range(n_rows):
                 e, steepness = scores[source + i], numbers[at + _SLOPE + i]
-                # the largest class's complement is the others' sum
+                # the complement of the largest class is the sum of the others
                 complement = (numbers[at + _TOTAL + i] - e) * numbers[at + _SHARE + i]
                 rest = numbers[at + _REST + i]
                 complement = rest if classes[largest + i] == here else complement
@@ -283,7 +284,7 @@ def write(
 
 @functools.cache
 def _value_loop(value: ScalarFunction, n_shape: int) -> Callable[..., None]:
-    """Compile the loop that makes the loss's value."""
+    """Compile the kernel of the loss's value."""
     shape_of = _shape_reader(n_shape)
 
     def softmax_value(n_rows_in_all: int, weight: Any, scratch: Any, out: Any) -> None:
@@ -301,9 +302,9 @@ def _value_loop(value: ScalarFunction, n_shape: int) -> Callable[..., None]:
     return kernel(softmax_value, (value,))
 
 
-# -- from row after row to class after class, and back ------------------------------------------
-# A loop over classes whose number is written in the code becomes SIMD shuffles: three times as fast
-# as one whose number the compiler does not know, and 0.15 s longer to compile for each.
+# -- transposing chunks -------------------------------------------------------------------------
+# A loop over a number of classes that is written in the code becomes SIMD shuffles. It is three
+# times as fast as a loop over an unknown number, and each takes 0.15 s longer to compile.
 
 _3, _4, _5 = (np.uint64(k) for k in range(3, 6))
 
@@ -319,7 +320,7 @@ def _to_row(rows: Any, row: Any, classes: Any, place: Any) -> Any:
 
 
 def _turned(copy: ScalarFunction) -> Callable[..., None]:
-    """Compile the loop that copies rows ``start`` to ``stop`` into or out of the scratch."""
+    """Compile the kernel that copies rows ``start`` to ``stop`` to or from the scratch."""
 
     def turn(rows: Any, n_classes: Any, start: int, stop: int, classes: Any) -> None:
         for block in range(start, stop, BLOCK):
@@ -350,7 +351,7 @@ to_classes, to_rows = _turned(_to_class), _turned(_to_row)
 
 
 class Matrix:
-    """A matrix of raw scores, and the scratch through which chunks of its rows go."""
+    """A matrix of raw scores, and the scratch for chunks of its rows."""
 
     def __init__(self, raw: Array, y: Array, class_numbers: tuple[Array, ...]) -> None:
         self.flat, self.y, self.class_numbers = raw.ravel(order="K"), y, class_numbers
@@ -371,17 +372,17 @@ class Matrix:
         self.out = np.empty((2, size), np.float32) if self.by_rows else None
 
     def _place(self, start: int) -> tuple[np.uint64, np.uint64, np.uint64]:
-        """Where a chunk's first block begins, and steps from block to block, class to class."""
+        """Return where a chunk begins, and the steps from block to block and class to class."""
         if self.by_rows:
             return np.uint64(0), self.n_classes * _STEP, _STEP
         return np.uint64(start), _STEP, np.uint64(self.n_rows)
 
     def chunks(self, start: int, stop: int) -> list[tuple[int, int]]:
-        """Ranges of rows that fit the scratch."""
+        """Return ranges of rows that fit the scratch."""
         return [(row, min(row + self.chunk, stop)) for row in range(start, stop, self.chunk)]
 
     def prepare(self, start: int, stop: int) -> bool:
-        """Fill the scratch for a chunk of rows. True if a label or score is not allowed."""
+        """Fill the scratch for a chunk of rows. Return True if a label or score is invalid."""
         source = self.flat
         if self.turned is not None:
             source = self.turned
@@ -394,7 +395,7 @@ class Matrix:
         return bool(bad)
 
     def write(self, start: int, stop: int, factor: float, *out: Array) -> None:
-        """Gradient and Hessian of a chunk of rows, out of the scratch."""
+        """Write gradient and Hessian of a chunk of rows from the scratch."""
         first, second = out if self.out is None else self.out
         typed = self.scratch[0].dtype.type(factor)
         place, n_rows = self._place(start), stop - start
