@@ -77,10 +77,10 @@ class State(NamedTuple):
         return text.replace(SEAL, SEAL.replace("_", "\\u005f"))
 
 
-def state_of_codes(loss: FittedLoss) -> str | None:
+def state_of_codes(loss: FittedLoss, **in_use: Any) -> str | None:
     """State of a booster whose labels are 0..K-1; None with a loss that no file can hold."""
     try:
-        return State(np.arange(loss.n_classes), loss, "posterior").text()
+        return State(np.arange(loss.n_classes), loss, "posterior", **in_use).text()
     except TypeError:
         return None
 

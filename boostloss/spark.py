@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from boostloss.decision import in_numbers
+from boostloss.classifier import raw_for_shares
+from boostloss.decision import check_decision, codes_by_raw, codes_by_rule
 from boostloss.losses import FittedLoss, Loss, calibration, named
 from boostloss.losses.registry import from_dict, to_dict
 from boostloss.losses.validation import LABEL_LIMIT, Array
+from boostloss.model_file import State, read_state
 from boostloss.optional import require
+from boostloss.prior import shares_by_label
 from boostloss.xgboost import set_base_score, training_arguments
 from boostloss.xgboost.model import carry
 
@@ -49,7 +52,13 @@ class SparkImbalancedXGBClassifier(_Estimator):
     ----------
     loss : Loss or str, default="cross_entropy"
         A loss such as ``FocalLoss(gamma=2)``, or the name of a loss with default parameters.
-    **kwargs
+    prior : float or dict, optional
+        Class shares where the model will be used, if they differ from those of the (weighted)
+        training rows: the share of class 1 of two, or a dict by code. The columns of probabilities
+        and predictions, and early stopping, are then corrected for these shares.
+    decision : {"loss", "probability", "balanced", "raw"}, float, array or dict, default="loss"
+        How the prediction column is computed: a name, a threshold, thresholds or costs of the
+        classes, as in :class:`boostloss.ImbalancedXGBClassifier`.
         Parameters of ``SparkXGBClassifier``: ``features_col``, ``label_col``, ``weight_col``,
         ``validation_indicator_col``, ``num_workers``, ``max_depth`` and so on. Labels are codes
         0..K-1, for example from ``pyspark.ml.feature.StringIndexer``.
@@ -60,11 +69,11 @@ class SparkImbalancedXGBClassifier(_Estimator):
 
     Notes
     -----
-    The prediction column contains the class with the largest probability. If the loss has different
-    weights or shape parameters for the classes, it is the positive class if the raw score is above
-    0, or the class with the largest raw score. XGBoost's own metrics, for example "logloss",
-    evaluate the sigmoid (softmax) of the raw score. The default metric of validation rows is the
-    log loss of the posterior.
+    By default the prediction column contains the class with the largest probability. If the loss
+    has different weights or shape parameters for the classes, it contains the positive class if the
+    raw score is above 0, or the class with the largest raw score. XGBoost's own metrics, for
+    example "logloss", evaluate the posterior. The default metric of validation rows is its log
+    loss.
 
     Examples
     --------
@@ -76,18 +85,32 @@ class SparkImbalancedXGBClassifier(_Estimator):
     >>> estimator.fit(train).transform(test).select("probability")  # doctest: +SKIP
     """
 
-    def __init__(self, *, loss: Loss | str = "cross_entropy", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        loss: Loss | str = "cross_entropy",
+        prior: Any = None,
+        decision: Any = "loss",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.loss = loss
+        self.prior = prior
+        self.decision = decision
 
     def write(self) -> Any:
-        """Writer that keeps the loss."""
-        return _LossWriter(super().write(), to_dict(named(self.loss)))
+        """Writer that keeps loss, prior and decision."""
+        state = {
+            "loss": to_dict(named(self.loss)),
+            "prior": _plain_prior(self.prior),
+            "decision": _plain_decision(self.decision),
+        }
+        return _StateWriter(super().write(), json.dumps(state))
 
     @classmethod
     def read(cls) -> Any:
         """Reader of what :meth:`write` wrote."""
-        return _LossReader(super().read(), "loss", from_dict)
+        return _StateReader(super().read(), _restore_estimator)
 
     def _fit(self, dataset: Any) -> Any:
         loss = named(self.loss)
@@ -102,8 +125,10 @@ class SparkImbalancedXGBClassifier(_Estimator):
             self._weight_column(),
             _column(self, "validationIndicatorCol"),
         )
+        state = self._state_without_loss(counts)
         working = self.copy()  # another thread may fit this estimator to other rows
         working._counts, working._loss_reached_workers = counts, False
+        working._in_use = None if state.prior is None else (state.class_share, state.prior)
         model = super(SparkImbalancedXGBClassifier, working)._fit(dataset)
         ours = isinstance(model, SparkImbalancedXGBClassifierModel)
         if not (ours and working._loss_reached_workers):
@@ -115,14 +140,25 @@ class SparkImbalancedXGBClassifier(_Estimator):
         if not fitted.keeps_shares:
             training = self._training_rows(dataset)
             fitted = self._fitted_to_scores(fitted.loss, model, training, counts)
-        model.loss_ = fitted
-        carry(model.get_booster(), fitted)
+        model._state = state._replace(loss=fitted)
+        in_use = {name: getattr(state, name) for name in ("class_share", "prior", "decision")}
+        carry(model.get_booster(), fitted, **in_use)
         return model
+
+    def _state_without_loss(self, counts: Array) -> State:
+        """What the model must know beside its loss, checked before training takes its time."""
+        labels = np.arange(len(counts))
+        prior = None if self.prior is None else shares_by_label(self.prior, labels)
+        decision = check_decision(self.decision, labels)
+        none: Any = None
+        return State(labels, none, "posterior", counts / counts.sum(), prior, decision)
 
     # private in XGBoost: what it hands to xgboost.train on each worker
     def _get_xgb_parameters(self, dataset: Any) -> Any:
         params, train, matrix = super()._get_xgb_parameters(dataset)
-        arguments, loss = training_arguments(params, named(self.loss), self._counts, None)
+        arguments, loss = training_arguments(
+            params, named(self.loss), self._counts, None, in_use=self._in_use
+        )
         if train.get("xgb_model") is None:
             set_base_score(arguments["params"], loss, self._counts)
         callables = {name: arguments[name] for name in ("obj", "custom_metric")}
@@ -209,60 +245,110 @@ class SparkImbalancedXGBClassifierModel(_Model):
     Attributes
     ----------
     loss_ : FittedLoss
-        The loss as training left it; its ``posterior(raw)`` is the probability column. The booster
-        of ``get_booster()`` contains it too, for :func:`boostloss.xgboost.predict_proba` and
-        :func:`boostloss.onnx.to_onnx`.
+        The fitted loss, corrected for ``prior`` if given. Its ``posterior(raw)`` is the probability
+        column. The booster of ``get_booster()`` contains loss, prior and decision as training left
+        them, for :func:`boostloss.xgboost.predict_proba` and :func:`boostloss.onnx.to_onnx`.
+    class_share_ : array of shape (K,)
+        Share of each class in the (weighted) training rows.
+    prior : float, dict or None
+        As in the estimator. It can be set.
+    decision : str, float or array
+        As in the estimator. It can be set.
     """
 
-    loss_: FittedLoss
+    _state: State
+
+    @property
+    def loss_(self) -> FittedLoss:
+        """The fitted loss, corrected for ``prior`` if given."""
+        return self._state.in_use().loss
+
+    @property
+    def class_share_(self) -> Array:
+        """Share of each class in the (weighted) training rows, (K,)."""
+        share: Array | None = self._state.class_share
+        assert share is not None  # all files of this class have it
+        return share
+
+    @property
+    def prior(self) -> Any:
+        """Class shares where the model is used, (K,); None if they are those of training."""
+        return self._state.prior
+
+    @prior.setter
+    def prior(self, prior: Any) -> None:
+        shares = None if prior is None else shares_by_label(prior, self._state.labels)
+        self._state = self._state._replace(prior=shares)
+
+    @property
+    def decision(self) -> Any:
+        """How the prediction column is computed."""
+        return self._state.decision
+
+    @decision.setter
+    def decision(self, decision: Any) -> None:
+        rule = check_decision(decision, self._state.labels)
+        self._state = self._state._replace(decision=rule)
 
     def transform_raw(self, dataset: Any) -> Any:
         """Add columns as ``SparkXGBClassifierModel`` does: sigma or softmax for probability."""
         return super()._transform(dataset)
 
     def write(self) -> Any:
-        """Writer that keeps the fitted loss."""
-        return _LossWriter(super().write(), self.loss_.to_dict())
+        """Writer that keeps the fitted loss, prior and decision."""
+        return _StateWriter(super().write(), self._state.text())
 
     @classmethod
     def read(cls) -> Any:
         """Reader of what :meth:`write` wrote."""
-        return _LossReader(super().read(), "loss_", FittedLoss.from_dict)
+        return _StateReader(super().read(), _restore_model)
 
     def _transform(self, dataset: Any) -> Any:
         probability, raw = _column(self, "probabilityCol"), _column(self, "rawPredictionCol")
         scored = self.transform_raw(dataset)
-        rule = in_numbers("loss", self.loss_, None)
-        by_raw = isinstance(rule, str)  # XGBoost's own prediction
+        by_raw = isinstance(self._state.in_use().decision, str) and self._state.prior is None
         if by_raw and not probability:
-            return scored
+            return scored  # XGBoost's own prediction
         if not raw:
             raise ValueError(
                 "rawPredictionCol must be a column's name: probabilities and predictions are "
                 f"computed from it, got {raw!r}"
             )
-        posterior = self._posterior(functions.col(raw))
+        scores = _vectors.vector_to_array(functions.col(raw))
+        scored = scored.withColumn(_PREDICTED, _predicted(self._state)(scores))
         if not by_raw:
-            # the first of the largest, as codes_by_rule takes it
-            code = functions.array_position(posterior, functions.array_max(posterior)) - 1
             prediction = self.getOrDefault("predictionCol")
-            scored = scored.withColumn(prediction, code.cast("double"))
+            scored = scored.withColumn(prediction, functions.col(f"{_PREDICTED}.code"))
         if probability:
-            scored = scored.withColumn(probability, _vectors.array_to_vector(posterior))
-        return scored
+            posterior = _vectors.array_to_vector(functions.col(f"{_PREDICTED}.posterior"))
+            scored = scored.withColumn(probability, posterior)
+        return scored.drop(_PREDICTED)
 
-    def _posterior(self, raw: Any) -> Any:
-        """Column of arrays: the posterior of a column of raw scores."""
-        fitted = self.loss_
 
-        def posterior(scores: Any) -> Any:
-            # a worker that has trained has kernels, others have none: digits must not tell which
-            p = fitted.posterior_in_numpy(_scores(scores))
-            return pd.Series(list(p if p.ndim == 2 else np.column_stack([1.0 - p, p])))
+_PREDICTED = "boostloss_predicted"
 
-        posterior.__annotations__ = {"scores": pd.Series, "return": pd.Series}
-        column = functions.pandas_udf(posterior, "array<double>")
-        return column(_vectors.vector_to_array(raw))
+
+def _predicted(state: State) -> Any:
+    """Function of a column of raw scores: the posterior and the code of each row."""
+    used = state.in_use()
+
+    def predict(scores: Any) -> Any:
+        raw = _scores(scores)
+        # a worker that has trained has kernels, others have none: digits must not tell which
+        p = used.loss.posterior_in_numpy(raw)
+        p = p if p.ndim == 2 else np.column_stack([1.0 - p, p])
+        if not isinstance(used.decision, str):
+            codes = codes_by_rule(p, used.decision)
+        else:
+            shift = state.prior_shift
+            moved = (
+                raw if shift is None else raw_for_shares(raw, state.loss.loss, state.loss, shift)
+            )
+            codes = codes_by_raw(moved)
+        return pd.DataFrame({"posterior": list(p), "code": codes.astype(float)})
+
+    predict.__annotations__ = {"scores": pd.Series, "return": pd.DataFrame}
+    return functions.pandas_udf(predict, "posterior array<double>, code double")
 
 
 def _column(instance: Any, name: str) -> str | None:
@@ -319,28 +405,57 @@ def _scores(column: Any) -> Array:
     return np.ascontiguousarray(raw[:, 1]) if raw.shape[1] == 2 else raw
 
 
-class _LossWriter(_Writer):
-    """Writes what XGBoost's writer does, and the loss beside it."""
+def _plain_prior(prior: Any) -> Any:
+    """The estimator's ``prior`` for JSON: a number, or the shares by code."""
+    if isinstance(prior, Mapping):
+        return shares_by_label(prior, np.arange(len(prior))).tolist()
+    return prior if prior is None else float(prior)
 
-    def __init__(self, parent: Any, state: dict[str, Any]) -> None:
+
+def _plain_decision(decision: Any) -> Any:
+    """The estimator's ``decision`` for JSON: a name, a number, or lists by code."""
+    if isinstance(decision, str):
+        return decision
+    if not hasattr(decision, "__len__"):
+        return float(decision)
+    rule: Any = check_decision(decision, np.arange(len(decision)))
+    return rule.tolist()
+
+
+def _restore_estimator(estimator: Any, text: str) -> None:
+    state = json.loads(text)
+    estimator.loss = from_dict(state["loss"])
+    prior = state["prior"]
+    estimator.prior = dict(enumerate(prior)) if isinstance(prior, list) else prior
+    estimator.decision = state["decision"]
+
+
+def _restore_model(model: Any, text: str) -> None:
+    model._state = read_state(text, "the saved model")
+
+
+class _StateWriter(_Writer):
+    """Writes what XGBoost's writer does, and our state beside it."""
+
+    def __init__(self, parent: Any, text: str) -> None:
         super().__init__()
-        self.parent, self.state = parent, state
+        self.parent, self.text = parent, text
 
     def saveImpl(self, path: str) -> None:
         self.parent.saveImpl(path)
-        rows = self.sparkSession.createDataFrame([(json.dumps(self.state),)], "value string")
+        rows = self.sparkSession.createDataFrame([(self.text,)], "value string")
         rows.coalesce(1).write.text(os.path.join(path, _STATE))
 
 
-class _LossReader(_Reader):
-    """Reads what :class:`_LossWriter` wrote."""
+class _StateReader(_Reader):
+    """Reads what :class:`_StateWriter` wrote."""
 
-    def __init__(self, parent: Any, name: str, read: Any) -> None:
+    def __init__(self, parent: Any, restore: Any) -> None:
         super().__init__()
-        self.parent, self.name, self.read_state = parent, name, read
+        self.parent, self.restore = parent, restore
 
     def load(self, path: str) -> Any:
         instance = self.parent.load(path)
         text = self.sparkSession.read.text(os.path.join(path, _STATE)).collect()[0]["value"]
-        setattr(instance, self.name, self.read_state(json.loads(text)))
+        self.restore(instance, text)
         return instance

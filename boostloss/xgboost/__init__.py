@@ -325,10 +325,12 @@ def training_arguments(
     counts: Array,
     custom_metric: Callable[..., Any] | None,
     recorder: Recorder | None = None,
+    in_use: tuple[Array, Array] | None = None,
 ) -> tuple[dict[str, Any], Loss]:
     """Arguments of XGBoost's own functions, and the loss with class weights as numbers.
 
-    ``counts`` are the rows of each class, or their summed weights.
+    ``counts`` are the rows of each class, or their summed weights. ``in_use`` are the class shares
+    of training and those where the model is used, for metrics.
     """
     given: Loss = named(loss)
     params = as_params(params)
@@ -354,9 +356,11 @@ def training_arguments(
     disabled = str(native.get("disable_default_eval_metric", 0)).lower() in ("1", "true")
     if custom_metric is None and native.get("eval_metric") is None and not disabled:
         native = {**native, "eval_metric": [], "disable_default_eval_metric": 1}
-        custom_metric = posterior_metric(resolved)
+        custom_metric = posterior_metric(resolved, in_use=in_use)
     n_outputs = n_classes if softmax else None
-    native, custom_metric = of_posterior(native, resolved, custom_metric, n_classes=n_outputs)
+    native, custom_metric = of_posterior(
+        native, resolved, custom_metric, n_classes=n_outputs, in_use=in_use
+    )
     own = None
     # multi:softmax hands out labels alone, and a metric of the user's expects raw scores
     if native["objective"] == name and isinstance(custom_metric, Metric | None) and not recorder:

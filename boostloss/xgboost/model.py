@@ -24,10 +24,13 @@ _ROUNDS = "boostloss_rounds"
 """Rounds after which the loss was fitted: with more of them, another training went on."""
 
 
-def carry(booster: Any, loss: FittedLoss) -> Any:
-    """Write the fitted loss into the booster; one that no file can hold is left out."""
+def carry(booster: Any, loss: FittedLoss, **in_use: Any) -> Any:
+    """Write the fitted loss into the booster; one that no file can hold is left out.
+
+    ``in_use`` are further fields of the state: class shares, prior, decision.
+    """
     rounds = str(booster.num_boosted_rounds())
-    booster.set_attr(**{ATTRIBUTE: state_of_codes(loss), _ROUNDS: rounds})
+    booster.set_attr(**{ATTRIBUTE: state_of_codes(loss, **in_use), _ROUNDS: rounds})
     return booster
 
 

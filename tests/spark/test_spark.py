@@ -2,6 +2,7 @@
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -302,3 +303,88 @@ def test_an_xgboost_whose_private_methods_have_other_names(method, session, monk
     with pytest.raises(NotImplementedError, match=r"XGBoost .* use boostloss\.xgboost"):
         classifier.fit(rows)
     assert set(vars(classifier)) == before
+
+
+DECISIONS = {
+    "costs": [[0.0, 1.0], [7.0, 0.0]],
+    "costs by code": {0: {1: 1.0}, 1: {0: 7.0}},
+    "a threshold": 0.2,
+    "balanced": "balanced",
+    "raw": "raw",
+}
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "balanced", "ghm"])
+def test_prior_and_decision_as_the_classifier_has_them(loss, session, tmp_path):
+    frame = table(2)
+    rows = session.createDataFrame(frame)
+    params = {"loss": loss, "prior": 0.02}
+    model = estimator(**params, decision=0.3).fit(rows)
+    ours = ImbalancedXGBClassifier(
+        **params, n_estimators=8, max_depth=3, learning_rate=0.3, n_jobs=1
+    ).fit(frame[NAMES], frame["label"])
+    np.testing.assert_allclose(model.class_share_, ours.class_share_)
+    carried = predict_proba(model.get_booster(), frame[NAMES])
+    np.testing.assert_allclose(carried, columns_of(model, rows)[0], rtol=0, atol=1e-9)
+    assert carried[:, 1].mean() < frame["label"].mean() / 2
+    for prior in (0.02, {0: 0.6, 1: 0.4}, None):
+        model.prior = prior
+        ours.set_params(prior=prior)
+        for decision in DECISIONS.values():
+            model.decision = decision
+            ours.set_params(decision=decision)
+            probability, prediction, _ = columns_of(model, rows)
+            want = ours.predict_proba(frame[NAMES])
+            np.testing.assert_allclose(probability, want, rtol=1e-4, atol=2e-6)
+            np.testing.assert_array_equal(prediction, ours.predict(frame[NAMES]))
+    model.prior, model.decision = 0.02, DECISIONS["costs"]
+    probability, prediction, _ = columns_of(model, rows)
+    model.write().save(str(tmp_path / "model"))
+    read = SparkImbalancedXGBClassifierModel.load(str(tmp_path / "model"))
+    np.testing.assert_array_equal(columns_of(read, rows)[0], probability)
+    np.testing.assert_array_equal(columns_of(read, rows)[1], prediction)
+    with pytest.raises(ValueError, match="prior must be"):
+        model.prior = 2.0
+    with pytest.raises(ValueError, match="decision must be"):
+        model.decision = "best"
+
+
+def test_prior_and_decision_of_the_estimator(session, tmp_path):
+    frame = table(2)
+    rows = session.createDataFrame(frame)
+    for decision in DECISIONS.values():
+        for prior in (None, 0.1, {0: 0.5, 1: 0.5}):
+            made = estimator("focal", prior=prior, decision=decision, n_estimators=1)
+            made.write().overwrite().save(str(tmp_path / "estimator"))
+            read = SparkImbalancedXGBClassifier.load(str(tmp_path / "estimator"))
+            assert read.prior == prior
+            kept = DECISIONS["costs"] if isinstance(decision, dict) else decision
+            assert read.decision == kept
+    for change, words in [({"prior": 1.5}, "prior must be"), ({"decision": 3}, "decision must be")]:
+        with pytest.raises(ValueError, match=words):
+            estimator("focal", **change).fit(rows)
+    held = {"loss": "cross_entropy", "validation_indicator_col": "held_out", "n_estimators": 200}
+    found = {}
+    for prior in (None, 0.6):
+        model = estimator(**held, prior=prior, early_stopping_rounds=3).fit(rows)
+        alone = ImbalancedXGBClassifier(
+            n_estimators=200, max_depth=3, learning_rate=0.3, n_jobs=1, prior=prior,
+            early_stopping_rounds=3,
+        )  # fmt: skip
+        learn, other = frame[~frame["held_out"]], frame[frame["held_out"]]
+        alone.fit(learn[NAMES], learn["label"], eval_set=[(other[NAMES], other["label"])],
+                  verbose=False)  # fmt: skip
+        found[prior] = model.get_booster().best_iteration
+        assert found[prior] == alone.best_iteration
+    assert len(set(found.values())) == 2
+
+
+def test_threads_fit_one_estimator_to_different_rows(session):
+    frames = [table(2), table(2).assign(label=lambda f: (f["d"] > 6).astype(int))]
+    tables = [session.createDataFrame(frame) for frame in frames]
+    shared = estimator("ghm", n_estimators=3, num_workers=1)
+    want = [columns_of(shared.fit(rows), rows)[0] for rows in tables]
+    with ThreadPoolExecutor(2) as pool:
+        models = list(pool.map(shared.fit, tables * 2))
+    for model, rows, probability in zip(models, tables * 2, want * 2, strict=True):
+        np.testing.assert_array_equal(columns_of(model, rows)[0], probability)
