@@ -106,10 +106,10 @@ def dask_train(
     native["objective"] = callable_objective(native, resolved)
     intercept = intercept_of(resolved, labels, counts, n_classes, native)
     codes = client.persist(encoded(y, labels, "y"))
-    # the regressor: LightGBM's classifier numbers the labels on each worker by itself, and is
-    # wrong where a worker has one class only
+    # Use the regressor: LightGBM's classifier numbers the labels on each worker separately, which
+    # is wrong if a worker has only one class.
     native = without(native, "metric", "early_stopping_round")
-    arguments = {**native, "n_estimators": num_boost_round, "metric": "None"}  # no evaluation
+    arguments = {**native, "n_estimators": num_boost_round, "metric": "None"}  # not evaluated
     model = lgb.DaskLGBMRegressor(client=client, **arguments)
     init_score = _for_each_row(codes, intercept, n_classes)
     model.fit(X, codes, sample_weight=sample_weight, init_score=init_score)
@@ -126,7 +126,7 @@ def dask_train(
 
 
 def _scores_of_part(text: str, X: Any) -> Array:
-    """Raw scores of one part of the rows."""
+    """Return the raw scores of one part of the rows."""
     booster = lgb.Booster(model_str=text)
     if X.shape[0]:
         return np.asarray(booster.predict(X, raw_score=True))
@@ -135,13 +135,13 @@ def _scores_of_part(text: str, X: Any) -> Array:
 
 
 def _rows(y: Any, client: Any, n_classes: int) -> Array:
-    """Rows of each class, without their weights."""
+    """Count the rows of each class, without weights."""
     labels, counts = class_counts(y, client=client)
     return np.bincount(labels.astype(np.intp), weights=counts, minlength=n_classes)
 
 
 def _check_no_evaluation(params: Params) -> None:
-    """Raise for parameters of evaluation sets, which there are none of."""
+    """Raise an error for parameters of evaluation sets, which are not supported on Dask."""
     metric, stopping = value_of(params, "metric"), value_of(params, "early_stopping_round")
     if metric not in (None, "", "None", "na", "null", "custom"):
         raise ValueError(f"metric must be left out: nothing is evaluated on Dask, got {metric!r}")
@@ -153,7 +153,7 @@ def _check_no_evaluation(params: Params) -> None:
 
 
 def _for_each_row(codes: Any, intercept: Array, n_classes: int | None) -> Any:
-    """Init score of every row, part by part."""
+    """Return the init score of every row as a Dask array with the parts of ``codes``."""
     if n_classes is None:
         return codes.map_blocks(_start_of_part, intercept[0], meta=np.empty(0))
     return codes.map_blocks(

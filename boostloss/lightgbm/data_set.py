@@ -1,9 +1,9 @@
-"""LightGBM's data sets, of whatever kind: what stands in them, and what a training lends them.
+"""Read LightGBM's data sets, and change their init scores and weights during training.
 
-Labels of a file, a binary file or a subset are known once LightGBM has constructed the set. It does
-so once, with the parameters that it is given then; from then on the raw data are gone, unless
-their owner keeps them, and so are other bins and the scores of a model to go on from. So a set is
-constructed here only where nothing else tells its labels, and as :func:`lightgbm.train` would.
+The labels of a file, a binary file or a subset are known only after LightGBM has constructed the
+set. It does so once, with the parameters given then. Afterwards the raw data are gone unless the
+owner keeps them, and neither other bins nor an initial model can be chosen. A set is therefore
+constructed here only if its labels are not known otherwise, and as :func:`lightgbm.train` would.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ lgb = require("lightgbm", "lightgbm")
 _FIELDS = ("label", "weight", "init_score")
 
 _with_our_init_score: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Data sets that still have it if an interruption came while it was being removed."""
+"""Data sets with boostloss's init score, also if its removal was interrupted."""
 
 
 def target(
@@ -63,7 +63,7 @@ def construct(data: Any, params: dict[str, Any] | None = None) -> Any:
     """Construct a set with a training's parameters, as :func:`lightgbm.train` does."""
     if not _is_constructed(data):
         data.params = {**(data.params or {}), **(params or {})}
-        # of a subset LightGBM takes the fields of the whole set, whatever was set on it
+        # for a subset LightGBM would replace these fields by those of the whole set
         own = _FIELDS if data.used_indices is not None else ()
         stated = {name: getattr(data, name) for name in own if getattr(data, name) is not None}
         data.construct()
@@ -73,29 +73,29 @@ def construct(data: Any, params: dict[str, Any] | None = None) -> Any:
 
 
 def field(data: Any, name: str) -> Any:
-    """A field of a data set; before construction only what its maker gave is there."""
+    """Return a field of a data set: before construction, only what the user has set."""
     value = getattr(data, name)
     return data.get_field(name) if value is None and _is_constructed(data) else value
 
 
 def start_of(data: Any) -> Any:
-    """The init score that a set's owner gave it."""
+    """Return the init score that the user has set."""
     return None if _has_scores_of_a_model(data) else field(data, "init_score")
 
 
 def as_list(valid_sets: Any) -> list[Any]:
-    """Sets to evaluate, of which one may be given as it is."""
+    """Return the evaluation sets as a list; a single set need not be in a list."""
     if valid_sets is None:
         return []
     return [valid_sets] if isinstance(valid_sets, lgb.Dataset) else list(valid_sets)
 
 
 def _is_constructed(data: Any) -> bool:
-    return bool(data._handle)  # a failed construction leaves a pointer to nothing
+    return bool(data._handle)  # after a failed construction this is a null pointer
 
 
 def _has_scores_of_a_model(data: Any) -> bool:
-    """Whether the init score is that of a model from which a training went on."""
+    """Return whether the init score comes from a model with which training continued."""
     return getattr(data, "_predictor", None) is not None
 
 
@@ -103,17 +103,17 @@ def _has_scores_of_a_model(data: Any) -> bool:
 
 
 def for_each_row(intercept: Array, n_rows: int) -> Array:
-    """Init score of every row; LightGBM wants class after class."""
+    """Return the init score of every row, class after class as LightGBM expects."""
     return np.repeat(intercept, n_rows)
 
 
 def forget_starts(sets: list[Any], init_model: Any = None) -> None:
-    """Remove init scores that are left from a training that was interrupted, or went on."""
+    """Remove init scores that are left from an interrupted or continued training."""
     remove_init_score([data for data in sets if data in _with_our_init_score])
     if init_model is None:
         went_on = [data for data in sets if _has_scores_of_a_model(data)]
         for data in went_on:
-            data._set_predictor(None)  # as lightgbm.train does, where it would reset ours
+            data._set_predictor(None)  # lightgbm.train would do it later and reset our score
         remove_init_score(went_on)
 
 
@@ -121,7 +121,7 @@ def forget_starts(sets: list[Any], init_model: Any = None) -> None:
 def init_score_in_training(
     intercept: Array | None, sets: list[Any], params: dict[str, Any]
 ) -> Iterator[None]:
-    """Give data sets, the training set first, an init score for the length of one training."""
+    """Set an init score on data sets, the training set first, during one training."""
     if intercept is None:
         yield
         return
@@ -136,11 +136,11 @@ def init_score_in_training(
 
 
 def remove_init_score(sets: list[Any]) -> None:
-    """Sets as their owner made them."""
+    """Remove the init score from the sets."""
     for data in sets:
         data.set_init_score(None)
         if _is_constructed(data):
-            data.set_field("init_score", None)  # set_init_score(None) does not
+            data.set_field("init_score", None)  # set_init_score(None) does not reset the field
         _with_our_init_score.discard(data)
 
 
@@ -155,7 +155,7 @@ def _n_rows(data: Any, train_set: Any, params: dict[str, Any]) -> int:
 
 
 def _construct_with_bins_of(train_set: Any, data: Any, params: dict[str, Any]) -> None:
-    """Construct a set to evaluate, whose features get the bins of the training set."""
+    """Construct an evaluation set with the bins of the training set."""
     if not _is_constructed(data):
         construct(train_set, params)
         data.set_reference(train_set)
@@ -166,7 +166,7 @@ def _construct_with_bins_of(train_set: Any, data: Any, params: dict[str, Any]) -
 
 
 def row_weight(class_weight: Array, y: Array, weight: Array | None) -> Array:
-    """Each row's weight times its class's."""
+    """Return each row's weight times the weight of its class."""
     rows: Array = class_weight[y.astype(np.intp)]
     return rows if weight is None else rows * weight
 
@@ -178,10 +178,10 @@ def weight_in_training(
     target: tuple[Array, Array | None],
     params: dict[str, Any] | None,
 ) -> Iterator[None]:
-    """Give a data set its rows' class weights for the length of one training.
+    """Multiply the weights of the training set by class weights during one training.
 
-    Sets to evaluate are made before, unless ``params`` is None: of a Sequence LightGBM makes one
-    with weights, all 0, where the training set has some.
+    Evaluation sets are constructed before, unless ``params`` is None. If the training set had
+    weights, LightGBM would construct a Sequence with weights that are all 0.
     """
     if (class_weight == 1.0).all():
         yield
@@ -198,7 +198,7 @@ def weight_in_training(
 
 
 def set_weight(data: Any, weight: Array | None) -> None:
-    """Set rows' weights, or none."""
+    """Set or remove the weights of the rows."""
     data.set_weight(weight)
     if _is_constructed(data):
-        data.set_field("weight", weight)  # set_weight does not set None, nor ones
+        data.set_field("weight", weight)  # set_weight ignores None and ones

@@ -1,4 +1,4 @@
-"""LightGBM's default for the least Hessian of a leaf, which is too small for a rare class."""
+"""Warn if LightGBM's default for the smallest Hessian of a leaf is too small for a rare class."""
 
 from __future__ import annotations
 
@@ -20,24 +20,26 @@ _ALIASES = (
 )
 DEFAULT = 1e-3
 TOO_FEW = 1.0
-"""Rows of a class times the probability that training gives them at its start.
+"""Smallest stable number of rows of a class times their probability at the start of training.
 
-That is the class's whole Hessian over the gradient of one of its rows. Below 1 one leaf of 20 rows
-can move a score by tens of units. Of 24 made-up sets (300 to 50,000 rows, three draws each) 8 lie
-below: their log loss was 16% to 620% above that with a least Hessian of 1, and AUC fell from .83 to
-.53 on 20 rows in 20,000. Of the other 16 it was -1% to 22% above, and AUC the same.
+This product is the Hessian of the class divided by the gradient of one of its rows. Below 1, one
+leaf of 20 rows can change a score by tens of units. Of 24 synthetic data sets (300 to 50,000 rows,
+three draws each) 8 were below. Their log loss was 16% to 620% higher than with a minimum of 1, and
+AUC fell from 0.83 to 0.53 with 20 rows in 20,000. On the other 16, log loss changed by -1% to 22%
+and AUC did not change.
 """
 FAR_TOO_FEW = 0.1
-"""Rows times share, below which losses that start nearer to the middle suffer as well: on 20 rows
-in 20,000 the AUC of focal, balanced and asymmetric was .71, .59 and .62 with the default and .78,
-.70 and .75 with 1; on 50 in 5,000 the same."""
+"""Smallest stable product of rows and share for losses that start nearer to probability 0.5. With
+20 rows in 20,000 the AUC of focal, balanced and asymmetric was 0.71, 0.59 and 0.62 with the
+default, and 0.78, 0.70 and 0.75 with 1. With 50 rows in 5,000 it was the same."""
 
 _NO_MATTER = 0.01
-"""Rows of so small a weight have gradients that the default is not small against."""
+"""With row weights up to this, gradients are so small that the default is not too small."""
 
 _MANY = 10.0
-"""Cross-entropy starts at the shares, so that a class is too few below the root of all rows; other
-losses start nearer to the middle. With ten times as many rows the start need not be found."""
+"""Cross-entropy starts at the shares, so a class has too few rows below the square root of all
+rows. Other losses start nearer to 0.5. If the square of a class's rows exceeds ten times all rows,
+the start need not be computed."""
 
 LEAST = 1e-9
 

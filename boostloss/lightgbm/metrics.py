@@ -1,4 +1,4 @@
-"""LightGBM's metrics, by name, of a loss's probabilities."""
+"""Evaluate LightGBM's metrics, by name, on a loss's probabilities."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from boostloss.optional import require
 lgb = require("lightgbm", "lightgbm")
 
 RANKING = ("auc", "average_precision")
-"""Of two classes, unchanged by a posterior that keeps the scores' order."""
+"""Metrics of two classes that depend only on the order of the scores."""
 
 _NONE = ("None", "na", "null", "custom")
 
 
 class LightGBMMetrics(EngineMetrics):
-    """See :class:`~boostloss.metrics.EngineMetrics`; for ``feval=`` and ``eval_metric=``."""
+    """:class:`~boostloss.metrics.EngineMetrics` for LightGBM's ``feval`` and ``eval_metric``."""
 
     def of_log_odds(self, log_odds: Array, call: Call) -> list[tuple[str, float, bool]]:
-        """Name, value and whether higher is better, in the order of the names."""
+        """Return name, value and whether higher is better, in the order of the names."""
         data = call.data_set
         group = None if data is None else data.get_group()
         return evaluate(
@@ -36,7 +36,7 @@ class LightGBMMetrics(EngineMetrics):
 
 
 class Judged(NamedTuple):
-    """Log-odds (n,) or (n, K), and what LightGBM needs beside them; ``group`` holds sizes."""
+    """Log-odds (n,) or (n, K), with labels, weights and, in ``group``, the sizes of groups."""
 
     log_odds: Array
     y: Array
@@ -47,10 +47,10 @@ class Judged(NamedTuple):
 def evaluate(
     names: list[str], judged: Judged, params: dict[str, Any]
 ) -> list[tuple[str, float, bool]]:
-    """LightGBM's own metrics of log-odds: a model without trees starts from them.
+    """Let LightGBM compute metrics of log-odds, as the start of a model without trees.
 
-    It works in a thread of its own: LightGBM's log level is one for each thread, and its training
-    would fall silent in this one.
+    This runs in a separate thread. LightGBM has one log level per thread, and otherwise the
+    training in this thread would print no more messages.
     """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(_evaluate, names, judged, params).result()
@@ -78,7 +78,7 @@ def _evaluate(
     if judged.log_odds.ndim == 2:
         model = {"objective": "multiclass", "num_class": n_classes}
     results = []
-    for name in names:  # in one booster LightGBM orders several in its own way
+    for name in names:  # one booster for each, since LightGBM would reorder several
         booster = lgb.Booster({**settings, **model, "metric": name}, start)
         booster.add_valid(rows, "rows")
         results += [(one[1], float(one[2]), bool(one[3])) for one in booster.eval_valid()]
@@ -86,7 +86,7 @@ def _evaluate(
 
 
 def check_names(names: list[str], params: dict[str, Any], n_classes: int) -> None:
-    """Raise for a name that LightGBM does not know, or not for this problem."""
+    """Raise an error for a metric that LightGBM does not have for this problem."""
     y = np.arange(n_classes)
     log_odds = np.zeros(2) if n_classes == 2 else np.zeros((n_classes, n_classes))
     for name in names:
@@ -106,7 +106,7 @@ def check_names(names: list[str], params: dict[str, Any], n_classes: int) -> Non
 
 
 class Chosen(NamedTuple):
-    """What LightGBM is to evaluate: names that it sees right, then callables."""
+    """Metrics for LightGBM to evaluate: names that it evaluates correctly, then callables."""
 
     names: list[str]
     callables: list[Any]
@@ -139,7 +139,7 @@ def of_posterior(
     if not names or (linked and link and in_use is None):
         return Chosen(names, [])
     rank = _ranking(loss, n_classes, link) if in_use is None else ()
-    # in LightGBM's own order its metrics come before callables
+    # LightGBM evaluates its metrics before callables
     first = len(list(itertools.takewhile(rank.__contains__, names)))
     if first == len(names):
         return Chosen(names, [])
@@ -148,18 +148,18 @@ def of_posterior(
 
 
 def _ranking(loss: Loss, n_classes: int, link: bool) -> tuple[str, ...]:
-    """Metrics that are the same of raw scores and of what ``predict_proba`` gives."""
+    """Return the metrics that are equal for raw scores and for ``predict_proba``."""
     if n_classes == 2:
         return RANKING if link or keeps_order(loss) else ()
-    # a shift for each class moves no ranks, but its rounding would break ties
+    # a shift for each class does not change ranks, but its rounding would break ties
     return ("auc_mu",) if link or constant_weights(loss) is not None else ()
 
 
 def as_names(given: list[str], n_classes: int) -> list[str] | None:
-    """Names of metrics as LightGBM's classifier reads them: log loss and error mean this problem's.
+    """Return names of metrics as LightGBM's classifier reads them, for this number of classes.
 
-    Single ones may hold several between commas. None for the objective's default, which "" asks
-    for.
+    A string may contain several names, separated by commas. The result is None for the default
+    of the objective, which an empty string requests.
     """
     kind = "multi" if n_classes > 2 else "binary"
     aliases = {

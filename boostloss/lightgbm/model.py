@@ -1,7 +1,8 @@
-"""LightGBM's model text: the only module that reads or edits it.
+"""Read and edit LightGBM's model text.
 
 A booster that was trained with a callable has neither an intercept nor a link. Both are written
-into its model, so that LightGBM alone serves it; a saved classifier has two more header lines.
+into its model, so that plain LightGBM can predict with it. A saved classifier has two more header
+lines.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ _STATE = "boostloss="
 _PARAMETERS = "\nparameters:\n"
 _CARRIED = "[boostloss: "
 _NO_OBJECTIVE = "custom"
-"""LightGBM's own word, among a model's parameters, for an objective that it does not know."""
+"""LightGBM's name, among a model's parameters, for an objective that it does not know."""
 
 _FEATURES = "\nfeature_names="
-"""Lines of ours stand before this one: LightGBM ignores those that it does not know."""
+"""boostloss's lines are inserted before this one. LightGBM ignores lines that it does not know."""
 
 
 def make_native(
@@ -69,7 +70,7 @@ def make_native(
         model = _with_intercept(model, intercept)
     name = link.split()[0] if refit else _NO_OBJECTIVE
     model = re.sub(r"\n\[objective: .*\]", f"\n[objective: {name}]", model, count=1)
-    # a new one: a booster that was trained with a callable refuses refit for ever
+    # a new booster, because one that was trained with a callable always refuses refit
     made = lgb.Booster(model_str=_with_loss(model, loss))
     made.params = {**booster.params, "objective": name}
     made.best_iteration, made.best_score = booster.best_iteration, booster.best_score
@@ -77,17 +78,17 @@ def make_native(
 
 
 def carry(booster: Any, loss: FittedLoss) -> Any:
-    """Write the fitted loss into the model; one that no file can hold is left out."""
+    """Write the fitted loss into the model, unless it is not registered and cannot be saved."""
     return _read_again(booster, _with_loss(booster.model_to_string(), loss))
 
 
 def carried(booster: Any) -> State:
-    """Labels and fitted loss that a booster carries.
+    """Return the labels and the fitted loss that a booster carries.
 
     Raises
     ------
     TypeError, ValueError
-        For what is no booster, or carries none.
+        If it is not a booster, or carries no loss.
     """
     if not isinstance(booster, lgb.Booster):
         raise TypeError(f"booster must be a lightgbm.Booster, got {type(booster).__name__}")
@@ -103,7 +104,7 @@ def carried(booster: Any) -> State:
 
 
 def shifted(booster: Any, shift: Array) -> Any:
-    """A copy of the booster with other raw scores: ``shift`` (1,) or (K,) is added to them."""
+    """Return a copy of the booster with ``shift`` (1,) or (K,) added to its raw scores."""
     model = booster.model_to_string()
     if "\nis_linear=1" in model and shift.any():
         raise ValueError("calibrated must be False with linear_tree=True, got True")
@@ -123,13 +124,13 @@ def make_constant(booster: Any, intercept: Array, n_classes: int | None, *, refi
 
 
 def to_file(booster: Any, state: State) -> bytes:
-    """The model as a file's bytes, with the classifier's state and a checksum."""
+    """Return the model as the bytes of a file, with the classifier's state and a checksum."""
     lines = f"\n{_STATE}{state.text()}\n{SEAL}={UNSEALED}{_FEATURES}"
     return sealed(booster.model_to_string().replace(_FEATURES, lines, 1).encode())
 
 
 def from_file(data: bytes, source: str) -> tuple[Any, State]:
-    """Booster and state from what :func:`to_file` wrote; ValueErrors name the ``source``."""
+    """Read booster and state from what :func:`to_file` wrote. Errors name the ``source``."""
     data = data.replace(b"\r\n", b"\n")
     check_seal(data, source)
     if not data.startswith(b"tree\n"):
@@ -148,25 +149,25 @@ def from_file(data: bytes, source: str) -> tuple[Any, State]:
 
 
 def labels_in(data: bytes, source: str) -> Array | None:
-    """Labels that a file's state says; None where it has none."""
+    """Return the labels in a file's state, or None if the file has no state."""
     line = _state_line(_header(data.decode()))
     return read_state(line, source).labels if line else None
 
 
 def has_default_names(booster: Any) -> bool:
-    """Whether LightGBM made the feature names: the training data had none."""
+    """Return whether LightGBM made up the feature names, because the training data had none."""
     names = booster.feature_name()
     return bool(names == [f"Column_{i}" for i in range(len(names))])
 
 
 def is_forest(booster: Any) -> bool:
-    """Whether it is a random forest, whose prediction is the mean of its trees."""
+    """Return whether it is a random forest, whose prediction is the mean of its trees."""
     names = (booster.params.get(name) for name in ("boosting", "boosting_type", "boost"))
     return any(name in ("rf", "random_forest") for name in names)
 
 
 def rounds_used(booster: Any, start: int = 0, count: int | None = None) -> int:
-    """Rounds with which LightGBM's ``predict`` answers, given its two parameters."""
+    """Return the number of rounds that ``predict`` of LightGBM uses with these parameters."""
     if count is None:
         count = booster.best_iteration
     there = int(booster.current_iteration()) - max(start, 0)
@@ -174,7 +175,7 @@ def rounds_used(booster: Any, start: int = 0, count: int | None = None) -> int:
 
 
 def _with_loss(model: str, loss: FittedLoss | None) -> str:
-    """The model's text with the fitted loss among its parameters: LightGBM keeps that part."""
+    """Add the fitted loss to the parameters in the model's text, which LightGBM keeps."""
     text = None if loss is None else state_of_codes(loss)
     if text is None:
         return model
@@ -201,10 +202,10 @@ def _link(n_classes: int | None) -> str:
 
 
 def _with_intercept(model: str, intercept: Array) -> str:
-    """The model's text with the intercept in the first trees, as LightGBM's own start is there.
+    """Add the intercept to the first trees in the model's text, as LightGBM does.
 
-    It is in the leaves and in the nodes above them, and the tree's shrinkage is 1: ``refit`` takes
-    new leaves times that. The header says how long each tree's text is.
+    It is added to leaves and inner nodes. The shrinkage of these trees is set to 1, because
+    ``refit`` multiplies new leaves by it. The header contains the length of each tree's text.
     """
     head, *trees = re.split(r"(?m)^(?=Tree=)", model)
     line = re.search(r"(?m)^tree_sizes=(.*)$", head)

@@ -1,4 +1,4 @@
-"""LightGBM's parameters that act through the objective, which a callable disables."""
+"""Handle LightGBM's parameters that act through the objective, which a callable disables."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "verbosity": ("verbosity", "verbose"),
     "num_threads": ("num_threads", "n_jobs", "nthread", "nthreads", "num_thread"),
 }  # fmt: skip
-"""All names of the parameters that are read or set here."""
+"""All names of each parameter that is read or set here."""
 
 _METRIC_PARAMS = (
     *("auc_mu_weights", "multi_error_top_k", "label_gain"),
@@ -52,19 +52,18 @@ _METRIC_PARAMS = (
     *("alpha", "fair_c", "tweedie_variance_power", "tweedie_variance"),
     *NAMES["num_threads"],
 )
-"""What LightGBM's metrics read, beside the data."""
+"""Parameters that LightGBM's metrics use."""
 
 
 def value_of(params: Mapping[str, Any], name: str) -> Any:
-    """A parameter's value, by whichever of its names it was given; None if by none."""
+    """Return a parameter's value under any of its names, or None if it is not given."""
     return next((params[one] for one in NAMES[name] if params.get(one) is not None), None)
 
 
 def moves_shares(params: Mapping[str, Any]) -> bool:
-    """Whether plain cross-entropy's mean probability ends away from the class shares.
+    """Return whether the mean probability of plain cross-entropy differs from the class shares.
 
-    So it does where trees are dropped, where each is fitted by itself, and where rows are drawn by
-    their class.
+    It does if trees are dropped, if each is fitted separately, and if rows are sampled by class.
     """
     if value_of(params, "boosting") in ("dart", "rf", "random_forest"):
         return True
@@ -73,29 +72,29 @@ def moves_shares(params: Mapping[str, Any]) -> bool:
 
 
 def without(params: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Parameters without some of them, by all of their names."""
+    """Return the parameters without the named ones, under all of their names."""
     skip = {one for name in names for one in NAMES[name]}
     return {name: value for name, value in params.items() if name not in skip}
 
 
 def with_defaults(defaults: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters, and those of the defaults that they do not give by any name."""
+    """Return the parameters, with defaults for those not given under any of their names."""
     kept = {name: value for name, value in defaults.items() if value_of(params, name) is None}
     return {**kept, **params}
 
 
 def of_metrics(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that LightGBM's metrics read."""
+    """Return the parameters that LightGBM's metrics use."""
     return {name: params[name] for name in _METRIC_PARAMS if params.get(name) is not None}
 
 
 def is_true(value: Any) -> bool:
-    """Truth of a parameter that may be written as LightGBM's own files do."""
+    """Return whether a parameter is true, in any of LightGBM's spellings."""
     return str(value).lower() in ("true", "1", "+", "yes")
 
 
 def starts_from_average(params: Mapping[str, Any]) -> bool:
-    """Whether training starts from the intercept: ``boost_from_average``."""
+    """Return whether training starts from the intercept (``boost_from_average``)."""
     value = value_of(params, "boost_from_average")
     return value is None or is_true(value)
 
@@ -103,9 +102,9 @@ def starts_from_average(params: Mapping[str, Any]) -> bool:
 def take_class_factor(
     params: Mapping[str, Any], rows: Array
 ) -> tuple[dict[str, Any], Array | None]:
-    """Parameters without LightGBM's own class weights, and these as one number for each class.
+    """Return the parameters without LightGBM's class weights, and the factor of each class.
 
-    ``rows`` are the rows of each class, without their weights.
+    ``rows`` is the number of rows of each class, without weights.
     """
     if params.get("class_weight") is not None:
         raise ValueError(
@@ -127,14 +126,14 @@ def take_class_factor(
 
 
 def check_link(params: Mapping[str, Any]) -> None:
-    """Raise for another link than the posterior's."""
+    """Raise an error for a link other than the posterior's."""
     sigmoid = value_of(params, "sigmoid")
     if sigmoid is not None and float(sigmoid) != 1.0:
         raise ValueError(f"sigmoid must be 1 with a loss, got {sigmoid!r}")
 
 
 def check_callable(params: Mapping[str, Any]) -> None:
-    """Raise for what LightGBM does with built-in objectives only."""
+    """Raise an error for parameters that LightGBM supports with built-in objectives only."""
     if is_true(value_of(params, "linear_tree")):
         raise ValueError(
             "linear_tree must be False with a loss: the intercept cannot be written into leaves "
@@ -156,7 +155,7 @@ def check_callable(params: Mapping[str, Any]) -> None:
 
 
 def check_bagging_by_class(params: Mapping[str, Any], n_classes: int) -> None:
-    """Raise for several classes, where LightGBM ignores bagging fractions by class."""
+    """Raise an error for bagging by class with several classes, where LightGBM ignores it."""
     for name in ("pos_bagging_fraction", "neg_bagging_fraction"):
         fraction = value_of(params, name)
         if n_classes > 2 and fraction is not None and float(fraction) != 1.0:

@@ -1,4 +1,4 @@
-"""Probabilities from a booster of LightGBM that carries its fitted loss; fitting that loss."""
+"""Fit a loss to a LightGBM booster, and predict probabilities with a booster that carries one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def predict_proba(booster: Any, X: Any) -> Array:
     """
     state = carried(booster).in_use()
     raw = booster.predict(X, raw_score=True)
-    if is_forest(booster):  # the sum, where LightGBM's prediction is by the mean
+    if is_forest(booster):  # raw scores are the sum of the trees, not the mean
         raw = raw / rounds_used(booster)
     return probabilities(raw, state.loss, state.probability)
 
@@ -68,10 +68,11 @@ def fit_to_training_rows(
     by_class: FittedLoss,
     linked: bool = False,
 ) -> FittedLoss:
-    """The fitted loss of a booster that still holds its training rows; cuts it to its best round.
+    """Fit the loss to a booster that still has its training rows, cut to its best round.
 
-    ``by_class`` is the loss fitted to the classes alone, mostly all that plain cross-entropy needs.
-    ``linked``: the built-in objective trained, under which LightGBM passes probabilities.
+    ``by_class`` is the loss fitted to the class counts alone, which is mostly sufficient for plain
+    cross-entropy. ``linked`` says whether the built-in objective was used, so that LightGBM
+    passes probabilities.
     """
     if not needs_scores(by_class, booster.params):
         return by_class
@@ -82,26 +83,26 @@ def fit_to_training_rows(
 
 
 def needs_scores(by_class: FittedLoss, params: Mapping[str, Any]) -> bool:
-    """Whether a loss, of which the classes are known, must see its training rows' scores too."""
+    """Return whether the loss must also be fitted to the raw scores of its training rows."""
     return not by_class.keeps_shares or moves_shares(params)
 
 
 def fit_to_scores(loss: Loss, y: Array, raw: Array, weight: Array | None) -> FittedLoss:
-    """The loss fitted to scores at which not even plain cross-entropy keeps the shares."""
+    """Fit the loss, with an offset also for plain cross-entropy, to scores that moved shares."""
     fitted = loss.fit(y, raw, weight)
     return fitted.with_shares_of(y, raw, weight) if fitted.keeps_shares else fitted
 
 
 def is_dart(booster: Any) -> bool:
-    """Whether trees are dropped while it trains."""
+    """Return whether the booster drops trees in training."""
     return bool(value_of(booster.params, "boosting") == "dart")
 
 
 def training_scores(booster: Any, linked: bool) -> Array:
-    """Raw scores of the training rows, which a booster in training holds anyway.
+    """Return the raw scores of the training rows, which a booster keeps in training.
 
-    Asked for those, dart would drop trees once more, which changes the model. There the rows become
-    rows to evaluate too, for which LightGBM adds up the trees as they are.
+    With dart, reading them would drop trees again and change the model. The rows are then added
+    as an evaluation set, for which LightGBM sums the trees without dropping any.
     """
     seen: list[Array] = []
 
@@ -130,7 +131,7 @@ class KeepTrainingScores:
     """
 
     order = 1_000
-    """After early stopping, which ends a round by an exception."""
+    """Runs after early stopping, which ends a round by an exception."""
 
     before_iteration = False
 
@@ -139,17 +140,17 @@ class KeepTrainingScores:
         self.raw: Array | None = None
 
     def __call__(self, env: Any) -> None:
-        """Called by LightGBM after each round."""
+        """Keep the scores after the last round."""
         if env.iteration + 1 == env.end_iteration and not is_dart(env.model):
             self.raw = training_scores(env.model, self.linked)
 
 
 def with_drop_alike(callbacks: Any) -> list[Any]:
-    """Callbacks, and one under which dart drops the same trees in every training.
+    """Return the callbacks and another one, with which dart drops the same trees in every training.
 
-    Before the first round of a callable objective LightGBM asks a variable whether trees were
-    dropped already, which it sets only afterwards: of the same training two models came out. Asking
-    for the training scores sets it; parameters that are set anew start the random numbers anew.
+    Before the first round of a callable objective, LightGBM reads a variable that it initializes
+    only later, so that the same training could return two models. Evaluating the training scores
+    initializes it. Setting the parameters again restarts the random numbers.
     """
 
     def drop_alike(env: Any) -> None:

@@ -1,4 +1,4 @@
-"""LightGBM's trees as plain numbers, from ``Booster.dump_model``."""
+"""Read LightGBM's trees as plain numbers from ``Booster.dump_model``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from boostloss.trees import Split, Trees
 
 
 def read_trees(booster: Any) -> Trees:
-    """The trees that count: those up to the best round, if training was stopped early.
+    """Return the trees in use: those up to the best round, if training was stopped early.
 
     Raises
     ------
     ValueError
-        For trees whose leaves hold a linear model.
+        If leaves contain a linear model.
     """
     model = booster.dump_model()
     trees = Trees(
@@ -35,7 +35,7 @@ def read_trees(booster: Any) -> Trees:
         if node["decision_type"] == "==":
             categorical.add(feature)
             members = [int(member) for member in node["threshold"].split("||")]
-            # a missing category is no member of any
+            # a missing category does not belong to any set
             return (
                 Split(feature, "in", 0.0, members, False),
                 node["left_child"],
@@ -44,7 +44,7 @@ def read_trees(booster: Any) -> Trees:
         threshold, missing_left = float(node["threshold"]), node["default_left"]
         if missing_type == "Zero":
             zero_is_missing.add(feature)
-        elif missing_type == "None":  # a missing value counts as 0
+        elif missing_type == "None":  # a missing value is treated as 0
             missing_left = threshold >= 0.0
         split = Split(feature, "<=", threshold, (), missing_left)
         return split, node["left_child"], node["right_child"]
