@@ -117,7 +117,7 @@ def dask_train(
 
 
 def _fit_to_rows(client: Any, loss: Loss, booster: Any, dtrain: Any, n_classes: int) -> FittedLoss:
-    """The loss fitted to the raw scores of all training rows, where they are."""
+    """Fit the loss to the raw scores of all training rows, on the workers that hold them."""
     options = {
         name: getattr(dtrain, name)
         for name in ("missing", "feature_names", "feature_types", "enable_categorical")
@@ -136,13 +136,13 @@ def _fit_to_rows(client: Any, loss: Loss, booster: Any, dtrain: Any, n_classes: 
 
 
 def _part_rows(part: dict[str, Any], booster: Any, options: dict[str, Any]) -> tuple[Any, ...]:
-    """Labels, raw scores and weights of one partition."""
+    """Return labels, raw scores and weights of one partition."""
     rows = xgb.DMatrix(part["data"], base_margin=part.get("base_margin"), nthread=1, **options)
     return np.asarray(part["label"]).ravel(), raw_scores(booster, rows), part.get("weight")
 
 
 class _Trainer(SeveralValues, _Parent):
-    """XGBoost's own classifier on Dask, trained with several values of one metric."""
+    """XGBoost's classifier on Dask, which may report several values of one metric."""
 
     parent = xgb_dask.DaskXGBClassifier
 
@@ -278,7 +278,7 @@ default="cross_entropy"
 
 
 def _class_counts(client: Any, dtrain: Any) -> Array:
-    """Rows, or their summed weights, of each class, counted on the workers that hold them."""
+    """Count the rows of each class, or sum their weights, on the workers that hold them."""
     tasks = [
         client.submit(_part_counts, part, workers=[address])
         for address, parts in dtrain.worker_map.items()
@@ -290,7 +290,7 @@ def _class_counts(client: Any, dtrain: Any) -> Array:
 
 
 def _part_counts(part: dict[str, Any]) -> tuple[Array, Array]:
-    """Labels of one partition and their counts."""
+    """Return the labels of one partition and their counts."""
     if part.get("label") is None:
         raise ValueError("dtrain must have labels, got none")
     return part_counts(np.asarray(part["label"]).ravel(), part.get("weight"))

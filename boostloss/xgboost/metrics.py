@@ -1,4 +1,4 @@
-"""XGBoost's metrics, by name, of a loss's probabilities."""
+"""Evaluate XGBoost's metrics, by name, on a loss's probabilities."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from boostloss.xgboost.parameters import of_metrics
 xgb = require("xgboost", "xgboost")
 
 RANKING = ("auc", "aucpr")
-"""Of two classes, unchanged by a posterior that keeps the scores' order."""
+"""Metrics of two classes that depend only on the order of the scores."""
 
 
 class XGBoostMetrics(EngineMetrics):
-    """See :class:`~boostloss.metrics.EngineMetrics`; for ``custom_metric=`` of XGBoost."""
+    """:class:`~boostloss.metrics.EngineMetrics` for XGBoost's ``custom_metric``."""
 
     def of_log_odds(self, log_odds: Array, call: Call) -> list[tuple[str, float]]:
-        """Names and values, in the order of the names."""
+        """Return pairs of name and value, in the order of the names."""
         data = call.data_set
         if data is None:
             raise TypeError("these metrics must be called with a DMatrix, got labels")
@@ -34,7 +34,7 @@ class XGBoostMetrics(EngineMetrics):
 
 
 class Judged(NamedTuple):
-    """Log-odds (n,) or (n, K), and what XGBoost needs beside them; ``group`` holds sizes."""
+    """Log-odds (n,) or (n, K), with labels, weights and, in ``group``, the sizes of groups."""
 
     log_odds: Array
     y: Array
@@ -43,7 +43,7 @@ class Judged(NamedTuple):
 
 
 def evaluate(names: list[str], judged: Judged, params: dict[str, Any]) -> list[tuple[str, float]]:
-    """XGBoost's own metrics of log-odds: a model without trees starts from them."""
+    """Let XGBoost compute metrics of log-odds, as the start of a model without trees."""
     several = judged.log_odds.ndim == 2
     threads = thread_limit(stated_threads(params))
     features: Any = sparse.csr_matrix(np.empty((len(judged.y), 0), dtype=np.float32))
@@ -67,7 +67,7 @@ def evaluate(names: list[str], judged: Judged, params: dict[str, Any]) -> list[t
 
 
 def check_names(names: list[str], params: dict[str, Any], n_classes: int | None) -> None:
-    """Raise for a name that XGBoost does not know, or not for this problem.
+    """Raise an error for a metric that XGBoost does not have for this problem.
 
     ``n_classes`` is None for "binary:logistic".
     """
@@ -117,7 +117,7 @@ def of_posterior(
     if in_use is None and (link or is_plain_cross_entropy(loss)):
         return params, users
     if not names and users is not None and not _disabled(params):
-        names = ["logloss" if n_classes is None else "mlogloss"]  # XGBoost's default beside it
+        names = ["logloss" if n_classes is None else "mlogloss"]  # XGBoost's default
     ranks = in_use is None and n_classes is None and set(names) <= set(RANKING)
     if not names or (ranks and keeps_order(loss)):
         return params, users
@@ -128,7 +128,7 @@ def of_posterior(
 
 
 def as_names(metrics: Any) -> list[str]:
-    """``eval_metric`` as a list."""
+    """Return ``eval_metric`` as a list."""
     if metrics is None:
         return []
     return [metrics] if isinstance(metrics, str) else list(metrics)

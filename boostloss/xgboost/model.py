@@ -1,4 +1,4 @@
-"""What boostloss keeps in an XGBoost model, and the only module that edits its JSON.
+"""Store the fitted loss in an XGBoost model, and edit the model's JSON.
 
 The fitted loss is an attribute of the booster, which XGBoost saves, copies and pickles with it.
 """
@@ -21,13 +21,13 @@ xgb = require("xgboost", "xgboost")
 
 ATTRIBUTE = "boostloss"
 _ROUNDS = "boostloss_rounds"
-"""Rounds after which the loss was fitted: with more of them, another training went on."""
+"""Attribute with the number of rounds when the loss was fitted. With more, training continued."""
 
 
 def carry(booster: Any, loss: FittedLoss, **in_use: Any) -> Any:
-    """Write the fitted loss into the booster; one that no file can hold is left out.
+    """Write the fitted loss into the booster, unless it is not registered and cannot be saved.
 
-    ``in_use`` are further fields of the state: class shares, prior, decision.
+    ``in_use`` contains further fields of the state: class shares, prior, decision.
     """
     rounds = str(booster.num_boosted_rounds())
     booster.set_attr(**{ATTRIBUTE: state_of_codes(loss, **in_use), _ROUNDS: rounds})
@@ -35,12 +35,12 @@ def carry(booster: Any, loss: FittedLoss, **in_use: Any) -> Any:
 
 
 def carried(booster: Any) -> State:
-    """Labels and fitted loss that a booster carries.
+    """Return the labels and the fitted loss that a booster carries.
 
     Raises
     ------
     TypeError, ValueError
-        For what is no booster, carries none, or was trained on since.
+        If it is not a booster, carries no loss, or was trained further since.
     """
     if not isinstance(booster, xgb.Booster):
         raise TypeError(f"booster must be an xgboost.Booster, got {type(booster).__name__}")
@@ -101,7 +101,7 @@ def predict_proba(booster: Any, X: Any) -> Array:
 
 
 def raw_scores(booster: Any, data: Any) -> Array:
-    """Raw scores by the rounds up to the best."""
+    """Return the raw scores of the rounds up to the best."""
     best = booster.attr("best_iteration")
     rounds = (0, 0) if best is None else (0, int(best) + 1)
     raw: Array = booster.predict(data, output_margin=True, iteration_range=rounds)
@@ -109,17 +109,17 @@ def raw_scores(booster: Any, data: Any) -> Array:
 
 
 def shifted(booster: Any, shift: Array) -> Any:
-    """A copy of the booster with other raw scores: ``shift`` (1,) or (K,) is added to them.
+    """Return a copy of the booster with ``shift`` (1,) or (K,) added to its raw scores.
 
-    It goes into ``base_score``. What that cannot hold, a probability in float32, goes into the
-    leaves of the first tree of each class.
+    The shift is added to ``base_score``. The part that this cannot represent, because it is a
+    float32 probability, is added to the leaves of the first tree of each class.
     """
     document = json.loads(bytes(booster.save_raw("json")))
     learner = document["learner"]
     wanted = start_of(learner) + shift
     binary = learner["objective"]["name"] == "binary:logistic"
     base = 1.0 / (1.0 + np.exp(-wanted)) if binary else wanted
-    base = np.clip(base, 1e-6, 0.5) if binary else base  # float32 has few digits near 1
+    base = np.clip(base, 1e-6, 0.5) if binary else base  # float32 is inaccurate near 1
     numbers = ",".join(f"{value:.9E}" for value in base)
     learner["learner_model_param"]["base_score"] = f"[{numbers}]"
     rest = wanted - start_of(learner)

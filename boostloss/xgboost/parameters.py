@@ -1,4 +1,4 @@
-"""XGBoost's parameters that act through the objective, which a callable disables."""
+"""Handle XGBoost's parameters that act through the objective, which a callable disables."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ NAMES: dict[str, tuple[str, ...]] = {
     "alpha": ("alpha", "reg_alpha"),
     "gamma": ("gamma", "min_split_loss"),
 }
-"""Parameters that have two names."""
+"""Parameters with two names."""
 
 _METRIC_PARAMS = ("quantile_alpha", "expectile_alpha", "huber_slope")
-"""What XGBoost's metrics read, beside the data."""
+"""Parameters that XGBoost's metrics use."""
 
 
 def with_defaults(defaults: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters, and those of the defaults that they do not give by any name."""
+    """Return the parameters, with defaults for those not given under any of their names."""
     given = {name for name, value in params.items() if value is not None}
     kept = {n: value for n, value in defaults.items() if not given & set(NAMES.get(n, (n,)))}
     return {**kept, **params}
 
 
 def of_metrics(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that XGBoost's metrics read."""
+    """Return the parameters that XGBoost's metrics use."""
     return {name: params[name] for name in _METRIC_PARAMS if params.get(name) is not None}
 
 
 def check_params(params: Mapping[str, Any]) -> None:
-    """Raise for what a loss does not go with."""
+    """Raise an error for parameters that cannot be combined with a loss."""
     if params.get("class_weight") is not None:
         raise ValueError(
             "class_weight is no parameter of XGBoost: give it to the loss, as in "
@@ -59,7 +59,7 @@ def check_params(params: Mapping[str, Any]) -> None:
 def take_class_factor(
     params: Mapping[str, Any], n_classes: int
 ) -> tuple[dict[str, Any], Array | None]:
-    """Parameters without ``scale_pos_weight``, and it as one number for each class."""
+    """Return the parameters without ``scale_pos_weight``, and its factor for each class."""
     left = dict(params)
     scale = left.pop("scale_pos_weight", None)
     scale = float(scale) if isinstance(scale, str) else scale

@@ -1,4 +1,4 @@
-"""XGBoost's trees as plain numbers, from its JSON model."""
+"""Read XGBoost's trees as plain numbers from its JSON model."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from boostloss.trees import Split, Trees
 xgb = require("xgboost", "xgboost")
 
 EPSILON = np.float32(1e-6)
-"""XGBoost from 3.2 on takes a probability nearer to 0 or 1 for this one, where training starts."""
+"""XGBoost from 3.2 on clips ``base_score``, as a probability, to this distance from 0 and 1."""
 
 _HELD = tuple(int(part) for part in xgb.__version__.split(".")[:2]) >= (3, 2)
 
 
 def read_trees(booster: Any, missing: float = float("nan")) -> Trees:
-    """The trees that count: those up to the best round, if training was stopped early.
+    """Return the trees in use: those up to the best round, if training was stopped early.
 
     Raises
     ------
     ValueError
-        For ``booster="gblinear"``, and for trees whose leaves are vectors.
+        If ``booster="gblinear"``, or if leaves are vectors.
     """
     learner = json.loads(bytes(up_to_best(booster).save_raw("json")))["learner"]
     start = start_of(learner)
@@ -59,14 +59,14 @@ def read_trees(booster: Any, missing: float = float("nan")) -> Trees:
 
 
 def up_to_best(booster: Any) -> Any:
-    """The booster without the rounds after the best, where training was stopped early."""
+    """Return the booster without the rounds after the best, if training was stopped early."""
     best = booster.attr("best_iteration")
     rounds = booster.num_boosted_rounds()
     return booster if best is None or int(best) + 1 >= rounds else booster[: int(best) + 1]
 
 
 def start_of(learner: dict[str, Any]) -> Array:
-    """Raw score at which the trees' sum starts, (1,) or (K,), in XGBoost's own float32 steps."""
+    """Return the initial raw score, (1,) or (K,), with the float32 steps of XGBoost."""
     stated = learner["learner_model_param"]["base_score"]
     base = np.atleast_1d(np.asarray(json.loads(stated), dtype=np.float32))
     if learner["objective"]["name"] == "binary:logistic":
@@ -78,7 +78,7 @@ def start_of(learner: dict[str, Any]) -> Array:
 
 
 def _reader(tree: dict[str, Any], factor: Any) -> Any:
-    """Of a node's number: the leaf's value, or its split and the two nodes that follow."""
+    """Return a function from a node's number to its leaf value, or to its split and child nodes."""
     left, right, default_left = tree["left_children"], tree["right_children"], tree["default_left"]
     condition = np.asarray(tree["split_conditions"], dtype=np.float32)
     starts = dict(zip(tree["categories_nodes"], tree["categories_segments"], strict=True))
@@ -88,7 +88,7 @@ def _reader(tree: dict[str, Any], factor: Any) -> Any:
         if left[node] == -1:
             return float(condition[node] * factor)
         feature, missing_left = tree["split_indices"][node], bool(default_left[node])
-        if tree["split_type"][node]:  # listed categories go right
+        if tree["split_type"][node]:  # the listed categories go right
             members = tree["categories"][starts[node] : starts[node] + sizes[node]]
             return Split(feature, "in", 0.0, members, not missing_left), right[node], left[node]
         split = Split(feature, "<", float(condition[node]), (), missing_left)
