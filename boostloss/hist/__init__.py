@@ -1,6 +1,6 @@
-"""scikit-learn's trees: a loss for ``HistGradientBoostingClassifier``, and the classifier.
+"""Losses for scikit-learn's ``HistGradientBoostingClassifier``, and a classifier that uses them.
 
-They need no other package.
+No other package is needed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A loss in the form of scikit-learn's own: the only file that uses what is private there.
+"""Make a loss usable in scikit-learn. This is the only file that uses its private classes.
 
 ``HistGradientBoostingClassifier`` accepts an object of ``sklearn._loss.BaseLoss`` for its parameter
 ``loss``. It calls, in one ``fit``: ``fit_intercept_only``, then in each round ``gradient_hessian``
@@ -28,7 +28,7 @@ from boostloss.metrics import posterior_metric
 from boostloss.recorder import Recorder, Recording
 
 FIT_TAKES_VALIDATION = "X_val" in inspect.signature(HistGradientBoostingClassifier.fit).parameters
-"""Whether rows that stop the training can be given: from scikit-learn 1.7 on."""
+"""Whether ``fit`` accepts validation rows, as it does from scikit-learn 1.7 on."""
 
 
 class HistLoss(BaseLoss):  # type: ignore[misc]
@@ -69,7 +69,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         self._forget_training()
         self._set_classes(2)
 
-    # -- what a training starts with ----------------------------------------------------
+    # -- start of a training ------------------------------------------------------------
 
     @classmethod
     def of_training(
@@ -126,10 +126,10 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         self._forget_training()
         self.recorder = self.in_use = None
 
-    # -- what scikit-learn calls --------------------------------------------------------
+    # -- called by scikit-learn ---------------------------------------------------------
 
     def fit_intercept_only(self, y_true: Array, sample_weight: Array | None = None) -> Array:
-        """Raw score, or scores of shape (K,), at which training starts."""
+        """Return the raw score, or scores of shape (K,), at which training starts."""
         if not self._is_set:
             n_classes = max(2, int(y_true.max()) + 1)
             fitted = self.given.fit(y_true, None, sample_weight, n_classes=n_classes)
@@ -149,13 +149,13 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         hessian_out: Array | None = None,
         n_threads: int = 1,
     ) -> tuple[Array, Array]:
-        """First and second derivative in float32, written to the arrays given."""
-        if self._run is None:  # training goes on, in another process perhaps
+        """Compute the first and second derivative in float32, in the given arrays."""
+        if self._run is None:  # training continues, possibly in another process
             self._run = TrainingRun()
         run, raw, loss = self._run, self._scores(raw_prediction), self._minimised
         run.n_threads = n_threads
         if needs_training_scores(loss):
-            # the engine adds each tree to this very array
+            # scikit-learn adds each tree to this same array
             self._rows = (y_true, raw, sample_weight)
         gradient, hessian = loss.gradient_hessian(
             y_true, raw, sample_weight,
@@ -174,7 +174,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         gradient_out: Array | None = None,
         n_threads: int = 1,
     ) -> Array:
-        """First derivative alone."""
+        """Compute the first derivative only."""
         return self.gradient_hessian(
             y_true, raw_prediction, sample_weight, gradient_out, n_threads=n_threads
         )[0]
@@ -187,7 +187,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         loss_out: Array | None = None,
         n_threads: int = 1,
     ) -> Array:
-        """Loss of each row, in nats."""
+        """Compute the loss of each row, in nats."""
         value = self._minimised.value(y_true, self._scores(raw_prediction), sample_weight)
         if loss_out is None:
             return value
@@ -201,7 +201,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         sample_weight: Array | None = None,
         n_threads: int = 1,
     ) -> float:
-        """Mean log loss of the posterior, in nats, its offset left out: for early stopping."""
+        """Compute the mean log loss of the posterior without its offset, for early stopping."""
         if self.class_weight_in_rows is not None and sample_weight is not None:
             sample_weight = sample_weight / self.class_weight_in_rows[y_true.astype(np.intp)]
         metric = posterior_metric(self._fitted.loss, in_use=self.in_use)
@@ -273,7 +273,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
             **dict.fromkeys(("_run", "_rows", "_recording", "_owner", "recorder")),
         }
 
-    # -- inside -------------------------------------------------------------------------
+    # -- internal -----------------------------------------------------------------------
 
     def _forget_training(self) -> None:
         self._run = self._rows = self._recording = self._owner = None
@@ -288,7 +288,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         self.interval_y_pred = Interval(0, 1, False, False)
 
     def _take_over(self, fitted: FittedLoss) -> None:
-        """Begin another training, unless that changes the probabilities of another model."""
+        """Start another training, unless that would change the probabilities of another model."""
         owner, estimator = self._owner and self._owner(), _calling_estimator()
         shared = owner is not None and owner is not estimator
         if shared and (fitted.loss.depends_on_all_scores or fitted != self.fitted_loss):
@@ -309,18 +309,18 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
 
     @property
     def _minimised(self) -> Loss:
-        """The loss with class weights as numbers."""
+        """The loss with its class weights as numbers."""
         loss: Loss = self.given if self._is_set else self._fitted.loss
         return loss
 
     def _settle(self) -> None:
-        """Fit offset and density to the scores that the training rows have by now."""
+        """Fit offset and density to the current scores of the training rows."""
         if self._rows is not None:
             y, raw, weight = self._rows
             self.fitted_loss, self._rows = self._minimised.fit(y, raw, weight), None
 
     def _scores(self, raw_prediction: Array) -> Array:
-        """(n, K), or (n,) for two classes."""
+        """Return the scores with shape (n, K), or (n,) for two classes."""
         raw = np.asarray(raw_prediction)
         return raw if self.is_multiclass else raw.reshape(-1)
 
@@ -330,27 +330,27 @@ def _flat(array: Array | None) -> Array | None:
 
 
 def _calling_estimator() -> Any:
-    """The estimator in whose ``fit`` this is, or None where Python has no frames to look at.
+    """Return the estimator whose ``fit`` is running, or None if Python has no stack frames.
 
-    scikit-learn tells a loss nothing of its estimator, and there is no public way to ask. It is
-    only compared with the last one, so that a loss is refused to a second model.
+    scikit-learn does not tell a loss its estimator, and has no public way to ask. The estimator is
+    only compared with the previous one, so that two models cannot share a loss object.
     """
     frame = getattr(sys, "_getframe", lambda depth: None)(3)
     estimator = None if frame is None else frame.f_locals.get("self")
     return estimator if isinstance(estimator, HistGradientBoostingClassifier) else None
 
 
-# -- a training that is stopped from outside ---------------------------------------------------
+# -- stopping a training from outside ----------------------------------------------------------
 
 Watch = Callable[[Array], bool]
-"""Called with the validation rows' raw scores after each round; True stops the training."""
+"""Called with the raw scores of the validation rows after each round. True stops the training."""
 
 
 class _Watched:
-    """In place of a mean loss: numbers by which scikit-learn stops when it is told to.
+    """Return numbers instead of the mean loss, so that scikit-learn stops when ``watch`` says so.
 
-    With ``n_iter_no_change=1`` and ``tol=0`` it goes on as long as the loss of the validation rows
-    falls.
+    With ``n_iter_no_change=1`` and ``tol=0`` training continues as long as the loss of the
+    validation rows decreases.
     """
 
     watch: Watch
@@ -382,11 +382,11 @@ class _WatchedMultinomial(_Watched, HalfMultinomialLoss):  # type: ignore[misc]
 STOPPED_FROM_OUTSIDE: dict[str, Any] = {
     "early_stopping": True, "scoring": "loss", "n_iter_no_change": 1, "tol": 0.0,
 }  # fmt: skip
-"""Parameters of the classifier to go with :func:`watched`."""
+"""Parameters of the classifier that :func:`watched` requires."""
 
 
 def watched(loss: Loss | None, n_classes: int, watch: Watch) -> Any:
-    """A loss, or for None scikit-learn's own, for a training that ``watch`` stops."""
+    """Return a loss, or scikit-learn's log loss for None, for a training that ``watch`` stops."""
     if loss is not None:
         made: Any = _WatchedLoss(loss)
     elif n_classes > 2:
@@ -397,11 +397,11 @@ def watched(loss: Loss | None, n_classes: int, watch: Watch) -> Any:
     return made
 
 
-# -- what other libraries read of a fitted model -----------------------------------------------
+# -- read by other libraries -------------------------------------------------------------------
 
 
 def plain(engine: Any) -> Any:
-    """A fitted classifier with scikit-learn's own loss, and codes 0..K-1 for labels."""
+    """Return a copy of a fitted classifier with scikit-learn's log loss and labels 0..K-1."""
     made = copy.copy(engine)
     n_classes = len(engine.classes_)
     made.loss, made.classes_ = "log_loss", np.arange(n_classes)
@@ -412,13 +412,13 @@ def plain(engine: Any) -> Any:
 
 
 def nodes_of(engine: Any) -> tuple[Array, list[list[Array]]]:
-    """Raw scores (K,) at the start, and the nodes of each tree: by round, then by raw score."""
+    """Return the initial raw scores (K,), and the nodes of each tree by round and raw score."""
     rounds = [[tree.nodes for tree in of_round] for of_round in engine._predictors]
     return engine._baseline_prediction.ravel(), rounds
 
 
 class EngineState:
-    """Private attributes of the engine's fitted classifier, which SHAP and converters read."""
+    """Private attributes of the fitted scikit-learn classifier, which SHAP and converters read."""
 
     _baseline_prediction = from_engine("_baseline_prediction")
     _bin_mapper = from_engine("_bin_mapper")

@@ -1,4 +1,4 @@
-"""scikit-learn's trees as plain numbers, from the arrays that its classifier keeps."""
+"""Read scikit-learn's trees as plain numbers from the arrays of its classifier."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from boostloss.trees import Split, Trees
 
 
 def read_trees(engine: Any) -> Trees:
-    """The trees of a fitted ``HistGradientBoostingClassifier``, its start included.
+    """Return the trees of a fitted ``HistGradientBoostingClassifier``, including its start.
 
     Raises
     ------
     ValueError
-        For categorical features, which scikit-learn encodes and moves to other columns.
+        If there are categorical features, which scikit-learn encodes and moves to other columns.
     """
     if engine.is_categorical_ is not None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A fitted loss: the numbers from the training rows that the posterior needs."""
+"""Define the fitted loss, which keeps the numbers of the training rows that its posterior needs."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from boostloss.losses.validation import (
 )
 
 FEW_ROWS = 1000
-"""So many slopes take less time in Python than loading the compiler does."""
+"""Up to this number of slopes, Python takes less time than loading the compiler."""
 
 FARTHEST_DERIVED = 80.0
-"""Margin beyond which a weight that is derived from the slope stays as it is: the kernels hold q
+"""Margin beyond which a weight that is derived from the slope is constant. The kernels clip q
 there, and its share of a posterior is 1e-35."""
 
 MANY_SCORES = 5_000
-"""Scores from which compiled code is worth its compilation in a process's first fit."""
+"""Number of scores from which compiling pays in the first fit of a process."""
 
 
 class FittedLoss:
@@ -89,14 +89,14 @@ class FittedLoss:
             raise ValueError(f"class_weight must be one number for each class, got {weights!r}")
         self.class_weight = np.asarray(weights, dtype=np.float64)
         self.n_classes = len(self.class_weight)
-        loss.class_weights(None, self.n_classes)  # raises for what is not allowed
+        loss.class_weights(None, self.n_classes)  # raises an error for invalid weights
         self.offset = _offset(offset, self.n_classes)
         self.slope = check_number("slope", slope, np.nextafter(0, 1))
-        # a constant of the class, as its weight is
+        # a constant of the class, like its weight
         self._log_class_weight = np.log(self.class_weight) - self.offset
         self._shape = loss.shape_arrays(self.n_classes)
         self._shape_of_class = np.array(self._shape).reshape(-1, self.n_classes).T.copy()
-        # cross-entropy's weight is its class's: most of the work can be left out
+        # most of the work can be skipped if the weight depends on the class only
         self._constant = log_weight_table is None and loss.has_constant_weight
         if self.log_weight_table is not None and self.log_weight_table.ndim == 2:
             self._check_n_classes("log_weight_table", len(self.log_weight_table))
@@ -171,7 +171,7 @@ class FittedLoss:
         """
         raw = check_raw(raw)
         log_odds = self.log_posterior(raw)
-        # by logarithms, which keep a probability of 1e-310
+        # through logarithms, which can represent a probability of 1e-310
         return np.exp(log_expit(log_odds) if raw.ndim == 1 else _log_softmax(log_odds))
 
     def raw_shift(self) -> Array | None:
@@ -261,7 +261,7 @@ class FittedLoss:
         array of shape (n,) or (n, K)
             Log-odds of class 1, or a log-probability of each class, in nats.
         """
-        # few are as fast in NumPy, and need not wait for the compiler at the end of a first fit
+        # NumPy is as fast for few scores, and a first fit then need not wait for the compiler
         return self.log_odds(raw) if raw.size >= MANY_SCORES else self.log_posterior(raw)
 
     def with_offset(self, offset: ArrayLike) -> FittedLoss:
@@ -346,7 +346,7 @@ class FittedLoss:
         log_class_weight = self._log_class_weight
         if raw.ndim == 1:
             row = row_of(log_expit(raw), log_expit(-raw))
-            # the same row as one of the other class
+            # the same row, seen from the other class
             u, v = row.neg_log_p, row.neg_log_q
             other = Row(row.q, row.p, v, u, u, row.neg_log_q_low)
             weight_1 = self.log_weight(1, row) + log_class_weight[1]
@@ -402,10 +402,10 @@ class FittedLoss:
         return shifted
 
     def _weigh(self) -> Any:
-        """The weights for the kernels, or None if NumPy computes the posterior.
+        """Return the weights for the kernels, or None if NumPy computes the posterior.
 
-        NumPy does so if kernels are not loaded, or the weight's function needs it. The two agree
-        within 1e-12.
+        NumPy does so if kernels are not loaded or if ``log_weight`` does not compile. Both results
+        agree to 1e-12.
         """
         if self._constant or self.slope != 1.0 or not in_use():
             return None
@@ -523,7 +523,7 @@ def _kernels() -> Any:
 
 
 def _log_softmax(scores: Array) -> Array:
-    """As SciPy's, which takes five times as long for one row, and exact where a class has all."""
+    """Compute log softmax: faster than SciPy for one row, and accurate near probability 1."""
     shifted = scores - scores.max(axis=1, keepdims=True)
     e = np.exp(shifted)
     e[np.arange(len(e)), scores.argmax(axis=1)] = 0.0
@@ -532,14 +532,14 @@ def _log_softmax(scores: Array) -> Array:
 
 
 def row_of(log_p: Any, log_q: Any) -> Row:
-    """The row, or rows, with these log-probabilities of the true class and of all others."""
+    """Return the rows with these log-probabilities of the true class and of all others."""
     return Row(np.exp(log_p), np.exp(log_q), -log_p, -log_q, -log_q, np.zeros_like(log_q))
 
 
 def _derived_log_weight(
     functions: RowFunctions, log_p: Array, log_q: Array, shape: tuple[float, ...]
 ) -> Array:
-    """``log(slope / q)``, where a loss has no ``log_weight`` of its own."""
+    """Compute ``log(slope / q)`` for a loss without ``log_weight``."""
     margin = np.atleast_1d(np.minimum(log_p - log_q, FARTHEST_DERIVED))
     slope = _slope(functions.slope, margin, shape)
     with np.errstate(divide="ignore"):
@@ -548,8 +548,10 @@ def _derived_log_weight(
 
 
 def _slope(function: Any, margin: Array, shape: tuple[float, ...]) -> Array:
-    """Slope at each margin: compiled, as a binary loss's value is; a few rows, or all where there
-    is no compiler, one by one in Python.
+    """Compute the slope at each margin.
+
+    A few rows, or all if numba is missing, are computed one by one in Python. Otherwise the slope
+    is compiled, like the value of a binary loss.
     """
     if not in_use() and (margin.size <= FEW_ROWS or importlib.util.find_spec("numba") is None):
         rows = [row_of(log_expit(m), log_expit(-m)) for m in margin.ravel()]
@@ -566,7 +568,7 @@ def _slope(function: Any, margin: Array, shape: tuple[float, ...]) -> Array:
 
 
 def _log_complement(log_p: Array) -> Array:
-    """``log(1 - p_k)`` along rows; for the largest class summed from the others."""
+    """Compute ``log(1 - p_k)`` in each row; for the largest class it is summed from the others."""
     with np.errstate(divide="ignore"):
         log_q = np.log(-np.expm1(log_p))
     rows, top = np.arange(len(log_p)), log_p.argmax(axis=1)
@@ -596,11 +598,11 @@ NODES = 255
 
 
 def monotone_table(weights: Any, label: int) -> Array:
-    """``log w`` at :data:`NODES` p, made so that the posterior never falls where p rises.
+    """Tabulate ``log w`` at :data:`NODES` p so that the posterior never decreases with p.
 
-    GHM's weight beta(1 - p) jumps with the density, so that ``p / beta(1 - p)``, to which a
-    class's posterior is proportional, can fall where p rises. This takes for its logarithm the mean
-    of the nearest increasing functions above and below.
+    A class's posterior is proportional to ``p / beta(1 - p)``. GHM's weight beta jumps with the
+    density, so that this can decrease. Its logarithm is therefore replaced by the mean of the
+    nearest increasing functions above and below.
     """
     p = _nodes(NODES)
     log_odds = np.log(p) - np.log(weights(1.0 - p, label))
@@ -612,7 +614,7 @@ def monotone_table(weights: Any, label: int) -> Array:
 
 def _read(table: Array, log_p: Array) -> Array:
     nodes = _log_nodes(len(table))
-    # outside the table the weight is that of its end
+    # outside the table the weight is constant
     inside = np.clip(log_p, nodes[0], nodes[-1])
     log_weight: Array = inside - np.interp(inside, nodes, nodes - table)
     return log_weight
@@ -645,7 +647,7 @@ def _table(rows: Any) -> Array:
     try:
         table = np.asarray(rows, dtype=np.float64)
     except (TypeError, ValueError):
-        table = np.empty(0)  # of lists of different lengths, or not of numbers
+        table = np.empty(0)  # lists of different lengths, or not numbers
     if table.ndim not in (1, 2) or not table.size or not np.isfinite(table).all():
         raise ValueError(f"log_weight_table must hold finite numbers, got {rows!r}")
     return table
