@@ -1,4 +1,4 @@
-"""ONNX: a model with its posterior, labels and decision, for other runtimes."""
+"""Convert a model with its posterior, labels and decision to ONNX, for other runtimes."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def to_onnx(model: Any, *, dtype: str | None = None) -> Any:
 
 
 def _read(model: Any) -> tuple[Trees, State, Array | None]:
-    """Trees and state of a classifier, or of a booster that carries its loss; its prior's shift."""
+    """Return trees, state and prior shift of a classifier, or of a booster with its loss."""
     booster, state, missing = model, None, float("nan")
     if isinstance(model, LossClassifierMixin):
         engine: Any = model.engine_model()
@@ -129,7 +129,7 @@ def _read(model: Any) -> tuple[Trees, State, Array | None]:
 
 
 def _booster(engine: Any) -> Any:
-    """What holds the trees; scikit-learn's classifier does so itself."""
+    """Return the object with the trees, which may be scikit-learn's classifier itself."""
     if hasattr(engine, "get_booster"):
         return engine.get_booster()
     return getattr(engine, "booster_", engine)

@@ -1,4 +1,4 @@
-"""The decision of a classifier as nodes behind raw scores and probabilities."""
+"""Add the decision of a classifier to a graph with raw scores and probabilities."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from boostloss.onnx.posterior import log_odds
 
 
 def codes(raw: Value, p: Value, rule: Rule, loss: FittedLoss, shift: Array | None) -> Value:
-    """Numbers (n,) of the labels decided for.
+    """Return the indices (n,) of the decided labels.
 
-    ``shift`` is what class shares in use that are not those of training add to each class's
-    log-probability.
+    ``shift`` is added to the log-probability of each class, if the class shares in use differ from
+    those of training.
     """
     if isinstance(rule, str):
         return _by_raw(raw if shift is None else _in_use(raw, loss, shift), loss.n_classes)
@@ -42,7 +42,7 @@ def _is_true(condition: Any) -> Value:
 
 
 def _in_use(raw: Value, loss: FittedLoss, shift: Array) -> Any:
-    """As :func:`boostloss.classifier.raw_for_shares`."""
+    """Do as :func:`boostloss.classifier.raw_for_shares`."""
     bare = FittedLoss(loss.loss, loss.log_weight_table)
     if loss.n_classes == 2:
         at_zero = float(bare.log_posterior(np.zeros(1))[0])

@@ -1,7 +1,7 @@
-"""An ONNX graph that grows node by node, and values in it that NumPy's functions take.
+"""Build an ONNX graph node by node, with values that NumPy's functions accept.
 
-A :class:`Value` stands for an array that will exist when the graph runs. Arithmetic and NumPy's
-functions of it add nodes, so that a loss's formula in NumPy is also its formula in ONNX.
+A :class:`Value` represents an array that will exist when the graph runs. Arithmetic and NumPy's
+functions on it add nodes, so that a loss's formula in NumPy is also its formula in ONNX.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ onnx = require("onnx", "onnx")
 
 
 class NotInGraph(TypeError):
-    """A formula does something that has no counterpart in ONNX."""
+    """A formula uses something that has no counterpart in ONNX."""
 
 
 class Graph:
@@ -29,18 +29,18 @@ class Graph:
         self.constants: list[Any] = []
 
     def input(self, name: str) -> Value:
-        """A value by the name under which it comes in."""
+        """Return the input of the graph with this name as a value."""
         return Value(self, name)
 
     def constant(self, array: Any, dtype: Any = np.float64) -> Value:
-        """An array that is part of the graph; ``dtype=None`` keeps its own."""
+        """Add an array to the graph. ``dtype=None`` keeps its type."""
         name = f"c{len(self.constants)}"
         tensor = onnx.numpy_helper.from_array(np.asarray(array, dtype=dtype), name)
         self.constants.append(tensor)
         return Value(self, name)
 
     def node(self, kind: str, *inputs: Any, name: str | None = None, **attributes: Any) -> Value:
-        """Add a node; inputs that are numbers or arrays become float64 constants."""
+        """Add a node. Inputs that are numbers or arrays become float64 constants."""
         name = name or f"n{len(self.nodes)}"
         names = [self._value(one).name for one in inputs]
         self.nodes.append(onnx.helper.make_node(kind, names, [name], **attributes))
@@ -51,20 +51,20 @@ class Graph:
 
 
 class Value(np.lib.mixins.NDArrayOperatorsMixin):
-    """A float64 array, or one of bool, in a graph."""
+    """A float64 or boolean array in a graph."""
 
     def __init__(self, graph: Graph, name: str) -> None:
         self.graph, self.name = graph, name
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
-        """Add the nodes of one of NumPy's (or SciPy's) universal functions."""
+        """Add the nodes of a universal function of NumPy or SciPy."""
         if method != "__call__" or keywords or ufunc.__name__ not in _UFUNCS:
             raise NotInGraph(f"{ufunc.__name__}.{method} has no counterpart in ONNX")
         rule = _UFUNCS[ufunc.__name__]
         return self.graph.node(rule, *inputs) if isinstance(rule, str) else rule(*inputs)
 
     def __array_function__(self, function: Any, types: Any, inputs: Any, keywords: Any) -> Any:
-        """Add the nodes of one of NumPy's other functions."""
+        """Add the nodes of another function of NumPy."""
         if keywords or function.__name__ not in _FUNCTIONS:
             raise NotInGraph(f"{function.__name__} has no counterpart in ONNX")
         return _FUNCTIONS[function.__name__](self.graph, *inputs)
@@ -76,37 +76,37 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
         raise NotInGraph("a value in a graph is no number yet")
 
     def node(self, kind: str, *others: Any, **attributes: Any) -> Value:
-        """Add a node with this as its first input."""
+        """Add a node with this value as its first input."""
         return self.graph.node(kind, self, *others, **attributes)
 
     def cast(self, dtype: str, name: str | None = None) -> Value:
-        """As another type."""
+        """Convert to another type."""
         to = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.node("Cast", name=name, to=to)
 
     def columns(self, indices: Any) -> Value:
-        """Some columns of (n, K): (n, len(indices))."""
+        """Select some columns of (n, K): (n, len(indices))."""
         return self.node("Gather", self.graph.constant(indices, np.int64), axis=1)
 
 
 def log1p(x: Any) -> Any:
-    """``log(1 + x)``, exact where x is small."""
+    """Compute ``log(1 + x)``, accurately for small x."""
     return np.where(np.abs(x) < 1e-8, x, np.log(1.0 + x))
 
 
 def expm1(x: Any) -> Any:
-    """``exp(x) - 1``, exact where x is small."""
+    """Compute ``exp(x) - 1``, accurately for small x."""
     half = 0.5 * x
     return 2.0 * np.exp(half) * half.node("Sinh")
 
 
 def softplus(x: Any) -> Any:
-    """``log(1 + exp(x))``, exact where x is far below 0."""
+    """Compute ``log(1 + exp(x))``, accurately for x far below 0."""
     return np.maximum(x, 0.0) + log1p(np.exp(-np.abs(x)))
 
 
 def log_expit(x: Any) -> Any:
-    """``log sigma(x)``."""
+    """Compute ``log sigma(x)``."""
     return -softplus(-x)
 
 
@@ -158,7 +158,7 @@ def _clip(graph: Graph, x: Any, low: Any, high: Any) -> Value:
 
 
 def _interp(graph: Graph, x: Value, nodes: Array, values: Array) -> Value:
-    """Linear between the nodes: a sum of kinks; x is (n, 1)."""
+    """Interpolate linearly between the nodes by a sum of kinks; x is (n, 1)."""
     slopes = np.concatenate([[0.0], np.diff(values) / np.diff(nodes), [0.0]])
     beyond: Any = np.maximum(x - np.asarray(nodes)[None, :], 0.0)
     between: Value = beyond.node("MatMul", np.diff(slopes)[:, None]) + values[0]

@@ -1,4 +1,4 @@
-"""A fitted loss's posterior as nodes behind the raw scores."""
+"""Add the posterior of a fitted loss to a graph with raw scores."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from boostloss.onnx import graph
 from boostloss.onnx.graph import NotInGraph, Value
 
 FARTHEST = 80.0
-"""Margin beyond which a tabulated weight stays as it is."""
+"""Margin beyond which a tabulated weight is constant."""
 
 TOLERANCE = 5e-8
-"""Largest error of a tabulated log weight half way between two of its nodes."""
+"""Largest error of a tabulated log weight halfway between two nodes."""
 
 MOST_NODES = 20_000
 
 
 def probabilities(raw: Value, loss: FittedLoss, probability: str) -> Any:
-    """Probabilities (n, K) of raw scores, (n, 1) for two classes or (n, K)."""
+    """Return probabilities (n, K) of raw scores, (n, 1) for two classes or (n, K)."""
     odds = log_odds(raw, loss) if probability == "posterior" else raw
     if loss.n_classes > 2:
         return odds.node("Softmax", axis=1)
@@ -32,7 +32,7 @@ def probabilities(raw: Value, loss: FittedLoss, probability: str) -> Any:
 
 
 def log_odds(raw: Any, loss: FittedLoss) -> Any:
-    """Log-odds (n, 1), or log-probabilities (n, K) without their common constant."""
+    """Return log-odds (n, 1), or log-probabilities (n, K) up to a constant of each row."""
     odds = _log_odds_before_slope(raw, loss)
     return odds if loss.slope == 1.0 else odds * loss.slope
 
@@ -45,7 +45,7 @@ def _log_odds_before_slope(raw: Any, loss: FittedLoss) -> Any:
         weight_0 = _log_weight(loss, 0, log_q, log_p) + log_class_weight[0]
         return raw - weight_1 + weight_0
     log_p = raw.node("LogSoftmax", axis=1)
-    # the sum of the others: 1 - p would lose the digits of a p near 1
+    # sum the others, since 1 - p would lose the digits of a p near 1
     others = np.exp(log_p).node("MatMul", 1.0 - np.eye(loss.n_classes))
     log_q = np.log(np.maximum(others, np.finfo(np.float64).tiny))
     weights = [
@@ -58,10 +58,10 @@ def _log_odds_before_slope(raw: Any, loss: FittedLoss) -> Any:
 
 
 def _log_weight(loss: FittedLoss, label: int, log_p: Any, log_q: Any) -> Any:
-    """``log w`` of rows (n, 1) of one class, the class weight left out.
+    """Compute ``log w`` of rows (n, 1) of one class, without the class weight.
 
-    The loss's own formula in NumPy is run on the graph's values. Where it cannot be, as a formula
-    for one row with conditions, its result is tabulated.
+    The loss's formula in NumPy is evaluated on values of the graph. If that is not possible, as for
+    a formula with conditions on one row, its result is tabulated.
     """
     row = Row(np.exp(log_p), np.exp(log_q), -log_p, -log_q, -log_q, 0.0)
     try:
@@ -72,7 +72,7 @@ def _log_weight(loss: FittedLoss, label: int, log_p: Any, log_q: Any) -> Any:
 
 
 def _tabulated(loss: FittedLoss, label: int) -> tuple[Array, Array]:
-    """``log w`` at margins that lie as close as it is curved."""
+    """Tabulate ``log w`` at margins that are closer where its curvature is larger."""
 
     def log_weight(margin: Array) -> Array:
         with np.errstate(all="ignore"):

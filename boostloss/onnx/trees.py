@@ -1,4 +1,4 @@
-"""Trees as ONNX's ``TreeEnsemble``, in the engine's own type: no threshold is rounded."""
+"""Add trees to a graph as ``TreeEnsemble``, in the engine's type so that nothing is rounded."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _MODES = {"<=": 0, "<": 1, "in": 6}
 """ONNX's BRANCH_LEQ, BRANCH_LT and BRANCH_MEMBER."""
 
 ZERO = 1e-35
-"""LightGBM takes numbers up to this one for 0."""
+"""LightGBM treats numbers up to this as 0."""
 
 
 def raw_scores(features: Value, trees: Trees) -> Value:
-    """Raw scores (n, 1) or (n, K) of features (n, d)."""
+    """Return raw scores (n, 1) or (n, K) of features (n, d)."""
     features = _as_engine_reads(features, trees)
     scores = features.node("TreeEnsemble", domain="ai.onnx.ml", **_attributes(trees))
     return scores.cast("float64")
 
 
 def _as_engine_reads(features: Value, trees: Trees) -> Any:
-    """Features as the engine sees them, with NaN for what is missing."""
+    """Return features as the engine reads them, with NaN for missing values."""
     x: Any = features.cast(trees.dtype)
 
     def number(value: float) -> Any:
@@ -36,7 +36,7 @@ def _as_engine_reads(features: Value, trees: Trees) -> Any:
         columns = np.isin(np.arange(trees.n_features), trees.zero_is_missing)
         is_zero: Any = np.abs(x) <= number(ZERO)
         x = np.where(is_zero.node("And", x.graph.constant(columns, bool)), number(np.nan), x)
-    if trees.categories:  # the engines cut what is behind the point
+    if trees.categories:  # the engines truncate codes to integers
         columns = np.isin(np.arange(trees.n_features), list(trees.categories))
         x = np.where(columns, x.node("Floor"), x)
     return x

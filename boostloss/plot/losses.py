@@ -1,4 +1,4 @@
-"""Plots of losses, over the margin or the gradient norm of a row."""
+"""Plot losses over the margin or the gradient norm of a row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = {
     "hessian": "Hessian, w p q",
     "weight": "weight w of the row",
 }
-"""What :func:`loss_curves` can show, and the label of its axis."""
+"""Quantities that :func:`loss_curves` can show, and their axis labels."""
 
 Losses = Loss | LossName | Sequence[Loss | LossName] | Mapping[str, Loss | LossName]
 
@@ -133,7 +133,7 @@ def _named(losses: Losses) -> dict[str, Loss]:
 def _curve(
     loss: Loss, margins: Array, show: str, data: tuple[ArrayLike, ArrayLike] | None, label: int = 1
 ) -> Array:
-    """What ``show`` names for a row of class ``label`` at each margin."""
+    """Compute the quantity ``show`` of a row of class ``label`` at each margin."""
     weight: Array | float = 1.0
     if loss.depends_on_all_scores or isinstance(loss.class_weight, str):
         if data is None:

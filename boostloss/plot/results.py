@@ -1,4 +1,4 @@
-"""Plots of probabilities: precision and recall, reliability, alerts and costs."""
+"""Plot precision and recall, reliability, alerts and costs of predicted probabilities."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from boostloss.losses.validation import Array, check_labels
 from boostloss.plot.drawing import axes_of, by_name, style
 
 RARE = 0.02
-"""Share of positives below which precision has a logarithmic axis."""
+"""Share of positives below which the axis of precision is logarithmic."""
 
 FAR_BELOW = 30.0
-"""Thresholds are shown from the share of positives over this number on: below, all is alert."""
+"""Thresholds are shown from the share of positives divided by this number on."""
 
 MANY_TIMES = 10.0
-"""Costs that differ by more have a logarithmic axis."""
+"""Ratio of costs above which their axis is logarithmic."""
 
 Probabilities = ArrayLike | Mapping[str, ArrayLike]
 
@@ -217,22 +217,22 @@ def cost_over_threshold(
 
 
 _STEPS = {"drawstyle": "steps-post"}
-"""Between two probabilities nothing changes."""
+"""Curves are steps, since nothing changes between two probabilities."""
 
 
 def _thresholds(p: Array) -> tuple[Array, Array, Array]:
-    """Distinct probabilities from the largest down, how many rows reach each, and their order."""
+    """Return distinct probabilities in falling order, the rows that reach each, and the order."""
     order = np.argsort(-p, kind="stable")
     falling = p[order]
     last = np.flatnonzero(np.diff(falling, append=-np.inf))
-    # a logarithmic axis has no 0
+    # a logarithmic axis cannot show 0
     return np.maximum(falling[last], 1e-9), last + 1, order
 
 
 def _show_costs(axes: Any, lowest: float, never: float, highest: float) -> None:
-    """Limits between which the lowest cost and that of no alert at all can be told apart.
+    """Set limits that show the difference between the lowest cost and the cost without alerts.
 
-    The cost of calling every row dwarfs both where positives are rare.
+    If positives are rare, an alert on every row costs far more than both.
     """
     top = min(highest, max(lowest + 3 * (never - lowest), 2 * never)) if never > 0 else highest
     if lowest > 0 and top > MANY_TIMES * lowest:
@@ -243,7 +243,7 @@ def _show_costs(axes: Any, lowest: float, never: float, highest: float) -> None:
 
 
 def _least(found: CalibrationGroups) -> float:
-    """Where the axes of a reliability plot begin."""
+    """Return where the axes of a reliability plot start."""
     positive = [*found.predicted[found.predicted > 0], *found.observed[found.observed > 0]]
     return float(10 ** np.floor(np.log10(min([*positive, *found.high]) * 0.7)))
 
@@ -267,7 +267,7 @@ def _write_positives(axes: Any, found: CalibrationGroups) -> None:
 
 
 def _draw_counts(axes: Any, checked: Mapping[str, Array], least: float) -> None:
-    """How many rows have which probability, in a strip at the bottom."""
+    """Draw the number of rows at each probability in a strip at the bottom."""
     strip = axes.inset_axes([0, 0, 1, 0.12], sharex=axes)
     edges = np.geomspace(least, 1, 40)
     for i, p in enumerate(checked.values()):

@@ -1,4 +1,4 @@
-"""Plots of a recorded training: gradient norms and crossings over the rounds."""
+"""Plot gradient norms and crossings of a recorded training over the rounds."""
 
 from __future__ import annotations
 

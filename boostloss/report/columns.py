@@ -1,4 +1,4 @@
-"""Decide how each column of a frame is read as a feature, and say it in words."""
+"""Decide how to read each column of a frame as a feature, and describe it in words."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from boostloss.report.source import BadInput
 
 MAX_CATEGORIES = 1000
 MANY_NUMBERS = 20
-"""A text column with more different numbers is one of numbers, in which other texts are a fault."""
+"""A text column with more distinct numbers than this contains numbers. Other strings are errors."""
 
 MISSING = (
     "?", ".", "-", "--", "NA", "N/A", "n/a", "na", "nan", "NaN", "-nan", "-NaN", "NULL", "Null",
     "null", "None", "<NA>", "NaT", "#N/A", "#NA", "#N/A N/A", "#DIV/0!", "#VALUE!", "#REF!",
     "#NUM!", "#NAME?", "#NULL!", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN",
 )  # fmt: skip
-"""Texts that mean missing in a feature, unless the user names others."""
+"""Strings that mean missing in a feature, unless the user names others."""
 
 DATE = re.compile(
     r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/.])\d{1,2}\3\d{4}|\d\d?/\d\d?/\d\d)([ T]\d{1,2}:.*)?"
 )
 ISO_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}:.*)?")
 REFUSED_BY_ENGINES = re.compile(r'[\[\]{}<>,":\x00-\x1f]')
-"""XGBoost refuses brackets and <, LightGBM the characters of JSON."""
+"""XGBoost refuses brackets and <, and LightGBM refuses the special characters of JSON."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the user said on how to read columns."""
+    """The user's options for reading columns."""
 
     missing: tuple[str, ...] | None = None
-    """Texts that mean missing, in place of the usual ones."""
+    """Strings that mean missing, instead of the usual ones."""
 
     categories: frozenset[str] = frozenset()
     numbers: frozenset[str] = frozenset()
     decimal: str = "."
     decimal_given: bool = False
     from_command: bool = True
-    """Whether messages name options of the command line, or what to do with a frame."""
+    """Whether messages name options of the command line instead of changes to a frame."""
 
     @property
     def means_missing(self) -> frozenset[str]:
-        """Texts that mean missing in a feature."""
+        """Strings that mean missing in a feature."""
         return frozenset({"", *(MISSING if self.missing is None else self.missing)})
 
     def fix(self, *, command: str, python: str) -> str:
-        """What to do, in the words of who asked."""
+        """Return what to do, for a user of the command line or of Python."""
         return f"use {command}" if self.from_command else python
 
 
@@ -61,16 +61,16 @@ class Column(NamedTuple):
 
     name: str
     kind: str
-    """numbers, true/false, categories, or left out"""
+    """numbers, true/false, categories or left out."""
 
     remark: str
-    """What was missing, taken off or assumed."""
+    """What was missing, removed or assumed."""
 
     inside: str
-    """Its name in the model; another one where an engine refuses the name."""
+    """Its name in the model, which differs if an engine refuses the name in the file."""
 
     code: str
-    """A line of Python that reads it from a frame ``X`` in the same way; "" if none is needed."""
+    """A line of Python that reads it from a frame ``X`` in the same way, or ""."""
 
 
 class Features(NamedTuple):
@@ -81,13 +81,13 @@ class Features(NamedTuple):
 
     @property
     def renamed(self) -> dict[str, str]:
-        """Names in the file of columns that have another one in the model, and that one."""
+        """Map names in the file to names in the model, for columns whose names differ."""
         return {c.name: c.inside for c in self.columns if c.inside and c.name != c.inside}
 
 
 @dataclass
 class _Read:
-    """A column's values and what is said of it; ``values`` is None if it is left out."""
+    """A column's values and its description. ``values`` is None if the column is left out."""
 
     values: Any
     kind: str
@@ -96,7 +96,7 @@ class _Read:
 
 
 class _Problem(Exception):
-    """A column that only the user can decide on."""
+    """The user must decide how to read a column."""
 
 
 def read_columns(frame: Any, reading: Reading) -> Features:
@@ -140,7 +140,7 @@ def _with_name(remarks: list[str], name: str, inside: str) -> list[str]:
 
 
 def names_for_engines(names: Iterable[str]) -> list[str]:
-    """Names that both engines accept, all different for LightGBM, which joins words by "_"."""
+    """Return distinct names that both engines accept. LightGBM replaces spaces by "_"."""
     given = list(names)
     kept = {_joined(name) for name in given if not REFUSED_BY_ENGINES.search(name)}
     found: list[str] = []
@@ -192,7 +192,7 @@ _KINDS = {"boolean": "true/false"}
 
 
 def _typed(column: Any, name: str, reading: Reading, kind: str = "numbers") -> _Read:
-    """A column of numbers, booleans, times or durations."""
+    """Read a column of numbers, booleans, times or durations."""
     pd = require("pandas", "report")
     kinds = pd.api.types
     if kinds.is_datetime64_any_dtype(column):
@@ -226,7 +226,7 @@ def _is_whole(column: Any) -> bool:
 
 
 def _numbers(column: Any, kind: str, remarks: list[str], code: str = "") -> _Read:
-    """Numbers; infinite ones are missing, which XGBoost would refuse."""
+    """Read numbers. Infinite ones are read as missing, since XGBoost refuses them."""
     values = column.to_numpy()
     if values.dtype.kind == "f":
         infinite = int(np.isinf(values).sum())
@@ -265,14 +265,14 @@ def _times(column: Any, name: str, reading: Reading) -> _Read:
 
 
 class _Texts(NamedTuple):
-    """Different texts of a column, how often each comes, and the place of each row's; -1 none."""
+    """Distinct strings of a column, their counts, and the index of each row's string or -1."""
 
     texts: list[str]
     counts: Any
     places: Any
 
     def spread(self, values: Any) -> Any:
-        """A value of each row from one for each text; NaN where it has none."""
+        """Return a value for each row from one for each string; NaN for rows without a string."""
         return np.append(np.asarray(values, np.float64), np.nan)[self.places]
 
 
@@ -302,7 +302,7 @@ def _series(values: Any, like: Any) -> Any:
 
 
 def _stripped(column: Any, reading: Reading) -> tuple[_Texts, list[str]]:
-    """Texts without spaces around them, those that mean missing left out."""
+    """Return the strings without spaces around them, and without those that mean missing."""
     pd = require("pandas", "report")
     places, raw = pd.factorize(column)
     counts = np.bincount(places[places >= 0], minlength=len(raw))
@@ -329,7 +329,7 @@ def _stripped(column: Any, reading: Reading) -> tuple[_Texts, list[str]]:
 def _text_of_numbers(
     column: Any, name: str, reading: Reading, found: _Texts, remarks: list[str]
 ) -> _Read | None:
-    """Numbers, or None if these are other texts."""
+    """Read numbers; return None if the strings are not numbers."""
     try:
         parsed = numbers.parse(found.texts, reading.decimal, decimal_given=reading.decimal_given)
     except numbers.Ambiguous as error:
@@ -392,7 +392,7 @@ def _text_of_dates(column: Any, name: str, reading: Reading, remarks: list[str])
 def _categories(
     column: Any, name: str, remarks: list[str] | None = None, reading: Reading | None = None
 ) -> _Read:
-    """Categories; ``reading`` where the column could be something else."""
+    """Read categories. ``reading`` is given if the column could be something else."""
     n_rows = int(column.notna().sum())
     if not n_rows:
         return _Read(None, "left out", [*(remarks or []), "empty"])

@@ -39,7 +39,7 @@ LOSSES: dict[str, Loss | None] = {
 }
 
 PATIENCE = 10
-"""Checks without an improvement before a training is stopped."""
+"""Number of checks without improvement after which training stops."""
 
 
 def compare(
@@ -172,10 +172,10 @@ def cross_validate(
     time_order: bool = False, positive: Any = None, costs: Any = None, progress: bool = True,
     keep_if_interrupted: bool = False, say: Callable[[str], None] | None = None,
 ) -> Comparison:  # fmt: skip
-    """Compare as :func:`compare` does; return all results, after Ctrl-C too if asked to.
+    """Do as :func:`compare`, and return all results, on request also after Ctrl-C.
 
-    ``say`` is given the lines that describe the data, before any training. What is assumed of the
-    data is added to ``data.notes``.
+    ``say`` is called with the lines that describe the data before any training. Assumptions about
+    the data are added to ``data.notes``.
     """
     check_integer("folds", folds, 2)
     if not isinstance(time_order, bool | np.bool_):
@@ -238,7 +238,7 @@ def _order(time_order: bool, data: table.Table) -> str:
 
 
 def _leaks(data: table.Table, codes: Array) -> list[str]:
-    """A sentence for each column that alone gives a perfect score."""
+    """Return a sentence for each column that alone separates the classes perfectly."""
     original = {column.inside: column.name for column in data.columns}
     names = [original.get(name, name) for name in leaks.perfect_columns(data.X, codes)]
     how = "--drop" if data.how else "leave it out of X, "
@@ -279,7 +279,7 @@ def _train_and_test(comparison: Comparison, name: str, split: Split) -> None:
 
 
 def _compile(loss: Loss | None, engine: str, n_classes: int) -> None:
-    """Compile the loss's kernels, so that no training's time includes it."""
+    """Compile the loss's kernels, so that training times do not include compilation."""
     if loss is None:
         return
     y = np.tile(np.arange(n_classes), 2)
@@ -289,7 +289,7 @@ def _compile(loss: Loss | None, engine: str, n_classes: int) -> None:
 
 
 def _code_of_positive(labels: Array, positive: Any) -> int | None:
-    """Code of the class that ``positive`` names, if it names one."""
+    """Return the code of the class that ``positive`` names, or None."""
     if positive is None:
         return None
     if len(labels) > 2:
@@ -302,12 +302,12 @@ def _code_of_positive(labels: Array, positive: Any) -> int | None:
 
 
 def _rarer(codes: Array) -> int:
-    """Of two classes the one with fewer rows; the last where they have equally many."""
+    """Return the class with fewer rows of two, or the last if both have equally many."""
     return int(2 * codes.sum() <= len(codes))
 
 
 def _is_same_label(given: Any, label: Any) -> bool:
-    """Whether they are equal, as text (a command line gives text) or as numbers (1 and 1.0)."""
+    """Return whether labels are equal as strings, as from a command line, or as numbers."""
     if given == label or str(given).strip() == str(label):
         return True
     try:

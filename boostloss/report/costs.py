@@ -1,4 +1,4 @@
-"""Costs of a comparison: what a user gives, in the order in which predictions are judged."""
+"""Read the costs of errors that the user states, and sort them by class."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ LEAST = np.nextafter(0.0, 1.0)
 
 
 class AlarmCosts(NamedTuple):
-    """Costs of errors about the class to be found, whichever label that has."""
+    """Costs of false positives and false negatives, for whichever label is positive."""
 
     false_positive: float
     false_negative: float
 
 
 def parse(text: str | None) -> AlarmCosts | None:
-    """Costs as the command line has them, ``FP:FN``.
+    """Parse costs in the form of the command line, ``FP:FN``.
 
     Raises
     ------
     ValueError
-        If these are not two numbers above 0.
+        If the text is not two numbers above 0.
     """
     if text is None:
         return None
@@ -74,7 +74,7 @@ def as_judged(costs: Any, labels: Array, positive: int) -> Array | None:
 
 
 def _matrix(costs: Any, labels: Array) -> Array:
-    """Costs in the order of the sorted labels."""
+    """Return the cost matrix in the order of the sorted labels."""
     try:
         matrix = check_decision(costs, labels)
     except (TypeError, ValueError) as error:

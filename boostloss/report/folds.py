@@ -1,4 +1,4 @@
-"""Choose the rows of each fold: to learn from, to stop by, to test on."""
+"""Choose the rows of each fold to learn from, to stop by and to test on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from boostloss.losses.validation import Array
 from boostloss.optional import require
 
 STOPPING_PART = 5
-"""One in so many of a fold's training rows stops the training and is not learned from."""
+"""One in this many training rows of a fold is used for early stopping instead of learning."""
 
 USES = ("learn from", "stop by", "test on")
 
@@ -31,21 +31,21 @@ class Split(NamedTuple):
 
 
 class Folds(NamedTuple):
-    """Splits, and what had to be assumed, a sentence each."""
+    """Splits, and one sentence for each assumption."""
 
     splits: list[Split]
     notes: list[str]
 
 
 def group_codes(groups: Any, n_rows: int) -> tuple[Array, list[str]]:
-    """A number for each row's group; a row without a group is a group of its own.
+    """Return a number for each row's group. A row without a group is a separate group.
 
     Raises
     ------
     ValueError
-        If there are not as many as rows.
+        If there is not one entry for each row.
     """
-    column = np.asarray(groups, dtype=object)  # of a list NumPy would make None and NaN text
+    column = np.asarray(groups, dtype=object)  # NumPy would convert None and NaN in a list to text
     if column.ndim != 1 or len(column) != n_rows:
         raise ValueError(
             f"groups must have one entry for each of {n_rows} rows, got {column.shape}"
@@ -130,13 +130,13 @@ def _check_classes(y: Array, n_classes: int, split: Split, folds: int) -> None:
 
 
 def _last_rows(train: Array) -> tuple[Array, Array]:
-    """Rows to learn from, and the rows after them to stop by."""
+    """Return rows to learn from, and the rows after them to stop by."""
     cut = len(train) - max(1, len(train) // STOPPING_PART)
     return train[:cut], train[cut:]
 
 
 def _stratified_part(train: Array, y: Array, seed: int) -> tuple[Array, Array]:
-    """Rows to learn from, and rows to stop by with the same share of each class."""
+    """Return rows to learn from, and rows to stop by with the same share of each class."""
     rarest = int(np.bincount(y[train]).min())
     if rarest < STOPPING_PART:
         raise ValueError(
@@ -148,7 +148,7 @@ def _stratified_part(train: Array, y: Array, seed: int) -> tuple[Array, Array]:
 
 
 def _part_of_groups(train: Array, y: Array, groups: Array, seed: int) -> tuple[Array, Array, bool]:
-    """Rows to learn from and to stop by, of different groups where that leaves both all classes."""
+    """Return rows to learn from and to stop by, in different groups if both keep all classes."""
     parts = min(STOPPING_PART, len(np.unique(groups[train])))
     everything = len(np.unique(y[train]))
     if parts > 1 and int(np.bincount(y[train]).min()) >= parts:

@@ -1,4 +1,4 @@
-"""Which features the written model uses: total gain, and mean absolute SHAP values."""
+"""Show which features the model uses, by total gain and mean absolute SHAP values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_FEATURES, MOST_ROWS = 20, 2000
 
 
 def section(comparison: Comparison, booster: Any) -> Section:
-    """The features of the highest mean absolute SHAP value, by the names in the file."""
+    """List the features with the highest mean absolute SHAP values, by their names in the file."""
     engine = comparison.settings.engine
     if engine == "hist":
         return _by_permutation(comparison, booster)
@@ -36,7 +36,7 @@ def section(comparison: Comparison, booster: Any) -> Section:
 
 
 def _by_permutation(comparison: Comparison, model: Any) -> Section:
-    """By the loss of ROC AUC where a feature is shuffled; scikit-learn's trees tell no gain."""
+    """List features by the loss of ROC AUC if shuffled, as scikit-learn's trees have no gain."""
     rows = _some_rows(comparison)
     found = permutation_importance(
         model, rows.X, rows.y, scoring="roc_auc" if rows.n_classes == 2 else "roc_auc_ovr",
@@ -62,7 +62,7 @@ def _some_rows(comparison: Comparison) -> Rows:
 
 
 def _names(comparison: Comparison, X: Any) -> list[str]:
-    """Names in the file; of an array the numbers of the columns."""
+    """Return the names in the file, or the numbers of an array's columns."""
     original = {column.inside: column.name for column in comparison.data.columns}
     return [original.get(str(name), str(name)) for name in getattr(X, "columns", range(X.shape[1]))]
 

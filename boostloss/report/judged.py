@@ -1,4 +1,4 @@
-"""Tables on one loss's probabilities of the test rows: calibration, alerts, decisions."""
+"""Make tables of one loss's predictions on the test rows: calibration, alerts, decisions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sections(comparison: Comparison, y: Array, probability: Array, of_class: str
 
 
 def calibration(y: Array, probability: Array, of_class: str) -> Section:
-    """Predicted and observed shares of the groups of rows that the plot shows."""
+    """List predicted and observed shares of the groups of rows in the plot."""
     found = calibration_groups(y, probability)
     rows = [
         (
@@ -57,7 +57,7 @@ def calibration(y: Array, probability: Array, of_class: str) -> Section:
 
 
 def alerts(y: Array, probability: Array, of_class: str) -> Section:
-    """What is found if the rows of highest probability are looked at."""
+    """List how many positives are among the rows with the highest probabilities."""
     order = np.argsort(-probability, kind="stable")
     found = np.cumsum(y[order])
     rows = []
@@ -73,7 +73,7 @@ def alerts(y: Array, probability: Array, of_class: str) -> Section:
 
 
 def confusion(comparison: Comparison) -> Section:
-    """Labels over decisions on the test rows of all folds."""
+    """Return the confusion matrix of the test rows of all folds."""
     y, decision = comparison.decisions(comparison.best)
     thresholds = ", ".join(f"{number:.4g}" for number in comparison.thresholds(comparison.best))
     two = len(comparison.labels) == 2
@@ -85,7 +85,7 @@ def confusion(comparison: Comparison) -> Section:
 
 
 def confusion_by_costs(comparison: Comparison) -> Section:
-    """Labels over the decisions of lowest expected cost on the test rows of all folds."""
+    """Return the confusion matrix of decisions with the lowest expected cost on all test rows."""
     assert comparison.costs is not None
     y, p = comparison.predictions(comparison.best)
     decision = decide(p, comparison.costs)
@@ -98,7 +98,7 @@ def confusion_by_costs(comparison: Comparison) -> Section:
 def _matrix(
     comparison: Comparison, y: Array, decision: Array
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Columns and rows of a confusion matrix."""
+    """Return the columns and rows of a confusion matrix."""
     labels = [str(label) for label in comparison.labels_as_judged]
     counts = confusion_matrix(y, decision, labels=range(len(labels)))
     rows = [

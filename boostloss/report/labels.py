@@ -1,4 +1,4 @@
-"""Decide which classes a target column holds; every row without a certain label is named."""
+"""Find the classes in a target column. Errors name the rows without a certain label."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_CLASSES = 30
 
 
 class Labels(NamedTuple):
-    """Labels of the rows that have one, those rows, and what was assumed."""
+    """Labels of the rows that have one, these rows, and what was assumed."""
 
     y: Array
     has_label: Array
@@ -72,7 +72,7 @@ def read_labels(
 
 
 def check_enough(labels: Array, codes: Array, least: int, where: Callable[[int], str]) -> None:
-    """Raise for classes of too few rows to be in every fold, which may be typing errors."""
+    """Raise an error for classes with too few rows for every fold, which may be typing errors."""
     counts = np.bincount(codes, minlength=len(labels))
     rare = [k for k in np.argsort(counts, kind="stable") if counts[k] < least]
     if not rare:
@@ -94,7 +94,7 @@ def _places(rows: Array, where: Callable[[int], str]) -> str:
 
 
 def _stripped(column: Any, name: str) -> tuple[Any, list[str]]:
-    """Texts without the spaces around them, and how many had some."""
+    """Return strings without spaces around them, and a note on how many had some."""
     text = column.map(lambda label: label.strip() if isinstance(label, str) else label)
     padded = int(((text != column) & column.notna()).sum())
     notes = [f"target {name}: spaces removed around {padded:,} labels"] if padded else []
@@ -102,7 +102,7 @@ def _stripped(column: Any, name: str) -> tuple[Any, list[str]]:
 
 
 def _typed(column: Any, name: str, decimal: str, rows: Array, where: Callable[[int], str]) -> Array:
-    """Labels as booleans, integers, floats or text."""
+    """Return the labels as booleans, integers, floats or strings."""
     kinds = require("pandas", "report").api.types
     values: Array = column.to_numpy()
     of_types = {type(label) for label in values} if values.dtype == object else set()
@@ -144,7 +144,7 @@ def _listed(texts: Array) -> str:
 
 
 def _whole(values: Array) -> Array:
-    """As integers where all are."""
+    """Return the values as integers if all are whole numbers."""
     whole = np.isfinite(values).all() and bool((values == np.trunc(values)).all())
     return values.astype(np.int64) if whole and np.abs(values).max(initial=0) < 2**53 else values
 
@@ -162,7 +162,7 @@ def _check_number_of_classes(y: Array, name: str) -> None:
 
 
 def _alike(y: Array, name: str) -> list[str]:
-    """A note where labels differ in upper and lower case only."""
+    """Return a note if labels differ in upper and lower case only."""
     texts = [label for label in np.unique(y).tolist() if isinstance(label, str)]
     lower = [text.casefold() for text in texts]
     alike = [text for text, low in zip(texts, lower, strict=True) if lower.count(low) > 1]

@@ -1,4 +1,4 @@
-"""Find columns that alone tell the classes apart without a mistake, which no honest one does."""
+"""Find columns that alone separate the classes perfectly, which suggests a leak."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from boostloss.losses.validation import Array
 from boostloss.optional import require
 
 ENOUGH_ROWS = 10
-"""Of the rarest class; with fewer a column may be perfect by chance."""
+"""Rows of the rarest class. With fewer, a column may be perfect by chance."""
 
 ROWS_PER_CATEGORY = 5
-"""On average, below which a category may be of one class by chance."""
+"""Mean number of rows per category below which a category may have one class by chance."""
 
 
 def perfect_columns(X: Any, y: Array) -> list[str]:
@@ -45,7 +45,7 @@ def _is_perfect(column: Any, y: Array) -> bool:
 
 
 def _are_perfect(values: Array, y: Array, runs: float = 0, are_ordered: bool = True) -> bool:
-    """Whether equal values have one class, and not too many values or changes of class."""
+    """Return whether equal values have one class, with few enough values or changes of class."""
     order = np.argsort(values, kind="stable")  # NaN comes last
     values, classes = values[order], y[order]
     same = (values[1:] == values[:-1]) | (np.isnan(values[1:]) & np.isnan(values[:-1]))

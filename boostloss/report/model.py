@@ -1,4 +1,4 @@
-"""Refit the best loss on all rows; write the model, its state and the code that uses it."""
+"""Refit the best loss on all rows, and write the model and the code that uses it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from boostloss.report import training
 from boostloss.report.scores import Comparison
 
 SUFFIXES = {"xgboost": "json", "lightgbm": "txt", "hist": "joblib"}
-"""Of the best model's file, by engine."""
+"""Suffix of the file of the best model, by engine."""
 
 
 def write_model(comparison: Comparison, folder: Path) -> tuple[str, Any]:
-    """Refit the best loss on all rows, for the rounds that the folds needed: code and model."""
+    """Refit the best loss on all rows for the folds' number of rounds. Return code and model."""
     name, rows, settings = comparison.best, comparison.rows, comparison.settings
     loss, params = training.resolved(comparison.losses[name], rows, settings)
     rounds = max(1, round(float(np.median(comparison.values(name, "rounds")))))
@@ -38,7 +38,7 @@ def write_model(comparison: Comparison, folder: Path) -> tuple[str, Any]:
 
 
 def _snippet(comparison: Comparison, suffix: str, has_loss: bool) -> str:
-    """Code that loads the model and predicts."""
+    """Return code that loads the model and predicts."""
     labels = comparison.labels
     if comparison.settings.engine == "xgboost":
         load = ["import xgboost as xgb", "",

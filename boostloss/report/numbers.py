@@ -1,4 +1,4 @@
-"""Numbers written as text: percent and currency signs, thousands, decimal commas."""
+"""Parse numbers with percent or currency signs, thousands separators or decimal commas."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ SPACES = " \u00a0\u202f"
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 INFINITE = re.compile(r"[+-]?(inf|infinity|∞)", re.IGNORECASE)
 THOUSANDS = re.compile(rf"[+-]?[1-9]\d{{0,2}}([,{SPACES}']\d{{3}})+(\.\d*)?")
-"""1,234 and 12,345,678.90"""
+"""1,234 and 12,345,678.90."""
 
 DECIMAL_COMMA = re.compile(r"[+-]?(\d*,\d+|\d+,)([eE][+-]?\d+)?")
-"""3,14"""
+"""3,14."""
 
 THOUSANDS_DECIMAL_COMMA = re.compile(rf"[+-]?[1-9]\d{{0,2}}([.{SPACES}']\d{{3}})+(,\d*)?")
-"""1.234 and 12.345.678,90"""
+"""1.234 and 12.345.678,90."""
 
 GROUPING = re.compile(rf"[{SPACES}']")
 
 
 class Ambiguous(ValueError):
-    """Texts that are numbers of one size or another, and why."""
+    """Strings can be read as different numbers. The message says why."""
 
 
 class Parsed(NamedTuple):
-    """Numbers, NaN for what is none, and what was taken off, in words."""
+    """Numbers, with NaN for other strings, and a description of what was removed."""
 
     values: Array
     is_number: Array
@@ -40,20 +40,20 @@ class Parsed(NamedTuple):
 
 
 def parse(texts: Sequence[str], decimal: str = ".", *, decimal_given: bool = False) -> Parsed:
-    """Numbers of texts that have no spaces around them.
+    """Parse strings without spaces around them as numbers.
 
     Parameters
     ----------
     texts : sequence of str
     decimal : {".", ","}, default="."
     decimal_given : bool, default=False
-        Whether ``decimal`` is certain: 1,234 is a thousand with "." then.
+        Whether ``decimal`` is certain. With ".", 1,234 is then read as 1234.
 
     Raises
     ------
     Ambiguous
-        Where all commas could group thousands and could be decimal marks, and where some numbers
-        only have a sign of percent or currency.
+        If all commas could be either thousands separators or decimal marks, or if only some of
+        the numbers have a percent or currency sign.
     """
     bodies, remarks = zip(*map(_body, texts), strict=True) if len(texts) else ((), ())
     plain = (PLAIN if decimal == "." else DECIMAL_COMMA).fullmatch
@@ -84,7 +84,7 @@ def parse(texts: Sequence[str], decimal: str = ".", *, decimal_given: bool = Fal
 
 
 def has_decimal_commas(texts: Iterable[str]) -> bool:
-    """Whether all texts that look like numbers with a comma are so only with decimal commas."""
+    """Return whether all strings with a comma are numbers only if it is a decimal comma."""
     bodies = [_body(text.strip())[0] for text in texts]
     with_comma = [body for body in bodies if "," in body]
     if not with_comma or not all(map(_is_decimal_comma, with_comma)):
@@ -105,7 +105,7 @@ def _is_decimal_comma(body: str) -> bool:
 
 
 def _body(text: str) -> tuple[str, str]:
-    """A number's text without its sign of percent or currency, and what was taken off."""
+    """Return a number's text without its percent or currency sign, and the sign."""
     if text.endswith("%"):
         return text[:-1].rstrip(SPACES), "percent signs removed, 5% is 5"
     for sign in SIGNS:

@@ -1,4 +1,4 @@
-"""Write a comparison to files: HTML report, table, best model and the code that uses it."""
+"""Write a comparison to files: an HTML report, a table, the best model and code to use it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = (
     "model_loss.json",
     "use_model.py",
 )
-"""All that is written; the model is one of three, by its engine."""
+"""All files that may be written. There is one model file, whose name depends on the engine."""
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
@@ -66,7 +66,7 @@ def write(comparison: Comparison, title: str, output: Path) -> None:
         (unfinished / "use_model.py").write_text(snippet, encoding="utf-8")
         page = _page(comparison, title, snippet, booster)
         (unfinished / "report.html").write_text(page, encoding="utf-8")
-        for other in SUFFIXES.values():  # of an earlier run on another engine
+        for other in SUFFIXES.values():  # remove the model of an earlier run on another engine
             (output / f"model.{other}").unlink(missing_ok=True)
         for path in unfinished.iterdir():
             os.replace(path, output / path.name)
@@ -116,7 +116,7 @@ def _on_costs(comparison: Comparison) -> str:
 
 
 def _best(comparison: Comparison) -> tuple[Array, Array, str]:
-    """Labels and probabilities of the best loss, and the class that they are of."""
+    """Return labels and probabilities of the best loss, and the class they refer to."""
     y, curves = _rarest_class(comparison)
     codes, p = comparison.predictions(comparison.best)
     code = int(np.bincount(codes).argmin()) if p.ndim == 2 else 1
@@ -124,7 +124,7 @@ def _best(comparison: Comparison) -> tuple[Array, Array, str]:
 
 
 def _section(section: record.Section) -> str:
-    """A table as HTML; text is escaped here."""
+    """Return a table as HTML. Text is escaped here."""
 
     def cells(values: tuple[str, ...], tag: str) -> str:
         return "".join(f"<{tag}>{html.escape(value)}</{tag}>" for value in values)
@@ -159,7 +159,7 @@ def _html_table(comparison: Comparison) -> str:
 
 
 def _plots(comparison: Comparison) -> list[tuple[str, Any]]:
-    """Headings and figures."""
+    """Return headings and figures."""
     make_figure = require("matplotlib.figure", "report").Figure
     plots = []
     y, curves = _rarest_class(comparison)
@@ -186,7 +186,7 @@ def _plots(comparison: Comparison) -> list[tuple[str, Any]]:
 
 
 def _name_average_precision(comparison: Comparison, axes: Any) -> None:
-    """In the legend the average precision of the table, the mean of the folds; no second one."""
+    """Show the table's average precision, the mean over the folds, in the legend."""
     names = list(comparison.finished)
     if len(comparison.labels) == 2:
         values = [comparison.values(name, "average_precision").mean() for name in names]
@@ -196,7 +196,7 @@ def _name_average_precision(comparison: Comparison, axes: Any) -> None:
 
 
 def _rarest_class(comparison: Comparison) -> tuple[Array, dict[str, Array]]:
-    """Labels and probabilities of the rarest class; of two classes the positive one."""
+    """Return labels and probabilities of the rarest class, or of the positive one of two."""
     y, p = comparison.predictions(comparison.best)
     k = int(np.bincount(y).argmin()) if p.ndim == 2 else 1
     curves = {name: comparison.predictions(name)[1] for name in comparison.finished}

@@ -1,4 +1,4 @@
-"""An engine's parameters in a comparison: the same for the built-in objective and every loss."""
+"""Check and set an engine's parameters, which are the same for all losses in a comparison."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _INSTEAD = {
     "early_stopping_round": "rounds",
     "early_stopping_rounds": "rounds",
 }
-"""What an argument of the comparison says in place of an engine's parameter."""
+"""Parameters of each engine that an argument of the comparison replaces."""
 
 
 def check(engine: str, params: Mapping[str, Any]) -> None:
-    """Raise for parameters that would be overwritten, or would say two things."""
+    """Raise an error for parameters that would be overwritten or contradict an argument."""
     names = _engine(engine).NAMES if engine != "hist" else {}
     if engine == "xgboost":
         _engine(engine).check_params(params)
@@ -41,7 +41,7 @@ def check(engine: str, params: Mapping[str, Any]) -> None:
 def with_defaults(
     engine: str, defaults: Mapping[str, Any], params: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Parameters, and those of the defaults that they do not give by any name."""
+    """Return the parameters, with defaults for those not given under any of their names."""
     if engine == "hist":
         return {**defaults, **params}
     together: dict[str, Any] = _engine(engine).with_defaults(defaults, params)
@@ -51,7 +51,7 @@ def with_defaults(
 def take_class_factor(
     engine: str, params: Mapping[str, Any], y: Array, n_classes: int
 ) -> tuple[dict[str, Any], Array | None]:
-    """Parameters without the engine's own class weights, and these as numbers."""
+    """Return the parameters without the engine's class weights, and the factor of each class."""
     if engine == "hist":
         return dict(params), None
     of_engine = _engine(engine)
@@ -61,10 +61,10 @@ def take_class_factor(
 
 
 def weighted(loss: Loss | None, factor: Array | None) -> Loss | None:
-    """The loss, its class weights as numbers, times the engine's own class weights.
+    """Multiply the loss's class weights, as numbers, by the engine's class weights.
 
-    The built-in objective with such weights is cross-entropy with them, and its probabilities undo
-    them likewise.
+    The built-in objective with such weights becomes cross-entropy with them, whose probabilities
+    correct for them.
     """
     if factor is None:
         return loss

@@ -1,4 +1,4 @@
-"""Tables of a report that say how it came about: versions, parameters, data, folds."""
+"""Make the tables of a report that record versions, parameters, data and folds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIBRARIES = ("sklearn", "numpy", "pandas")
 
 
 class Section(NamedTuple):
-    """A table with its heading, and a sentence on how to read it."""
+    """A table with a heading and a sentence on how to read it."""
 
     heading: str
     note: str
@@ -29,7 +29,7 @@ class Section(NamedTuple):
 
 
 def sections(comparison: Comparison) -> list[Section]:
-    """Run, parameters, columns and folds."""
+    """Return the tables of run, parameters, columns and folds."""
     return [_run(comparison), _columns(comparison), _folds(comparison)]
 
 
@@ -61,7 +61,7 @@ def _run(comparison: Comparison) -> Section:
 
 
 def costs_in_words(comparison: Comparison) -> str:
-    """Each cost that is not 0, by true class and decision."""
+    """Describe each cost that is not 0, by true class and decision."""
     assert comparison.costs is not None
     labels = comparison.labels_as_judged
     return ", ".join(

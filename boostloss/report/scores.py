@@ -1,4 +1,4 @@
-"""Metrics of one set of predictions, and what they say of the losses compared on the same folds."""
+"""Compute metrics of predictions, and compare losses by them on the same folds."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 BUILT_IN = "built-in"
 CONFIDENCE = 0.95
 MIN_PROBABILITY = 1e-15
-"""Smaller probabilities count as this one in the log loss, which stays finite."""
+"""Smaller probabilities are clipped to this in the log loss, which stays finite."""
 
 
 def average_precision(y: Array, probability: Array, weight: Array | None = None) -> float:
-    """Of the positives; of several classes the mean of each against the rest."""
+    """Compute average precision, or its mean of each class against the rest."""
     return _mean_over_classes(average_precision_score, y, probability, weight)
 
 
 def roc_auc(y: Array, probability: Array, weight: Array | None = None) -> float:
-    """Of the positives; of several classes the mean of each against the rest."""
+    """Compute the area under the ROC curve, or its mean of each class against the rest."""
     return _mean_over_classes(roc_auc_score, y, probability, weight)
 
 
@@ -45,14 +45,14 @@ def _mean_over_classes(
 ) -> float:
     if probability.ndim == 1:
         return float(score(y, probability, sample_weight=weight))
-    # a class that these rows lack has no score
+    # a class that is absent from these rows has no score
     present = np.unique(y)
     of_class = [score(y == k, probability[:, k], sample_weight=weight) for k in present]
     return float(np.mean(of_class))
 
 
 def log_loss(y: Array, probability: Array, weight: Array | None = None) -> float:
-    """Mean in nats."""
+    """Compute the mean log loss, in nats."""
     of_true_class = (
         np.where(y == 1, probability, 1.0 - probability)
         if probability.ndim == 1
@@ -62,7 +62,7 @@ def log_loss(y: Array, probability: Array, weight: Array | None = None) -> float
 
 
 def brier(y: Array, probability: Array, weight: Array | None = None) -> float:
-    """Mean squared error of the probabilities, (1/2) sum over the classes."""
+    """Compute the mean squared error of the probabilities, as 1/2 of the sum over the classes."""
     if probability.ndim == 1:
         return float(np.average((probability - y) ** 2, weights=weight))
     squares = ((probability - np.eye(probability.shape[1])[y]) ** 2).sum(axis=1) / 2
@@ -70,7 +70,7 @@ def brier(y: Array, probability: Array, weight: Array | None = None) -> float:
 
 
 def f1(y: Array, decision: Array, n_classes: int, weight: Array | None = None) -> float:
-    """Of the positives; of several classes the mean."""
+    """Compute F1 of the positives, or the mean F1 of several classes."""
     average = "binary" if n_classes == 2 else "macro"
     return float(f1_score(y, decision, average=average, zero_division=0.0, sample_weight=weight))
 
@@ -81,7 +81,7 @@ METRICS = {
     "log_loss": log_loss,
     "brier": brier,
 }
-"""Metrics of probabilities, any of which may stop the training and decide."""
+"""Metrics of probabilities. Any of them may stop the training and choose the best loss."""
 
 TITLES = {
     "average_precision": "average precision",
@@ -91,22 +91,22 @@ TITLES = {
     "f1": "F1, tuned",
     "seconds": "seconds",
 }
-"""All results of a fold; F1 is that of a threshold tuned on the rows that stopped the training."""
+"""All results of a fold. The threshold for F1 is tuned on the rows that stop the training."""
 
 COST = "cost per row"
-"""Title of the result that is there if costs are given: of decisions with the least expected
-cost."""
+"""Title of the cost of decisions with the lowest expected cost. It is reported if costs are
+given."""
 
 SMALLER_IS_BETTER = ("log_loss", "brier", "seconds", "cost")
 
 
 def sign(metric: str) -> int:
-    """1 where larger is better, -1 where smaller is."""
+    """Return 1 if larger is better, -1 if smaller is better."""
     return -1 if metric in SMALLER_IS_BETTER else 1
 
 
 class Threshold:
-    """A decision tuned for F1: a threshold; of several classes ``argmax P_k / share_k**power``."""
+    """A decision tuned for F1: a threshold, or ``argmax P_k / share_k**power`` if K > 2."""
 
     def __init__(self, y: Array, probability: Array, weight: Array | None = None) -> None:
         counts = np.bincount(y, weights=weight)
@@ -124,7 +124,7 @@ class Threshold:
         self.number = powers[int(np.argmax(f1s))]
 
     def decide(self, probability: Array) -> Array:
-        """Classes of other rows."""
+        """Return the decided classes of other rows."""
         if probability.ndim == 2:
             return self._argmax(probability, self.number)
         decision: Array = (probability >= self.number).astype(int)
@@ -136,14 +136,14 @@ class Threshold:
 
 
 class Difference(NamedTuple):
-    """Mean difference to the built-in loss on the same folds, and half of its 95% interval."""
+    """Mean difference from the built-in loss on the same folds, and half of its 95% interval."""
 
     mean: float
     half_interval: float
 
     @property
     def is_significant(self) -> bool:
-        """Whether 0 lies outside the interval; False on a single fold, which has none."""
+        """Whether 0 is outside the interval. It is False for a single fold, without an interval."""
         return abs(self.mean) > self.half_interval
 
     def __str__(self) -> str:
@@ -152,28 +152,28 @@ class Difference(NamedTuple):
 
 @dataclass
 class Comparison:
-    """What a comparison found, loss by loss; losses that were not finished are missing."""
+    """Results of a comparison for each loss. Unfinished losses are missing."""
 
     settings: Settings
     labels: Array
     losses: dict[str, Loss | None]
     rows: Rows
-    """All rows; their codes are places in ``labels``, which are sorted."""
+    """All rows. Their codes are indices of the sorted ``labels``."""
 
     data: Table
-    """What was compared on, and how it was read."""
+    """The data, and how they were read."""
 
     test_over_train: float
-    """Test rows over training rows, the mean of the folds."""
+    """Ratio of test rows to training rows, as the mean over the folds."""
 
     command: list[str] = field(default_factory=list)
-    """The command line, where one was given."""
+    """The command line, if there was one."""
 
     n_models: int = 0
-    """Models that were to be trained."""
+    """Number of models to train."""
 
     description: list[str] = field(default_factory=list)
-    """The same in lines, with the classes."""
+    """Lines that describe the data and the classes."""
 
     folds: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     """Results of each loss, fold by fold."""
@@ -182,20 +182,20 @@ class Comparison:
     """Codes and probabilities of each fold's test rows."""
 
     decided: dict[str, list[tuple[Array, float]]] = field(default_factory=dict)
-    """Decisions on each fold's test rows, and the number that was tuned for them."""
+    """Decisions on each fold's test rows, and the tuned number."""
 
     splits: list[Split] = field(default_factory=list)
     """Rows of each fold."""
 
     costs: Array | None = None
-    """Cost matrix in the order of ``labels_as_judged``, if costs are given."""
+    """Cost matrix in the order of ``labels_as_judged``, or None."""
 
     order: str = ""
-    """What is kept together or in order, in words."""
+    """Description of groups or time order."""
 
     @property
     def positive(self) -> Any:
-        """Label of the class that metrics of two classes are about; None of several."""
+        """Label of the positive class, or None for several classes."""
         return self.labels[self.rows.positive] if len(self.labels) == 2 else None
 
     @property
@@ -211,22 +211,22 @@ class Comparison:
 
     @property
     def n_folds(self) -> int:
-        """Folds that all losses have finished; one if the first is not yet."""
+        """Number of folds that all losses have finished, at least 1."""
         return max(1, min(len(self.folds.get(name, [])) for name in self.losses))
 
     @property
     def finished(self) -> list[str]:
-        """Names of the losses with a result on every one of ``n_folds``."""
+        """Names of the losses with a result on each of the ``n_folds`` folds."""
         return [name for name in self.losses if len(self.folds.get(name, [])) >= self.n_folds]
 
     @property
     def challengers(self) -> list[str]:
-        """Those of them that are not the built-in loss."""
+        """Names of the finished losses other than the built-in one."""
         return [name for name in self.finished if name != BUILT_IN]
 
     @property
     def significantly_better(self) -> list[str]:
-        """Those of them that beat the built-in loss by the metric that decides."""
+        """Names of the losses that are significantly better than the built-in one."""
         metric = self.settings.metric
         differences = {name: self.difference(name, metric) for name in self.challengers}
         return [
@@ -237,7 +237,7 @@ class Comparison:
 
     @property
     def interrupted(self) -> str:
-        """What is missing after Ctrl-C, in words; empty if nothing is."""
+        """Description of what is missing after Ctrl-C, or an empty string."""
         done = sum(len(results) for results in self.folds.values())
         if done >= self.n_models:
             return ""
@@ -249,50 +249,50 @@ class Comparison:
 
     @property
     def best(self) -> str:
-        """The best mean; the built-in loss where no other one is significantly better."""
+        """Name of the best loss: the built-in one unless another is significantly better."""
         if BUILT_IN in self.finished and not self.significantly_better:
             return BUILT_IN
         return self.best_mean(self.settings.metric, self.significantly_better or self.finished)
 
     def best_mean(self, metric: str, names: list[str]) -> str:
-        """Of these losses the one whose mean is best."""
+        """Return the one of these losses with the best mean."""
         return max(names, key=lambda name: sign(metric) * self.values(name, metric).mean())
 
     def clearly_best(self, metric: str) -> str | None:
-        """The loss of the best mean if it is significantly better than the built-in one."""
+        """Return the loss with the best mean if it significantly beats the built-in one."""
         if BUILT_IN not in self.finished or len(self.finished) < 2:
             return None
         name = self.best_mean(metric, self.finished)
         return name if name != BUILT_IN and self.difference(name, metric).is_significant else None
 
     def values(self, name: str, metric: str) -> Array:
-        """A metric of one loss on each fold."""
+        """Return a metric of one loss on each fold."""
         return np.array([results[metric] for results in self.folds[name][: self.n_folds]])
 
     def predictions(self, name: str) -> tuple[Array, Array]:
-        """Codes and one loss's probabilities of all test rows."""
+        """Return codes and one loss's probabilities of all test rows."""
         y, p = zip(*self.held_out[name][: self.n_folds], strict=True)
         return np.concatenate(y), np.concatenate(p)
 
     def decisions(self, name: str) -> tuple[Array, Array]:
-        """Codes and one loss's decisions of all test rows."""
+        """Return codes and one loss's decisions of all test rows."""
         decided = [decision for decision, _ in self.decided[name][: self.n_folds]]
         return self.predictions(name)[0], np.concatenate(decided)
 
     def thresholds(self, name: str) -> list[float]:
-        """The number tuned in each fold: a threshold, or of several classes a power."""
+        """Return the number tuned in each fold: a threshold, or a power for several classes."""
         return [number for _, number in self.decided[name][: self.n_folds]]
 
     @property
     def labels_as_judged(self) -> list[Any]:
-        """Labels by the codes of predictions: of two classes the positive one is last."""
+        """Labels in the order of predictions' codes. Of two classes the positive one is last."""
         labels: list[Any] = self.labels.tolist()
         return labels[::-1] if self.positive is not None and self.rows.positive == 0 else labels
 
     def difference(self, name: str, metric: str) -> Difference:
         """Compare one loss with the built-in one on the same folds.
 
-        Training sets of different folds overlap, for which the variance is corrected [1]_.
+        The variance is corrected for the overlap of the folds' training sets [1]_.
 
         References
         ----------
@@ -308,7 +308,7 @@ class Comparison:
         return Difference(float(paired.mean()), quantile * error)
 
     def frame(self) -> Any:
-        """One row for each loss: mean, spread and difference to the built-in of each metric."""
+        """Return one row for each loss: mean, spread and difference from the built-in by metric."""
         pd = require("pandas", "report")
         table = []
         for name in self.finished:
@@ -329,7 +329,7 @@ class Comparison:
         return frame
 
     def sentences(self) -> list[str]:
-        """What the results say, in words."""
+        """Return sentences that summarize the results."""
         said = [self.interrupted] if self.interrupted else []
         if len(self.labels) == 2:
             said.append(f"Positive class: {self.positive}{self._other_in_file}.")

@@ -1,6 +1,6 @@
-"""Read a data file into a frame, and say how: encoding, separator, decimal mark, what was left out.
+"""Read a data file into a frame, and describe how: encoding, separator, decimal mark, omissions.
 
-Only cells that are empty are missing here; what else means missing is decided column by column.
+Only empty cells are missing here. What else means missing is decided for each column later.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from boostloss.optional import require
 from boostloss.report.numbers import has_decimal_commas
 
 SEPARATORS = (",", ";", "\t", "|")
-"""Looked for in the header, in this order."""
+"""Separators to look for in the header, in this order."""
 
 NAMED_SEPARATORS = {"tab": "\t", "space": " ", "\\t": "\t"}
 SAMPLE = 1000
-"""Records looked at to find the separator."""
+"""Number of records used to find the separator."""
 
 COMPRESSED: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress,
@@ -36,12 +36,12 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class BadInput(ValueError):
-    """Something in the user's file or options that the user can fix."""
+    """A problem in the file or the options that the user can fix."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a text file is written; None is found out."""
+    """Format of a text file. None means that it is detected."""
 
     separator: str | None = None
     decimal: str | None = None
@@ -50,21 +50,21 @@ class Format:
 
 @dataclass
 class Source:
-    """A file's frame; text columns of a CSV file are text, with NaN for empty cells only."""
+    """A file as a frame. All columns of a CSV file are text, with NaN for empty cells only."""
 
     frame: Any
     how: str
     """Format, encoding, separator and decimal mark, in words."""
 
     notes: list[str] = field(default_factory=list)
-    """What was left out or assumed, a sentence each."""
+    """One sentence for each omission or assumption."""
 
     decimal: str = "."
     lines: Any = None
-    """The line of the file of each row; None for Parquet."""
+    """Line number of each row in the file, or None for Parquet."""
 
     def rows(self, index: Any) -> Source:
-        """Some of the rows, in this order."""
+        """Return some of the rows, in this order."""
         lines = None if self.lines is None else [self.lines[i] for i in index]
         frame = self.frame.iloc[index].reset_index(drop=True)
         return replace(self, frame=frame, lines=lines)
@@ -114,7 +114,7 @@ def _parquet(path: Path, form: Format) -> Source:
 
 
 def _text(path: Path, encoding: str | None) -> tuple[str, str]:
-    """A file's text with plain line ends, and its encoding."""
+    """Return the text of a file with plain line ends, and its encoding."""
     data = _bytes(path)
     if data[:4] in (b"PAR1", b"ARE1") or data[:2] == b"PK" or data[:4] == b"\xd0\xcf\x11\xe0":
         kind = "Parquet: name it .parquet" if data[:1] in b"PA" and data[:2] != b"PK" else "Excel"
@@ -156,7 +156,7 @@ def _bytes(path: Path) -> bytes:
 
 
 class _Record(NamedTuple):
-    """Fields of a line, and the number of the line that it begins on."""
+    """Fields of a record, and the number of its first line."""
 
     line: int
     fields: list[str]
@@ -198,7 +198,7 @@ class _Csv:
         return Source(frame, how, notes, decimal, lines)
 
     def _records(self, separator: str) -> Iterator[_Record]:
-        """Lines that are not blank, from the header on."""
+        """Iterate over the records that are not blank, starting with the header."""
         reader = csv.reader(io.StringIO(self.text), delimiter=separator, skipinitialspace=True)
         begins = 1
         try:
@@ -214,9 +214,9 @@ class _Csv:
             ) from error
 
     def _separator(self) -> str:
-        """The one given, or the one that gives the header the most fields."""
+        """Return the given separator, or the one that splits the header into the most fields."""
         first = re.match(r"sep=(.)\n", self.text)
-        if first:  # Excel writes it
+        if first:  # Excel writes such a line
             self.text = "\n" + self.text[first.end() :]
         given = self.form.separator
         if given is not None:
@@ -244,7 +244,7 @@ class _Csv:
         return best
 
     def _check_shape(self, separator: str) -> tuple[int, list[int], list[str]]:
-        """Fields of the longest line, line numbers of the rows, and notes."""
+        """Return the most fields of a record, line numbers of the rows, and notes."""
         records = self._records(separator)
         header = next(records, _Record(0, [])).fields
         named = max((i + 1 for i, name in enumerate(header) if name.strip()), default=0)
@@ -300,7 +300,7 @@ def _check_different(names: list[str]) -> None:
 
 
 def _without_unnamed(frame: Any, names: list[str], path: Path) -> tuple[Any, list[str]]:
-    """Leave out columns without a name that are empty or number the rows."""
+    """Leave out columns without a name that are empty or contain row numbers."""
     notes, kept = [], []
     for i, (key, name) in enumerate(zip(frame.columns, names, strict=True)):
         if name and not re.fullmatch(r"Unnamed: \d+", name):
@@ -320,7 +320,7 @@ def _without_unnamed(frame: Any, names: list[str], path: Path) -> tuple[Any, lis
 
 
 def _numbers_the_rows(column: Any) -> bool:
-    """Whether it counts up from 0 or 1, as an index that was saved does."""
+    """Return whether a column counts up from 0 or 1, like a saved index."""
     column = column.dropna()
     kinds = require("pandas", "report").api.types
     if not len(column) or not kinds.is_numeric_dtype(column) or kinds.is_bool_dtype(column):

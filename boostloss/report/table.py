@@ -1,4 +1,4 @@
-"""Features, labels, groups and weights of a comparison, from a file or from Python."""
+"""Collect the features, labels, groups and weights of a comparison, from a file or Python."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from boostloss.report.source import BadInput, Format, Source, read_file
 
 @dataclass
 class Table:
-    """What is compared on, and how it was read."""
+    """The data of a comparison, and how they were read."""
 
     X: Any
     y: Any
@@ -30,19 +30,19 @@ class Table:
     """How each feature was read."""
 
     roles: dict[str, str] = field(default_factory=dict)
-    """Columns that are no features: target, weight, groups, time, dropped."""
+    """Columns that are not features: target, weight, groups, time, dropped."""
 
     notes: list[str] = field(default_factory=list)
-    """What was left out or assumed, a sentence each."""
+    """One sentence for each omission or assumption."""
 
     how: str = ""
     """Name and format of the file."""
 
     sha256: str = ""
-    """Of the file's bytes."""
+    """Hash of the file's bytes."""
 
     where: Callable[[int], str] = "row {}".format
-    """Says where a row comes from."""
+    """Returns the place of a row in the source."""
 
 
 def read(
@@ -115,12 +115,12 @@ def read(
 
 
 def from_data(X: Any, y: Any, groups: Any = None, weight: Any = None) -> Table:
-    """What :func:`boostloss.compare` is given; text columns of a frame become categories.
+    """Create a table from the arguments of :func:`boostloss.compare`.
 
     Raises
     ------
     ValueError, TypeError
-        Naming the column, and what to do.
+        If a column cannot be used. The message names it and says what to do.
     """
     refuse_distributed("X", X)
     X = _as_frame(X)
@@ -145,7 +145,7 @@ def from_data(X: Any, y: Any, groups: Any = None, weight: Any = None) -> Table:
 
 
 def _as_frame(X: Any) -> Any:
-    """Frames of other packages and arrays of objects as pandas frames, others as they are."""
+    """Convert frames of other packages and arrays of objects to pandas; return others unchanged."""
     if hasattr(type(X), "to_pandas"):
         return X.to_pandas()
     if isinstance(X, list | tuple):
@@ -156,14 +156,14 @@ def _as_frame(X: Any) -> Any:
 
 
 def _common_type(rows: Any) -> Any:
-    """Object where a row of a list holds text, which NumPy would make of its numbers too."""
+    """Return object if a list contains text, since NumPy would convert its numbers to text."""
     has_text = any(isinstance(row, list | tuple) and any(isinstance(c, str) for c in row)
                    for row in rows)  # fmt: skip
     return object if has_text else None
 
 
 def _without_infinity(X: Any) -> tuple[Any, list[str]]:
-    """An array whose infinite values are missing, which XGBoost would refuse."""
+    """Replace infinite values by NaN, since XGBoost refuses them."""
     if not isinstance(X, np.ndarray) or X.dtype.kind != "f":
         return X, []
     infinite = np.isinf(X)
@@ -187,7 +187,7 @@ def _roles(
     source: Source, path: Path, reading: Reading, *, target: str, groups: str | None,
     time: str | None, weight: str | None, drop: list[str],
 ) -> dict[str, str]:  # fmt: skip
-    """Columns that are no features, and why; all named columns must be there."""
+    """Return the columns that are not features, and why. All named columns must exist."""
     names = [str(name) for name in source.frame.columns]
     single = {"target": target, "groups": groups, "time-order": time, "weight": weight}
     options = [(option, name) for option, name in single.items() if name is not None]
@@ -205,7 +205,7 @@ def _roles(
 
 
 def _check_once(options: list[tuple[str, str]]) -> None:
-    """A column has one job."""
+    """Raise an error for a column that several options name."""
     jobs: dict[str, str] = {}
     for option, name in options:
         if name in jobs and jobs[name] != option:
@@ -214,7 +214,7 @@ def _check_once(options: list[tuple[str, str]]) -> None:
 
 
 def _in_order(source: Source, time: str, reading: Reading) -> Source:
-    """Rows sorted by a column of numbers, times or ISO dates."""
+    """Sort the rows by a column of numbers, times or ISO dates."""
     pd = require("pandas", "report")
     when = source.frame[time]
     if when.isna().any():
@@ -232,7 +232,7 @@ def _in_order(source: Source, time: str, reading: Reading) -> Source:
 
 
 def _groups(column: Any, reading: Reading) -> Any:
-    """Groups without the spaces around them; None where there is none."""
+    """Return groups without spaces around their names, and None for rows without one."""
     text = column.astype(object).map(lambda g: g.strip() if isinstance(g, str) else g)
     return text.where(text.notna() & ~text.isin(list(reading.means_missing)), None)
 
@@ -251,7 +251,7 @@ def _weights(column: Any, name: str, where: Callable[[int], str]) -> Array:
 
 
 def describe(table: Table, shape: tuple[int, ...], classes: Mapping[str, int]) -> list[str]:
-    """Say in lines what was found: rows, classes, how columns were read, what was left out."""
+    """Describe in lines the rows, the classes, how columns were read, and what was left out."""
     n_rows = sum(classes.values())
     counts = ", ".join(
         f"{name} {count:,} ({count / n_rows:.2%})" for name, count in classes.items()
@@ -270,7 +270,7 @@ def describe(table: Table, shape: tuple[int, ...], classes: Mapping[str, int]) -
 
 
 def _shortened(names: list[str], most: int = 20) -> str:
-    """The first names; those with a remark are always shown."""
+    """Join the first names, and always those with a remark."""
     if len(names) <= most:
         return ", ".join(names)
     shown = [name for i, name in enumerate(names) if i < most or name.endswith(")")]

@@ -1,4 +1,4 @@
-"""Train one model on an engine, with a loss or the built-in objective, and stop it early."""
+"""Train one model with a loss or the built-in objective, with early stopping."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from boostloss.report import params as params_of
 from boostloss.report.scores import METRICS, sign
 
 CHECK_EVERY = 5
-"""Rounds between two checks on the rows that stop the training."""
+"""Number of rounds between checks on the rows that stop the training."""
 
 
 ENGINES = ("xgboost", "lightgbm", "hist")
-"""In the order in which one that is installed is taken: scikit-learn's own trees always are."""
+"""Engines in the order of preference. scikit-learn's trees are always installed."""
 
 
 def installed_engine() -> str:
-    """The first engine that is installed."""
+    """Return the first engine that is installed."""
     return next(name for name in ENGINES if name == "hist" or importlib.util.find_spec(name))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all models of a comparison have in common."""
+    """Settings that all models of a comparison share."""
 
     engine: str
     metric: str
     rounds: int
     learning_rate: float
     params: dict[str, Any]
-    """More parameters of the engine, or others in place of those below."""
+    """Parameters of the engine that are added to those below or replace them."""
 
     seed: int
 
@@ -57,7 +57,7 @@ class Settings:
 
     @property
     def engine_params(self) -> dict[str, Any]:
-        """Parameters that give trees of similar size on all engines."""
+        """Parameters that lead to trees of similar size on all engines."""
         if self.engine == "xgboost":
             params = {"eta": self.learning_rate, "tree_method": "hist", "max_depth": 6}
         elif self.engine == "hist":
@@ -67,7 +67,7 @@ class Settings:
             params = {
                 "learning_rate": self.learning_rate,
                 "num_leaves": 31,
-                "min_sum_hessian_in_leaf": 1.0,  # the default is unstable on very rare classes
+                "min_sum_hessian_in_leaf": 1.0,  # the default is unstable with very rare classes
             }
         return params_of.with_defaults(self.engine, {**params, "seed": self.seed}, self.params)
 
@@ -75,7 +75,7 @@ class Settings:
 class Rows(NamedTuple):
     """Features (a frame, an array or a sparse matrix), codes 0..K-1, weights or None, and K.
 
-    ``positive`` is the code of the class that metrics of two classes are about.
+    ``positive`` is the code of the positive class.
     """
 
     X: Any
@@ -85,12 +85,12 @@ class Rows(NamedTuple):
     positive: int = 1
 
     def judged(self, probability: Array) -> tuple[Array, Array]:
-        """Codes and probabilities as metrics take them: of two classes, 1 is the positive one."""
+        """Return codes and probabilities for metrics. Of two classes, 1 is the positive one."""
         swap = self.n_classes == 2 and self.positive == 0
         return (1 - self.y, 1.0 - probability) if swap else (self.y, probability)
 
     def part(self, index: Array) -> Rows:
-        """Some of the rows."""
+        """Return some of the rows."""
         X = self.X.iloc[index] if hasattr(self.X, "iloc") else self.X[index]
         weight = None if self.weight is None else self.weight[index]
         return self._replace(X=X, y=self.y[index], weight=weight)
@@ -114,10 +114,10 @@ class EarlyStopping:
     def __init__(self, rows: Rows, metrics: tuple[str, ...], patience: int) -> None:
         self.rows, self.patience = rows, patience
         self.curves: dict[str, list[float]] = {name: [] for name in metrics}
-        """Values at each check, with the sign that makes larger ones better."""
+        """Values at each check, with a sign so that larger is better."""
 
     def should_stop(self, probability: Array) -> bool:
-        """Note the metrics of these probabilities; whether to stop."""
+        """Record the metrics of these probabilities, and return whether to stop."""
         y, judged = self.rows.judged(probability)
         for name, curve in self.curves.items():
             curve.append(sign(name) * METRICS[name](y, judged, self.rows.weight))
@@ -125,12 +125,12 @@ class EarlyStopping:
         return min(since_best) >= self.patience
 
     def best_rounds(self, metric: str) -> int:
-        """Rounds up to the best check by a metric."""
+        """Return the number of rounds at the best check by a metric."""
         return (int(np.argmax(self.curves[metric])) + 1) * CHECK_EVERY
 
 
 class Model(NamedTuple):
-    """A booster, and raw scores of any rows after the first ``rounds`` rounds."""
+    """A booster, and a function for raw scores of any rows after a number of rounds."""
 
     booster: Any
     raw: Callable[[Any, int], Array]
@@ -139,9 +139,10 @@ class Model(NamedTuple):
 def resolved(
     loss: Loss | None, rows: Rows, settings: Settings
 ) -> tuple[Loss | None, dict[str, Any]]:
-    """The loss with class weights counted on ``rows``, and the engine's parameters for it.
+    """Return the loss with class weights counted on ``rows``, and the engine's parameters.
 
-    Class weights among the parameters are in the loss, also in place of the built-in one.
+    Class weights among the parameters are moved to the loss, which is then used also instead of
+    the built-in one.
     """
     params, factor = params_of.take_class_factor(
         settings.engine, settings.engine_params, rows.y, rows.n_classes
@@ -152,14 +153,14 @@ def resolved(
 
 
 def fitted(loss: Loss, rows: Rows, raw: Array, offset: bool = True) -> FittedLoss:
-    """The loss with all that depends on the rows it was trained on, and on their raw scores."""
+    """Fit the loss to the training rows and their raw scores."""
     return loss.fit(rows.y, raw, rows.weight, offset=offset)
 
 
 def posterior(
     loss: Loss | None, train: Rows, raw_train: Array, raw: Array, offset: bool = True
 ) -> Array:
-    """Calibrated probabilities; the link where the built-in objective was used."""
+    """Return calibrated probabilities, or the link for the built-in objective."""
     if loss is not None:
         return fitted(loss, train, raw_train, offset).posterior(raw)
     linked: Array = expit(raw) if raw.ndim == 1 else softmax(raw, axis=1)
@@ -220,7 +221,7 @@ def _xgboost(
 
 
 def _no_metric(raw: Any, data: Any) -> tuple[str, float]:
-    """In place of a metric of each round, which takes time and is not used."""
+    """Replace the metric of each round, which takes time and is not used."""
     return "none", 0.0
 
 
@@ -278,7 +279,7 @@ def _lightgbm_callback(loss: Loss | None, stopping: EarlyStopping) -> Callable[[
 
         env.model.eval_valid(collect)
         scores = collected[0]
-        # LightGBM passes probabilities with its built-in objective, which cross-entropy has too
+        # LightGBM passes probabilities with its built-in objective, also for cross-entropy
         if env.params["objective"] != "none":
             scores = raw_of_probability(scores)
         if stopping.should_stop(posterior(loss, stopping.rows, scores, scores, offset=False)):
