@@ -1,4 +1,4 @@
-"""All of the speed benchmark: prints Markdown tables and writes them to a folder."""
+"""Run the speed benchmark: print Markdown tables and write them to a directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks import engines, hist, kernels, others, recording, small, start, 
 
 
 def sections(quick: bool, output: Path) -> dict[str, Callable[[], str]]:
-    """Name and maker of each table; ``quick`` is for the tests."""
+    """Return the name and function of each table. ``quick`` is for the tests."""
     n, repeats = (5_000, 3) if quick else (1_000_000, 15)
     sizes = [1_000, 5_000] if quick else [10_000, 100_000, 1_000_000, 3_000_000, 10_000_000]
     cases = [(20_000, 2, 200), (20_000, 5, 200), (1_000_000, 2, 20), (1_000_000, 5, 10)]
@@ -34,7 +34,7 @@ def sections(quick: bool, output: Path) -> dict[str, Callable[[], str]]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the sections asked for."""
+    """Run the requested sections."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     names = ", ".join(sections(True, Path()))
     parser.add_argument("--only", nargs="*", help=f"sections to run, of {names}")

@@ -1,9 +1,9 @@
-"""Long runs: 10,000 rounds and 1,000 fits in one process, beside the engine's built-in objective.
+"""Long runs: 10,000 rounds and 1,000 fits in one process, compared with the built-in objective.
 
     python -m benchmarks.endurance
 
-A model grows with its rounds, whatever the objective: only what goes beyond the built-in one's
-growth is ours. Every arm has a process of its own.
+A model grows with its rounds under any objective. Only growth beyond the built-in objective's is
+due to boostloss. Each method runs in a separate process.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _data() -> tuple[Any, Any]:
 
 
 def _objective(arm: str) -> Any:
-    """One object for all trainings of a process."""
+    """Return one object for all trainings of a process."""
     recorder = bl.Recorder() if "recorder" in arm else None
     if arm.startswith("focal"):
         return bl.focal_obj(2.0, recorder=recorder)
@@ -48,13 +48,13 @@ def _objective(arm: str) -> Any:
 
 
 def mebibytes() -> float:
-    """Of this process in memory."""
+    """Return the resident memory of this process."""
     with open("/proc/self/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class _Log:
-    """Time and resident memory after each step."""
+    """Times and resident memory after each step."""
 
     def __init__(self) -> None:
         self.times, self.memory = [time.perf_counter()], [mebibytes()]
@@ -64,7 +64,7 @@ class _Log:
         self.memory.append(mebibytes())
 
     def summary(self, warm: int) -> dict[str, float]:
-        """Memory at the end of the first hundredth, the middle and the end; times by tenths."""
+        """Return memory after 1%, 50% and 100% of the steps, and times by tenths."""
         spent = np.diff(self.times)[warm:]
         tenth = max(len(spent) // 10, 1)
         last = len(self.memory) - 1
@@ -88,7 +88,7 @@ class _Watch(xgb.callback.TrainingCallback):
 
 
 def _trainer(engine: str, given: Any) -> Callable[[int, Any], Any]:
-    """The engine's own train, ``(rounds, log)``, with one objective for all calls."""
+    """Return a function ``(rounds, log)`` that calls the engine's ``train`` with one objective."""
     X, y = _data()
     if engine == "XGBoost":
         data = xgb.DMatrix(X, y)
@@ -123,20 +123,20 @@ def _classifier(engine: str, arm: str) -> Callable[[], Any]:
 
 
 def rounds_of(engine: str, arm: str, n_rounds: int) -> dict[str, float]:
-    """One training of many rounds."""
+    """Measure one training of many rounds."""
     train, log = _trainer(engine, _objective(arm)), _Log()
     train(n_rounds, log)
     return log.summary(warm=n_rounds // 100)
 
 
 def fits_of(engine: str, arm: str, n_fits: int) -> dict[str, float]:
-    """Many trainings by the engine's own train with one objective."""
+    """Measure many calls of the engine's ``train`` with one objective."""
     train = _trainer(engine, _objective(arm))
     return _many(lambda: train(ROUNDS_OF_A_FIT, None), n_fits)
 
 
 def classifiers_of(engine: str, arm: str, n_fits: int) -> dict[str, float]:
-    """Many fits and predictions of new classifiers."""
+    """Measure many fits and predictions of new classifiers."""
     return _many(_classifier(engine, arm), n_fits)
 
 
@@ -149,7 +149,7 @@ def _many(fit: Callable[[], Any], n_fits: int) -> dict[str, float]:
 
 
 def kept_of(engine: str, arm: str, n_fits: int) -> dict[str, float]:
-    """As :func:`fits_of`, and every model is kept beside the objective."""
+    """Do as :func:`fits_of`, and keep every model."""
     train, models = _trainer(engine, _objective(arm)), []
     return _many(lambda: models.append(train(ROUNDS_OF_A_FIT, None)), n_fits)
 
@@ -163,7 +163,7 @@ KINDS = {
 
 
 def long_runs(n_rounds: int, n_fits: int, arms: tuple[str, ...] = ARMS) -> str:
-    """A table of all kinds, engines and arms (Linux only)."""
+    """Return a table of all kinds, engines and methods (Linux only)."""
     if not Path("/proc/self/statm").exists():
         return "not measured: the system has no /proc\n"
     rows = []
@@ -186,7 +186,7 @@ def long_runs(n_rounds: int, n_fits: int, arms: tuple[str, ...] = ARMS) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the table and write it to a folder."""
+    """Print the table and write it to a directory."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.endurance")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))

@@ -1,7 +1,7 @@
-"""The same flights and losses through each engine and cluster: seconds, memory, results.
+"""Train the same losses on the same flights with each engine and cluster: time, memory, results.
 
-Dask, Spark and Ray train XGBoost on two local workers. Spark and Ray have environments of their own
-(``make .venv-spark/ready .venv-ray/ready``); rows of one that is not there say so.
+Dask, Spark and Ray train XGBoost on two local workers. Spark and Ray have separate environments
+(``make .venv-spark/ready .venv-ray/ready``). If one is missing, its rows of the table say so.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ import xgboost as xgb
 
 ROOT = Path(__file__).parents[1]
 FEW = 1_000
-"""Rows of a training that shows what a call costs before it trains."""
+"""Number of rows of a training that shows the fixed cost of a call."""
 
 Predict = Callable[[Any], Any]
 Fit = Callable[[Any, Any], tuple[float, Predict]]
-"""Features and labels; gives the seconds of the training and what predicts P(1)."""
+"""Takes features and labels. Returns the seconds of training and a function that predicts P(1)."""
 
 
 def side_by_side(step: int, rounds: int, wanted: list[tuple[str, str]]) -> str:
-    """Pairs of an engine and a loss on every ``step``-th flight, one thread in each process."""
+    """Train pairs of engine and loss on every ``step``-th flight, with one thread per process."""
     from benchmarks.interleaved import table
 
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +68,7 @@ def _measured(engine: str, loss: str, rounds: int, folder: Path, y_test: Any) ->
 
 
 def whole(quick: bool) -> str:
-    """All flights on all engines; ``quick`` leaves out most losses, Spark and Ray."""
+    """Train on all flights with all engines. ``quick`` leaves out most losses, Spark and Ray."""
     if quick:
         return side_by_side(40, 3, [(engine, "focal") for engine in (*ON_ONE_MACHINE, "Dask")])
     alone = ("built-in", "cross_entropy", "balanced", "focal", "ghm")
@@ -77,7 +77,7 @@ def whole(quick: bool) -> str:
     return side_by_side(1, 100, wanted)
 
 
-# -- in a process of its own -----------------------------------------------------------------
+# -- in a separate process -------------------------------------------------------------------
 
 
 def _measure(engine: str, loss: str, rounds: int, folder: Path) -> None:
@@ -86,14 +86,14 @@ def _measure(engine: str, loss: str, rounds: int, folder: Path) -> None:
     for old in folder.glob("*.peak"):
         old.unlink()
     with FITS[engine](loss, rounds, folder) as fit:
-        fit(X[some], y[some])  # imports, compiles
+        fit(X[some], y[some])  # imports and compiles
         few, _ = fit(X[some], y[some])
         _reset_peak()
         seconds, predict = fit(X, y)
         Peak(folder).after_training(None)
         np.save(folder / "p", predict(X_test))
         peaks = {file.stem: int(file.read_text()) for file in folder.glob("*.peak")}
-        if engine in ON_CLUSTERS:  # this process trains nothing
+        if engine in ON_CLUSTERS:  # this process does not train
             del peaks[str(os.getpid())]
         memory = f"{max(peaks.values()) // 1024}"
         if engine == "Spark":
@@ -109,7 +109,7 @@ def _timed(train: Callable[[], Any]) -> tuple[float, Any]:
 
 
 class Peak(xgb.callback.TrainingCallback):
-    """Writes how much memory this process has held at most, in KiB."""
+    """Writes the peak memory of this process, in KiB."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ def _peak(process: str) -> int:
 
 def _reset_peak() -> None:
     with open("/proc/self/clear_refs", "w", encoding="ascii") as reset:
-        reset.write("5")  # the peak so far becomes what is held now
+        reset.write("5")  # resets the peak to the current memory
 
 
 def _java_peak() -> int:
@@ -259,7 +259,7 @@ def _ray(loss: str, rounds: int, folder: Path) -> Iterator[Fit]:
 
     import boostloss.xgboost
 
-    # a slot beyond the workers', for what hands them the rows
+    # one more slot than workers, for the process that sends them the rows
     ray.init(num_cpus=3, include_dashboard=False, object_store_memory=300 * 2**20)
 
     def fit(X: Any, y: Any) -> tuple[float, Predict]:
@@ -293,7 +293,7 @@ FITS: dict[str, Any] = {
 
 
 if __name__ == "__main__":
-    # by its name, under which the workers import it
+    # by its name, since the workers import it
     from benchmarks import engines
 
     engines._measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))

@@ -1,4 +1,4 @@
-"""scikit-learn's trees: training with a loss over training with the built-in one."""
+"""Compare training of scikit-learn's trees with a loss and with the built-in one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from boostloss.hist import hist_loss
 
 
 def data(n_rows: int, n_classes: int, seed: int = 0) -> tuple[Any, Any]:
-    """Twenty features; 10% positives, or K classes of unequal size."""
+    """Return twenty features with 10% positives, or with K classes of unequal size."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_rows, 20))
     score = X[:, :3].sum(axis=1) + rng.normal(0, 1, n_rows)
@@ -24,7 +24,7 @@ def data(n_rows: int, n_classes: int, seed: int = 0) -> tuple[Any, Any]:
 
 
 def over_the_built_in(cases: list[tuple[int, int, int]], repeats: int) -> str:
-    """Training time over that of ``loss="log_loss"``, and the difference of cross-entropy's raw."""
+    """Compare training time and cross-entropy's raw scores with ``loss="log_loss"``."""
     rows = []
     for n_rows, n_classes, rounds in cases:
         X, y = data(n_rows, n_classes)
@@ -41,7 +41,7 @@ def over_the_built_in(cases: list[tuple[int, int, int]], repeats: int) -> str:
 
 
 def whole(quick: bool) -> str:
-    """The table, in one thread."""
+    """Return the table, measured in one thread."""
     cases = [(2_000, 2, 3), (2_000, 3, 2)] if quick else [(20_000, 2, 100), (20_000, 5, 40)]
     with threadpool_limits(1):
         return over_the_built_in(cases, 1 if quick else 5)

@@ -1,4 +1,4 @@
-"""Ratios of things timed in turn: what slows the machine slows both sides of a ratio."""
+"""Time functions in turn, so that a slow machine affects both sides of a ratio."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 
 
 def seconds(function: Callable[[], Any]) -> float:
-    """Wall time of one call."""
+    """Return the wall time of one call."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
 def ratios(functions: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Median over the repeats of each function's time divided by the first one's beside it.
+    """Return the median of each function's time divided by the first one's in the same repeat.
 
-    The first entry of the result is the first function's own median in seconds.
+    The first entry of the result is the median of the first function in seconds.
     """
-    for function in functions.values():  # compile, fill caches
+    for function in functions.values():  # compile and fill caches
         function()
     times = np.array([[seconds(f) for f in functions.values()] for _ in range(repeats)])
     medians = np.median(times / times[:, :1], axis=0)
@@ -30,7 +30,7 @@ def ratios(functions: dict[str, Callable[[], Any]], repeats: int) -> dict[str, f
 
 
 def table(header: list[str], rows: list[list[Any]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *[[_cell(cell) for cell in row] for row in rows]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""Gradient and Hessian of one round, validation included: against ``np.exp``, rows, threads."""
+"""Time gradient and Hessian of one round with validation: by rows, threads, and vs. ``np.exp``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOSSES = {
 
 
 class Data:
-    """Ordinary and saturated scores (as float32, as XGBoost hands them out), 5% positives."""
+    """Ordinary and saturated scores (float32, as XGBoost passes them) with 5% positives."""
 
     def __init__(self, n_rows: int, n_classes: int = 1) -> None:
         rng = np.random.default_rng(0)
@@ -37,7 +37,7 @@ class Data:
         self.weight = rng.random(n_rows).astype(np.float32)
 
     def call(self, loss: Any, raw: Any, weighted: bool = False, n_threads: int = 1) -> Any:
-        """A round of one training run: what a run keeps between rounds is kept."""
+        """Call a round of one training run, which keeps its state between rounds."""
         weight, run = self.weight if weighted else None, TrainingRun(n_threads=n_threads)
 
         def call() -> None:
@@ -47,7 +47,7 @@ class Data:
 
 
 def against_exp(n_rows: int, repeats: int) -> str:
-    """One thread; the ratio for softmax is per element of the matrix."""
+    """Compare with ``np.exp`` in one thread. The ratio for softmax is per element of the matrix."""
     rows = []
     data = Data(n_rows)
     for name, (loss, weighted, bound) in LOSSES.items():
@@ -67,7 +67,7 @@ def _exp_row(data: Data, loss: Any, weighted: bool, repeats: int) -> list[float]
 
 
 def by_rows(sizes: list[int], repeats: int, picture: Path | None) -> str:
-    """Nanoseconds per row from small to large, and what a second thread brings."""
+    """Measure nanoseconds per row for several sizes, and the gain of a second thread."""
     rows, curves = [], {}
     for name in ("cross-entropy", "focal γ=2", "GHM", "GHM, bins", "GHM, window"):
         loss = LOSSES[name][0]
@@ -124,7 +124,7 @@ print((bytes_of("VmHWM") - before - outputs) / outputs)
 
 
 def memory(n_rows: int) -> str:
-    """The process's peak beyond its two outputs, as a share of them (Linux only)."""
+    """Measure the peak memory beyond the two outputs, relative to them (Linux only)."""
     if not Path("/proc/self/clear_refs").exists():
         return "not measured: the system has no /proc\n"
     rows = []

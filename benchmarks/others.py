@@ -1,4 +1,4 @@
-"""Side by side with other packages' focal losses: kernel, training, errors against mpmath."""
+"""Compare focal losses of several packages: kernel and training times, errors against mpmath."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GAMMA = 2
 
 
 def packages() -> dict[str, Gradient]:
-    """Focal losses as f(y, raw) of the packages that are installed, ours first."""
+    """Return focal losses f(y, raw) of the installed packages, boostloss's first."""
     found: dict[str, Gradient] = {"boostloss": FocalLoss(GAMMA).gradient_hessian}
     makers = {
         "imbalance-xgboost": ("imxgboost.focal_loss", lambda m: _as_engine(
@@ -45,8 +45,10 @@ def _as_engine(function: Callable[[Any, Any], Any]) -> Gradient:
 
 
 def _errors(gradient: Gradient) -> tuple[str, str]:
-    """Largest relative errors for both labels: gradient where its magnitude is at least 1e-30,
-    Hessian where it is at least 1e-15 (below, and where it is negative, ours has a floor).
+    """Return the largest relative errors over both labels.
+
+    The gradient is compared where its magnitude is at least 1e-30, the Hessian where it is at least
+    1e-15, because boostloss's has a lower bound.
     """
     mp.mp.dps = 50
     raw = np.concatenate([np.linspace(-700, 700, 71), np.linspace(-20, 20, 81)])
@@ -72,7 +74,7 @@ def _exact(sign: float, z: float) -> tuple[Any, Any]:
 
 
 def side_by_side(n_rows: int, rounds: int, repeats: int) -> str:
-    """Times as multiples of ours, and of training with the built-in log loss."""
+    """Compare times with boostloss's, and with training with the built-in log loss."""
     found = packages()
     data = Data(n_rows)
     kernels = ratios({name: (lambda f=f: f(data.y, data.raw)) for name, f in found.items()},

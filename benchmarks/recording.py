@@ -1,4 +1,4 @@
-"""What a recorder costs: the share of a training spent in it."""
+"""Measure the share of a training that a recorder takes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Up to a hundred million rows, and several workers: seconds and peak memory of whole training.
+"""Measure time and peak memory of training with up to 100 million rows, and with several workers.
 
-``python -m benchmarks.scale`` prints Markdown tables. Rows are made in chunks, and XGBoost keeps a
-byte for each feature (QuantileDMatrix); one process for each size.
+``python -m benchmarks.scale`` prints Markdown tables. Rows are generated in chunks, and XGBoost
+stores one byte per feature (QuantileDMatrix). Each size runs in a separate process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PARAMS = {"max_depth": 6, "objective": "binary:logistic", "verbosity": 0}
 
 
 def chunk(number: int, n_rows: int) -> tuple[Any, Any]:
-    """Features with 32 distinct values, 1% positives."""
+    """Return features with 32 distinct values, and labels with 1% positives."""
     rng = np.random.default_rng(number)
     X = rng.integers(0, 32, (n_rows, FEATURES), dtype=np.uint8).astype(np.float32)
     score = X[:, 0] + X[:, 1] * X[:, 2] / 16 + rng.standard_normal(n_rows, np.float32) * 12
@@ -36,7 +36,7 @@ def chunk(number: int, n_rows: int) -> tuple[Any, Any]:
 
 
 class Chunks(xgb.DataIter):
-    """Rows as XGBoost asks for them; no more than one chunk is in memory."""
+    """Rows as XGBoost requests them. Only one chunk is in memory."""
 
     def __init__(self, n_rows: int) -> None:
         self.n_rows, self.at = n_rows, 0
@@ -74,7 +74,7 @@ def peak_gib() -> float:
 
 
 def one_size(n_rows: int) -> dict[str, Any]:
-    """Figures of one size, in a process of its own."""
+    """Return the results of one size. Runs in a separate process."""
     start = time.perf_counter()
     data = xgb.QuantileDMatrix(Chunks(n_rows))
     found: dict[str, Any] = {"data": [time.perf_counter() - start, peak_gib()]}
@@ -84,7 +84,7 @@ def one_size(n_rows: int) -> dict[str, Any]:
     small = xgb.DMatrix(*chunk(0, 1000)[:1], label=chunk(0, 1000)[1])
     for name, loss in LOSSES.items():
         timed = None if loss is None else Timed(loss)
-        xgb.train({**PARAMS, "base_score": share}, small, 1, obj=timed)  # compiled before
+        xgb.train({**PARAMS, "base_score": share}, small, 1, obj=timed)  # compiles before timing
         if timed:
             timed.seconds = 0.0
         start = time.perf_counter()
@@ -120,7 +120,7 @@ def by_rows(sizes: list[int]) -> str:
 
 
 def by_workers(numbers: list[int], n_rows: int, rounds: int) -> str:
-    """Dask workers with as many rows each; one thread each."""
+    """Measure Dask workers with equally many rows and one thread each."""
     import dask.array as da
     import xgboost.dask
     from distributed import Client, LocalCluster

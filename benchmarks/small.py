@@ -1,4 +1,4 @@
-"""Small and middle data: the callable's own time, fitting, evaluation and one row."""
+"""Measure small and medium data: the callable, fitting, evaluation and predicting one row."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CLASSIFIERS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 
 
 def data(n_rows: int) -> tuple[Any, Any]:
-    """Twenty features and 10% positives."""
+    """Return twenty features, and labels with 10% positives."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_rows, 20)).astype(np.float32)
     score = X[:, :3].sum(axis=1) + rng.normal(0, 1, n_rows)
@@ -47,7 +47,7 @@ def data(n_rows: int) -> tuple[Any, Any]:
 
 
 def callables(n_rows: int, rounds: int, threads: int = 1) -> str:
-    """Microseconds of one call of our objective, and what stands beside it in the engine."""
+    """Measure microseconds of one call of the objective, and of what the engine does around it."""
     X, y = data(n_rows)
     rows = []
     for name, loss in LOSSES.items():
@@ -74,9 +74,10 @@ def callables(n_rows: int, rounds: int, threads: int = 1) -> str:
 
 
 def _in_xgboost(callable_: Any, matrix: Any, rounds: int, threads: int) -> tuple[float, float]:
-    """Median seconds of a callable, and of the ``predict`` that XGBoost calls before it.
+    """Return median seconds of a callable, and of the ``predict`` that XGBoost calls before it.
 
-    Both are timed in the same rounds of a training, whose trees leave neither's data in the cache.
+    Both are timed in the same rounds of a training. Growing trees removes the data of both from
+    the cache.
     """
     params = {"nthread": threads, "max_depth": 3, "objective": "binary:logistic"}
     booster = xgb.Booster(params, [matrix])
@@ -90,7 +91,7 @@ def _in_xgboost(callable_: Any, matrix: Any, rounds: int, threads: int) -> tuple
 
 
 def training(n_rows: int, rounds: int, repeats: int, threads: int = 1) -> str:
-    """A whole ``xgb.train`` over one whose objective returns arrays that were computed before."""
+    """Compare ``xgb.train`` with one whose objective returns precomputed arrays."""
     X, y = data(n_rows)
     matrix = xgb.DMatrix(X, y)
     params = {"nthread": threads, "max_depth": 6, "objective": "binary:logistic"}
@@ -122,7 +123,7 @@ def _replayed(results: Any) -> Callable[..., Any]:
 
 
 def many(n_models: int, n_rows: int) -> str:
-    """Classifiers made one after another, as a search makes them: time of each, and memory."""
+    """Measure time and memory of classifiers created one after another, as in a search."""
     X, y = data(n_rows)
     rows = []
     for engine, (ours, parent, quiet) in CLASSIFIERS.items():
@@ -130,7 +131,7 @@ def many(n_models: int, n_rows: int) -> str:
         arms: dict[str, Any] = {"parent": partial(parent, **common)}
         arms |= {name: partial(ours, loss=loss, **common) for name, loss in NAMED.items()}
         for name, make in arms.items():
-            make().fit(X, y)  # compile, fill caches
+            make().fit(X, y)  # compile and fill caches
             before, start = mebibytes(), time.perf_counter()
             for _ in range(n_models):
                 make().fit(X, y)
@@ -141,9 +142,10 @@ def many(n_models: int, n_rows: int) -> str:
 
 
 def fitting(sizes: list[int], repeats: int, threads: int = 1) -> str:
-    """Fitting a classifier, with and without an evaluation set, over its parent's time.
+    """Compare fitting a classifier with its parent class, with and without an evaluation set.
 
-    Balanced class weights grow larger trees: beside it is the parent with the same weights.
+    Balanced class weights grow larger trees. They are compared with the parent with the same
+    weights.
     """
     rows = []
     for n_rows in sizes:
@@ -163,7 +165,7 @@ def fitting(sizes: list[int], repeats: int, threads: int = 1) -> str:
                     _fit, X, y, keywords | weights[0], common | weights[1], parent
                 )
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # LightGBM on eval_set
+                    warnings.simplefilter("ignore")  # LightGBM warns about eval_set
                     found = ratios(arms, repeats)
                 what = "with evaluation" if judged else "fit"
                 found["weighted"] = found["balanced"] / found["weighted"]
@@ -175,7 +177,7 @@ def fitting(sizes: list[int], repeats: int, threads: int = 1) -> str:
 
 
 def serving(repeats: int) -> str:
-    """The posterior's log loss over the gradient, and one row of ``predict_proba``."""
+    """Compare the posterior's log loss with the gradient, and time ``predict_proba`` of one row."""
     rows = []
     X, y = data(20_000)
     raw, labels = np.random.default_rng(1).normal(-2, 2, len(y)), y.astype(np.float32)
@@ -199,7 +201,7 @@ def serving(repeats: int) -> str:
 
 
 def whole(quick: bool) -> str:
-    """All of it."""
+    """Return all tables."""
     if quick:
         parts = callables(500, 5), training(500, 5, 1), fitting([500], 1), serving(1), many(3, 100)
     else:
@@ -216,7 +218,7 @@ def _said(threads: int) -> str:
 
 
 def _same_weights(engine: str, y: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arguments of ``fit`` and parameters with which the parent weighs the classes as balanced."""
+    """Return arguments of ``fit`` and parameters that give the parent balanced class weights."""
     per_row = compute_sample_weight("balanced", y)
     if engine == "LightGBM":
         return {"sample_weight": per_row}, {}

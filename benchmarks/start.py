@@ -1,4 +1,4 @@
-"""Cold start: importing, the first gradient and the first fit with a full and an empty cache."""
+"""Measure import, first gradient and first fit in a new process, with and without a cache."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _run(code: str, cache: str) -> float:
 
 
 def cold_start(repeats: int, softmax: bool) -> str:
-    """Seconds in new processes."""
+    """Return a table of seconds in new processes."""
     cases = [("one binary loss", ONE, 2), ("all binary losses", ALL, 2)]
     if softmax:
         cases.append(("all softmax losses", ALL, 4))

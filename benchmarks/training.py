@@ -1,4 +1,4 @@
-"""Whole training: the built-in objective, ours, and one that returns stored gradients."""
+"""Compare training with the built-in objective, boostloss's, and stored gradients."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from boostloss.objectives import Objective
 
 _call = Objective.__call__
 inside: list[float] = []
-"""Seconds of each call of our objective in the last training."""
+"""Seconds of each call of boostloss's objective in the last training."""
 kept: list[Any] = []
-"""What the objective returned, to be returned again."""
+"""Results of the objective, to be returned again."""
 
 
 def _timed(self: Objective, *arguments: Any, **keywords: Any) -> Any:
@@ -37,7 +37,7 @@ def _kept(self: Objective, *arguments: Any, **keywords: Any) -> Any:
 
 
 def make(n_rows: int, n_classes: int) -> tuple[Any, Any]:
-    """20 features, of which a score of five makes the classes."""
+    """Return 20 features, five of which determine the classes."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_rows, 20)).astype(np.float32)
     score = X[:, :5].sum(axis=1) + rng.normal(0, 2, n_rows)
@@ -89,7 +89,7 @@ def lightgbm_arms(X: Any, y: Any, n_classes: int, rounds: int) -> dict[str, Call
 
     return {
         "built-in": lambda: lgb.train({**params, **several, "objective": name}, data, rounds),
-        # a metric of the user's needs the callable; without one the built-in objective would train
+        # a user's metric forces the callable; without one the built-in objective would train
         "ours": lambda: boostloss.lightgbm.train({**params, "metric": "None"}, data, rounds,
                                                  loss=loss, feval=lambda *_: ("none", 0.0, False)),
         "stored": stored,
@@ -103,7 +103,7 @@ def _leaves(booster: Any) -> list[int]:
 
 
 def whole(cases: list[tuple[int, int, int]], pairs: int) -> str:
-    """Ratios to the built-in objective; ``cases`` are rows, classes, rounds."""
+    """Return times relative to the built-in objective. ``cases`` are rows, classes, rounds."""
     rows = []
     for n_rows, n_classes, rounds in cases:
         X, y = make(n_rows, n_classes)

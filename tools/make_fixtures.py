@@ -1,7 +1,7 @@
-"""Models of this version for every later one to read: tests/fixtures/<version>/.
+"""Write models of this version to tests/fixtures/<version>/, for later versions to read.
 
-Run once for a release, with the oldest engines that are supported; a folder that is there stays
-as it is.
+Run this once for each release, with the oldest supported engines. An existing directory is not
+changed.
 
     python tools/make_fixtures.py
 """
@@ -59,7 +59,7 @@ def classifier(engine, loss):
 
 
 def loss_of(name, n_classes):
-    # alpha is for two classes: with more it is one weight for each
+    # alpha is for two classes; with more, class_weight has one weight for each
     if name == "focal" and n_classes == 3:
         return FocalLoss(2.0, class_weight=[0.25, 0.5, 0.75])
     return LOSSES[name]
@@ -75,7 +75,7 @@ def file_of(save, suffix):
 
 
 def make_models(models, expected):
-    """Files of the classifiers, and what they must predict."""
+    """Write the files of the classifiers, and their expected predictions."""
     described, fitted = [], {}
     for engine in ("xgboost", "lightgbm"):
         for problem, kinds in LABELS.items():
@@ -101,7 +101,7 @@ def make_models(models, expected):
 
 
 def make_boosters(models, expected):
-    """Files of boostloss.xgboost.train and boostloss.lightgbm.train, and the loss beside."""
+    """Write boosters of boostloss.xgboost.train and boostloss.lightgbm.train, and their losses."""
     X, y = data(2)
     described, recorder = [], Recorder(bins=5)
     dtrain, train_set = xgb.DMatrix(X, y), lgb.Dataset(X, y)
@@ -155,7 +155,7 @@ def write(archive, name, content):
 
 
 def packed(path, fill):
-    """An archive of what ``fill`` writes into it (half a zip's size); what that returns."""
+    """Write an archive with the files of ``fill``, and return its result. It is half as big as a zip."""
     with tarfile.open(path, "w:xz", preset=9) as archive:
         return fill(archive)
 

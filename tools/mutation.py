@@ -1,13 +1,13 @@
-"""Mutation testing of ``boostloss/losses`` and ``kernels``: change one thing, and see whether a test fails.
+"""Mutation testing of ``boostloss/losses`` and ``kernels``: does a test fail if the code is changed?
 
     python tools/mutation.py results.jsonl             # what is written for the compiler
     NUMBA_DISABLE_JIT=1 python tools/mutation.py results.jsonl
     python tools/mutation.py results.jsonl --report
 
-The changes are cosmic-ray's (``pip install --group mutation``). Its own runner starts Python anew
-for each of some 1,600 changes; here a process that has imported everything else is forked, and runs
-only the tests that come to the changed line (all of them where that is run on import).
-Results are kept line by line, and a second run goes on where the first one stopped.
+The changes come from cosmic-ray (``pip install --group mutation``). Its runner starts Python again
+for each of about 1,600 changes. This tool forks a process that has imported everything else, and
+runs only the tests that execute the changed line, or all tests if the line runs on import.
+Results are appended line by line, and a second run continues where the first one stopped.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ CACHE_TESTS = (
     "a_numba_without_the_class_that_is_guarded", "a_numba_whose_cache_is_another",
     "a_loss_in_a_module_is_cached_until_a_file_changes",
 )  # fmt: skip
-# what is written for the compiler, or is otherwise rounded by it
+# code for the compiler, or code that the compiler rounds differently
 COMPILED = {
     "kernels/simd_math": ("kernels/test_simd_math.py",),
     "kernels/jit": (
@@ -67,13 +67,13 @@ COMPILED = {
     "losses/asymmetric": ("losses/test_asymmetric.py::test_binary",),
 }
 MODE = "interpreted" if os.environ.get("NUMBA_DISABLE_JIT") else "compiled"
-SECONDS = 60  # of the processor: another program's load must not look like a mutant's endless loop
+SECONDS = 60  # of processor time, so that the load of other programs does not look like an endless loop
 
 Visits = dict[tuple[str, int], set[str]]
-"""Tests that come to a line of a file."""
+"""Tests that execute a line of a file."""
 
-# One other operator for each. What would change annotations or decorators is left out: the former
-# are not evaluated, the latter only compile.
+# One replacement for each operator. Changes of annotations and decorators are left out, because
+# annotations are not evaluated and decorators only compile.
 BINARY = ("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "FloorDiv_Mul", "Mod_Mul", "Pow_Mul",
           "LShift_RShift", "RShift_LShift", "BitAnd_BitOr")  # fmt: skip
 COMPARISONS = ("Eq_NotEq", "NotEq_Eq", "Lt_LtE", "Lt_GtE", "LtE_Lt", "LtE_Gt", "Gt_GtE", "Gt_LtE",
@@ -89,7 +89,7 @@ OPERATORS = {
     *(f"core/{name}" for name in OTHERS),
 }
 
-# Changes that no test could or should notice, by the line that is changed, and why.
+# Changes that no test can or should detect: the changed line, and the reason.
 HARMLESS = {
     r"^BLOCK = |FLUSH|CHUNK = |_UNIT, |_TABLES, |^TABLES|_TURN, |np.zeros\(\(4, int": "sizes of blocks, "
     "tables and units: they are for speed, and bounded from below alone",
@@ -121,7 +121,7 @@ class Mutant(NamedTuple):
 
 
 def not_run(source: str) -> set[int]:
-    """Lines that only type checkers read."""
+    """Return the lines that only type checkers read."""
     blocks = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.If))
     return {
         line
@@ -138,7 +138,7 @@ def mutants(module: str) -> list[Mutant]:
     for name in sorted(OPERATORS & set(operator_names())):
         operator = get_operator(name)()
         places = [place for node in ast_nodes(tree) for place in operator.mutation_positions(node)]
-        step = 2 if name == "core/NumberReplacer" else 1  # n + 1 and n - 1: the former is enough
+        step = 2 if name == "core/NumberReplacer" else 1  # n + 1 without n - 1 is sufficient
         found += [
             Mutant(module, name, i, start[0])
             for i, (start, _) in enumerate(places)
@@ -148,7 +148,7 @@ def mutants(module: str) -> list[Mutant]:
 
 
 def preload() -> None:
-    """What every test imports, except the package itself."""
+    """Import what every test imports, except the package itself."""
     for name in ("numba", "hypothesis", "_hypothesis_pytestplugin", "mpmath", "pandas", "joblib",
                  "scipy.optimize", "scipy.special", "sklearn.datasets", "sklearn.linear_model",
                  "sklearn.model_selection", "skops.io", "lightgbm", "xgboost"):  # fmt: skip
@@ -157,19 +157,19 @@ def preload() -> None:
 
 
 class _Tests:
-    """Runs the tests that come to a line: those first that find the most mutants a second."""
+    """Runs the tests that execute a line, starting with those that find the most mutants per second."""
 
     def __init__(self, wanted: set[str] | None, kills: collections.Counter[str], seconds: Any) -> None:
         self.wanted, self.kills, self.seconds = wanted, kills, seconds
         self.failed = ""
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        if self.wanted is not None:  # None: what the line does, it does on import
+        if self.wanted is not None:  # None means that the line runs on import
             items[:] = [item for item in items if item.nodeid in self.wanted]
         items.sort(key=self.cost)
 
     def cost(self, item: Any) -> float:
-        """Seconds for each mutant found; one that found none yet may find half of one."""
+        """Return seconds per mutant found, counting half a mutant if none was found yet."""
         return float((self.seconds.get(item.nodeid, 0) + 0.02) / (self.kills[item.nodeid] + 0.5))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -181,7 +181,7 @@ class _Tests:
 
 
 class _Watch:
-    """Notes how long each test takes, and to which lines of the losses it comes."""
+    """Records how long each test takes, and which lines of the losses it executes."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -198,7 +198,7 @@ class _Watch:
             self.visits[name, frame.f_lineno].add(self.test)
             return line
 
-        return line  # the line of "def" itself is run on import
+        return line  # the line of "def" itself runs on import
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: Any) -> Any:
@@ -222,14 +222,14 @@ class _Watch:
 
 
 def start(module: str, source: str, tests: list[str], plugin: Any, answers: Path) -> int:
-    """Run the tests on a module's source in a process of its own; its number."""
+    """Run the tests on a module's source in a separate process, and return its id."""
     process = os.fork()
     if process:
         return process
     import numba
 
-    sys.dont_write_bytecode = False  # what pytest makes of a test's file is made once
-    # a package of its own, which processes that a test starts find too
+    sys.dont_write_bytecode = False  # so that pytest rewrites each test file only once
+    # a copy of the package, which is also found by processes that a test starts
     tree = answers / f"{os.getpid()}.tree"
     shutil.copytree(ROOT / "boostloss", tree / "boostloss", ignore=shutil.ignore_patterns("*pyc"))
     (tree / MODULES[module].relative_to(ROOT)).write_text(source)
@@ -243,7 +243,7 @@ def start(module: str, source: str, tests: list[str], plugin: Any, answers: Path
     numba.config.CACHE_DIR = str(tree)
     if isinstance(plugin, _Tests):
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
-        signal.alarm(10 * SECONDS)  # for what waits for ever
+        signal.alarm(10 * SECONDS)  # stops tests that hang
     options = ["-x", "-q", "-W", "ignore", "--hypothesis-profile=few"]
     options += ["-p", "no:cacheprovider", "-p", "no:nbmake"]
     code = 1
@@ -259,12 +259,12 @@ def outcome_of(status: int) -> str:
     if os.WIFSIGNALED(status):
         slow = os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM)
         return "timeout" if slow else "killed"
-    # no test comes to the line
+    # no test executes the line
     return "survived" if os.WEXITSTATUS(status) in (0, pytest.ExitCode.NO_TESTS_COLLECTED) else "killed"
 
 
 def changed(mutant: Mutant) -> tuple[str, str]:
-    """The module's source, and what is other in it."""
+    """Return the changed source of the module, and the difference."""
     original = MODULES[mutant.module].read_text()
     source = mutate_code(original, get_operator(mutant.operator)(), mutant.occurrence)
     lines = original.splitlines(), source.splitlines()
@@ -272,7 +272,7 @@ def changed(mutant: Mutant) -> tuple[str, str]:
 
 
 def unchanged(tests: list[str], answers: Path) -> tuple[dict[str, float], Visits]:
-    """How long each test takes, and where it comes; all must pass."""
+    """Return how long each test takes and which lines it executes. All tests must pass."""
     source = MODULES["losses/run"].read_text()
     process = start("losses/run", source, tests, _Watch(), answers)
     if outcome_of(os.waitpid(process, 0)[1]) != "survived":
@@ -312,14 +312,14 @@ def run(todo: list[Mutant], tests: list[str], results: Path, n_jobs: int) -> Non
 
 
 def rows_of(results: Path) -> dict[Mutant, dict[str, Any]]:
-    """The last word on each mutant."""
+    """Return the last result of each mutant."""
     lines = results.read_text().splitlines() if results.exists() else []
     rows = (json.loads(line) for line in lines)
     return {Mutant(*(row[name] for name in Mutant._fields)): row for row in rows}
 
 
 def reason(row: dict[str, Any]) -> str | None:
-    """Why a surviving change is harmless, if it is known to be."""
+    """Return why a surviving change is harmless, or None if that is not known."""
     line = row["change"].partition("\n")[0].removeprefix("-")
     return next((why for pattern, why in HARMLESS.items() if re.search(pattern, line)), None)
 

@@ -1,6 +1,6 @@
-"""Try the objectives and metrics beside engines from before those of the classifiers.
+"""Test objectives and metrics with engines that are too old for the classifiers.
 
-``make old-engines`` runs it with XGBoost 2.1 and LightGBM 4.0. It fails with the first difference.
+``make old-engines`` runs this with XGBoost 2.1 and LightGBM 4.0. It stops at the first difference.
 """
 
 import lightgbm as lgb
@@ -26,7 +26,7 @@ def problem(n_classes):
 
 
 def check_xgboost(X, y, n_classes):
-    """Focal loss with γ=0 is the built-in objective; every callable trains, in three ways."""
+    """Check that focal loss with γ=0 equals the built-in objective, and that all callables train."""
     several = {"objective": "multi:softprob", "num_class": n_classes}
     params = {"base_score": 0.5, "nthread": 1, "max_depth": 3}
     params |= {"objective": "binary:logistic"} if n_classes == 2 else several
@@ -50,7 +50,7 @@ def check_xgboost(X, y, n_classes):
 
 
 def check_lightgbm(X, y, n_classes):
-    """As :func:`check_xgboost`."""
+    """Do the checks of :func:`check_xgboost`."""
     params = {"verbose": -1, "num_threads": 1, "boost_from_average": False}
     params |= {} if n_classes == 2 else {"num_class": n_classes}
     name = "binary" if n_classes == 2 else "multiclass"
@@ -78,7 +78,7 @@ def objectives():
 
 
 def check_refused(name):
-    """Importing what needs a newer engine raises and names both versions."""
+    """Check that importing a module that needs a newer engine raises an error with both versions."""
     try:
         __import__(f"boostloss.{name}")
         said = "nothing"

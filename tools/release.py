@@ -1,8 +1,8 @@
-"""Build twice, compare, and use what was built as a user would (``make dist-check``).
+"""Build twice, compare the results, and use them as a user would (``make dist-check``).
 
     python tools/release.py
 
-Needs what ``pip install --group release`` installs. Stops at the first promise that does not hold.
+Needs the packages of ``pip install --group release``. Stops at the first failed check.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def run(*command: object, **options: object) -> str:
 
 
 def build(folder: Path, umask: int) -> dict[str, Path]:
-    """Wheel and sdist of the last commit, made in a folder of their own."""
+    """Build wheel and sdist of the last commit in a separate directory."""
     tree = folder / "tree"
     tree.mkdir(parents=True)
     run("sh", "-c", f"umask {umask:03o}; git archive HEAD | tar -x -C '{tree}'", cwd=ROOT)
@@ -88,14 +88,14 @@ def check_content(wheel: Path, source: Path) -> None:
 
 
 def check_use(wheel: Path, folder: Path) -> None:
-    """Installed from wheels alone into an empty environment, with an empty PATH."""
+    """Use the package, installed from wheels in an empty environment, with an empty PATH."""
     venv.create(folder / "env", with_pip=True)
     python = folder / "env" / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", wheel, *ENGINES)
     run(python, "-m", "pip", "check")
     (folder / "work").mkdir()
     environment = {"PATH": "", "HOME": str(folder / "work")}
-    # joblib, whom LightGBM asks, counts cores with the help of a command
+    # LightGBM asks joblib for the number of cores, which runs a command for it
     warnings = ["-W", "error", "-W", "ignore:Could not find the number of physical cores"]
     run(python, *warnings, "-c", SMOKE, cwd=folder / "work", env=environment)
     print("trains, saves, reads and searches on both engines with an empty PATH")
@@ -109,7 +109,7 @@ def check_use(wheel: Path, folder: Path) -> None:
 
 
 def check_types(python: Path, folder: Path) -> None:
-    """What type checkers find in a user's code."""
+    """Run type checkers on a user's code."""
     user = Path(shutil.copy(ROOT / "tests" / "typed" / "user.py", folder))
     run(sys.executable, "-m", "mypy", "--config-file=", "--strict", "--warn-unused-ignores",
         "--python-executable", python, user, cwd=user.parent)  # fmt: skip

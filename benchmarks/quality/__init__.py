@@ -1,1 +1,1 @@
-"""What each loss is worth on real imbalanced data; run with ``python -m benchmarks.quality``."""
+"""Compare losses on real imbalanced data. Run with ``python -m benchmarks.quality``."""

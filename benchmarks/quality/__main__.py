@@ -1,4 +1,4 @@
-"""Run what is missing, then report: ``python -m benchmarks.quality --data FOLDER``."""
+"""Run missing trainings, then report: ``python -m benchmarks.quality --data FOLDER``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.quality.sets import available, load
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Parse, run, report."""
+    """Parse options, run and report."""
     options = _parse(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
     results = options.output / "results.jsonl"
@@ -46,7 +46,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _cells(options: argparse.Namespace) -> list[Cell]:
     names = options.sets or available(options.data)
     binary = {name for name in names if load(name, options.data, options.max_rows).n_classes == 2}
-    # seeds outside: an interrupted run has whole seeds
+    # seeds are the outer loop, so that an interrupted run has complete seeds
     return [
         Cell(name, seed, engine, arm, flipped)
         for seed in range(options.first_seed, options.first_seed + options.seeds)

@@ -1,4 +1,4 @@
-"""What is compared: the engines' own cross-entropy, class weights, and the losses."""
+"""Define the methods to compare: built-in cross-entropy, class weights, and the losses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GAMMAS = (2.0, 1.0, 0.5, 3.0)
 
 
 class Arm(NamedTuple):
-    """A loss (None: the engine's own), given what a trial drew, and whether rows are balanced."""
+    """A function from a trial to a loss (None: built-in), and whether rows are balanced."""
 
     make_loss: Callable[[dict[str, Any]], Any]
     balanced_rows: bool = False
@@ -28,13 +28,13 @@ ARMS: dict[str, Arm] = {
     "GHM": Arm(lambda trial: GHMLoss()),
 }
 CLEAN_AND_FLIPPED = ("built-in", "focal", "GHM")
-"""Arms that are also trained on flipped labels."""
+"""Methods that are also trained on flipped labels."""
 
 BASELINE = "built-in"
 
 
 def trials(count: int, seed: int) -> list[dict[str, Any]]:
-    """Parameters to try, the same for every arm: ordinary ones first, the others drawn."""
+    """Return parameters to try, the same for all methods: usual ones first, then random ones."""
     rng = np.random.default_rng(seed)
     drawn: list[dict[str, Any]] = [
         {"leaves": 31, "min_child_weight": 1.0, "learning_rate": 0.1, "columns": 1.0, "l2": 1.0}

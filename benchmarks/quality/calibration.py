@@ -1,10 +1,10 @@
-"""Mean probability over share, and log loss, before and after the offset; the prior's shift.
+"""Compare mean probability and log loss before and after the offset, and with a prior's shift.
 
     python -m benchmarks.quality.calibration --data FOLDER --seeds 5
 
-Every loss is trained on 60% of the rows, stopped by log loss on 15% and judged on 25%. The offset
-is that of the training rows. For the prior's shift nine tenths of the most frequent class are
-dropped from the rows that train and stop, and the test rows keep theirs.
+Every loss is trained on 60% of the rows, stopped by log loss on 15% and tested on 25%. The offset
+is fitted to the training rows. For the prior's shift, 90% of the most frequent class are dropped
+from the training and stopping rows, but not from the test rows.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ LOSSES: dict[str, Loss] = {
 TRIAL = {"leaves": 31, "min_child_weight": 1.0, "learning_rate": 0.05, "columns": 1.0, "l2": 1.0}
 ROUNDS, PATIENCE = 500, 6
 TESTED, STOPPED_BY = 4, 5
-"""One row in so many judges; of the others one in so many stops the training."""
+"""One row in 4 is for testing. One in 5 of the others is for early stopping."""
 
 FEWEST = 20
-"""Test rows of a class of which a mean probability says something."""
+"""Smallest number of test rows of a class for which the mean probability is informative."""
 
 KEPT = 0.1
 RESULTS = Path("benchmarks/results")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train what is missing, then write the tables."""
+    """Run missing trainings, then write the tables."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.quality.calibration", description=__doc__.splitlines()[0]
     )
@@ -66,11 +66,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(options: Any, file: Path) -> None:
-    """Append one line for each training that is not there yet."""
+    """Append one line for each missing training."""
     lines = file.read_text().splitlines() if file.exists() else []
     names = ("seed", "set", "engine", "loss")
     done = {tuple(json.loads(line)[name] for name in names) for line in lines}
-    for seed in range(options.seeds):  # an interrupted run has whole seeds
+    for seed in range(options.seeds):  # an interrupted run has complete seeds
         for name in available(options.data):
             data = load(name, options.data, options.max_rows)
             for engine in ENGINES:
@@ -86,7 +86,7 @@ def run(options: Any, file: Path) -> None:
 
 
 def split(data: Set, seed: int) -> tuple[Set, Set, Set]:
-    """Rows to learn from, to stop by and to judge on."""
+    """Return rows to learn from, to stop by and to test on."""
     rest, test = _parts(data, TESTED, seed)
     learn, stop = _parts(rest, STOPPED_BY, seed)
     return learn, stop, test
@@ -100,7 +100,7 @@ def _parts(data: Set, one_in: int, seed: int) -> tuple[Set, Set]:
 
 
 def fit(data: Set, engine: str, loss: Loss, stop: Set, seed: int) -> tuple[Loss, Any, int]:
-    """The loss with numbers, the model and its best number of rounds."""
+    """Return the fitted loss, the model and its best number of rounds."""
     rows = Rows(data.X, data.y, None, data.n_classes)
     resolved: Loss = loss.fit(rows.y, None, rows.weight, n_classes=rows.n_classes).loss
     stopping = EarlyStopping(Rows(stop.X, stop.y, None, data.n_classes), ("log_loss",), PATIENCE)
@@ -110,7 +110,7 @@ def fit(data: Set, engine: str, loss: Loss, stop: Set, seed: int) -> tuple[Loss,
 
 
 def calibrated(data: Set, engine: str, name: str, seed: int) -> dict[str, float]:
-    """Results of one loss on the test rows, before and after its offset."""
+    """Return results of one loss on the test rows, before and after its offset."""
     learn, stop, test = split(data, seed)
     loss, model, rounds = fit(learn, engine, LOSSES[name], stop, seed)
     raw_learn, raw = model.raw(learn.X, rounds), model.raw(test.X, rounds)
@@ -128,7 +128,7 @@ def calibrated(data: Set, engine: str, name: str, seed: int) -> dict[str, float]
 
 
 def shifted(data: Set, engine: str, name: str, seed: int) -> dict[str, float]:
-    """Log loss of cross-entropy on all rows, and without nine tenths of the most frequent class."""
+    """Return cross-entropy's log loss with all rows, and without 90% of the most frequent class."""
     learn, stop, test = split(data, seed)
     rng = np.random.default_rng(seed)
     kept = [
@@ -147,7 +147,7 @@ def shifted(data: Set, engine: str, name: str, seed: int) -> dict[str, float]:
 
 
 def report(rows: Any) -> str:
-    """Both tables, the short one first."""
+    """Return both tables, the short one first."""
     losses = rows[rows["loss"] != "prior"]
     names = [name for name in LOSSES if name in set(losses["loss"])]
     short = ["| loss | mean / share, before | after | log loss, before | after |"]

@@ -1,9 +1,10 @@
-"""What each decision is worth with plain cross-entropy, beside balanced CE's own decision.
+"""Compare decisions with plain cross-entropy and the default decision of balanced CE.
 
     python -m benchmarks.quality.decisions --data FOLDER --seeds 5
 
-Trained on 60% of the rows, stopped by log loss on 15%, on which thresholds are tuned too, and
-judged on 25%. A missed row of any class but the most frequent one costs 10 or 50 false alarms.
+Models are trained on 60% of the rows. The next 15% are for early stopping by log loss and for
+tuning thresholds, and 25% for testing. A missed row of any class but the most frequent one costs
+as much as 10 or 50 false alarms.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ METRICS = ("balanced_accuracy", "f1", *(f"cost_{ratio}" for ratio in RATIOS))
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train what is missing, then write the table."""
+    """Run missing trainings, then write the table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.quality.decisions", description=__doc__.splitlines()[0]
     )
@@ -51,10 +52,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(options: Any, file: Path) -> None:
-    """Append the decisions of each model that is not there yet."""
+    """Append the decisions of each missing model."""
     lines = file.read_text().splitlines() if file.exists() else []
     done = {tuple(json.loads(line)[name] for name in ("seed", "set", "engine")) for line in lines}
-    for seed in range(options.seeds):  # an interrupted run has whole seeds
+    for seed in range(options.seeds):  # an interrupted run has complete seeds
         for name in options.sets or available(options.data):
             data = load(name, options.data, options.max_rows)
             for engine in options.engines:
@@ -67,14 +68,14 @@ def run(options: Any, file: Path) -> None:
 
 
 def costs_of(ratio: float, n_classes: int) -> Any:
-    """1 for each wrong decision, ``ratio`` where a rarer class is taken for the most frequent."""
+    """Return costs: ``ratio`` for deciding the most frequent class wrongly, 1 for other errors."""
     costs = 1.0 - np.eye(n_classes)
     costs[1:, 0] = ratio
     return costs
 
 
 def decisions(data: Set, engine: str, seed: int) -> list[dict[str, Any]]:
-    """One row for each decision: how it did on the test rows."""
+    """Return one row of test results for each decision."""
     learn, stop, test = split(data, seed)
     shares = np.bincount(learn.y, minlength=data.n_classes) / len(learn.y)
     raw, tuning, p = _scores(data, engine, CrossEntropy(), learn, stop, test, seed)
@@ -100,7 +101,7 @@ def decisions(data: Set, engine: str, seed: int) -> list[dict[str, Any]]:
 def _scores(
     data: Set, engine: str, loss: Any, learn: Set, stop: Set, test: Set, seed: int
 ) -> tuple[Any, Any, Any]:
-    """Raw scores of the test rows; posterior of the rows that tune, and of the test rows."""
+    """Return raw scores of the test rows, and the posterior of tuning and test rows."""
     resolved, model, rounds = fit(learn, engine, loss, stop, seed)
     fitted = resolved.fit(learn.y, model.raw(learn.X, rounds), n_classes=data.n_classes)
     raw = model.raw(test.X, rounds)
@@ -127,7 +128,7 @@ def _judged(y: Any, decided: Any, n_classes: int) -> dict[str, float]:
 
 
 def report(rows: Any) -> str:
-    """Mean over sets, engines and seeds; costs relative to those of the loss's own decision."""
+    """Return means over sets, engines and seeds, with costs relative to the loss's decision."""
     keys = ["set", "engine", "seed"]
     own = rows[rows["decision"] == "cross-entropy, loss"].set_index(keys)
     lines = []

