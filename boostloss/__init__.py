@@ -47,7 +47,7 @@ __all__ = [
     "objective",
     "posterior_log_loss",
 ]
-# "from boostloss import *" must not need an engine that is not there
+# "from boostloss import *" must work if an engine is not installed
 if not is_installed("xgboost"):
     __all__.remove("ImbalancedXGBClassifier")
 if not (is_installed("xgboost") and is_installed("distributed")):
@@ -55,7 +55,7 @@ if not (is_installed("xgboost") and is_installed("distributed")):
 if not is_installed("lightgbm"):
     __all__.remove("ImbalancedLGBMClassifier")
 
-# an engine is imported when its classifier is first asked for, and what reports need likewise
+# engines, and the packages that reports need, are imported when they are first used
 _LAZY = {
     "DaskImbalancedXGBClassifier": "xgboost",
     "ImbalancedHistGradientBoostingClassifier": "hist",

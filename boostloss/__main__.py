@@ -27,7 +27,7 @@ exit codes:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point of ``boostloss``; 0, 2 for input that can be fixed, 130 after Ctrl-C."""
+    """Run ``boostloss``; return 0, 2 for input that the user can fix, or 130 after Ctrl-C."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(given)
     options.command_line = ["boostloss", *given]
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_roles(compare: argparse.ArgumentParser) -> None:
-    """Options for columns that are no features."""
+    """Add options for columns that are not features."""
     roles = compare.add_argument_group("columns that are not features")
     order = roles.add_mutually_exclusive_group()
     order.add_argument(
@@ -101,7 +101,7 @@ def _add_roles(compare: argparse.ArgumentParser) -> None:
 
 
 def _add_training(compare: argparse.ArgumentParser) -> None:
-    """Options for what is compared, and how it is trained."""
+    """Add options for what to compare and how to train."""
     training = compare.add_argument_group("what is compared")
     training.add_argument(
         "--engine", choices=("xgboost", "lightgbm", "hist"),
@@ -136,7 +136,7 @@ def _add_training(compare: argparse.ArgumentParser) -> None:
 
 
 def _add_reading(compare: argparse.ArgumentParser) -> None:
-    """Options for what a file does not say for certain."""
+    """Add options for reading an ambiguous file."""
     reading = compare.add_argument_group("how the file is read")
     reading.add_argument(
         "--separator", metavar="CHARACTER",
@@ -168,7 +168,7 @@ def _add_reading(compare: argparse.ArgumentParser) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    """Read, compare, write the report and print what came out; the exit status."""
+    """Read, compare, write the report and print the result. Return the exit status."""
     engines = [(options.engine,) * 2] if options.engine in ("xgboost", "lightgbm") else []
     for module, extra in (*engines, ("matplotlib", "report"), ("tqdm", "report")):
         require(module, extra)
@@ -178,7 +178,7 @@ def _compare(options: argparse.Namespace) -> int:
     from boostloss.report.source import Format
     from boostloss.report.training import Settings, installed_engine
 
-    # everything that can be refused is, before the file is read
+    # check all options before the file is read
     file, metric = options.file, options.metric
     engine = options.engine or installed_engine()
     settings = Settings(engine, metric, options.rounds, options.learning_rate, {}, options.seed)
@@ -213,14 +213,14 @@ def _say(line: str) -> None:
 
 
 def _check_losses(losses: list[str] | None) -> None:
-    """Raise for a name that is not that of a loss."""
+    """Raise an error for a name that is not the name of a loss."""
     for loss in losses or []:
         if loss not in (*names(), "built-in"):
             raise ValueError(f"--losses must be any of {', '.join(names())}, got {loss!r}")
 
 
 def _check_output(output: Path, files: tuple[str, ...], force: bool) -> None:
-    """Raise before hours of work if the directory cannot be written to; leaves nothing behind."""
+    """Raise an error if the directory cannot be written to, before hours of work."""
     there = output
     while not there.exists():
         there = there.parent

@@ -1,4 +1,4 @@
-"""Comparison of predicted probabilities with observed shares, in groups of rows."""
+"""Compare predicted probabilities with observed shares in groups of rows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from boostloss.losses.validation import (
 )
 
 ATOMS = 200
-"""Groups are made of so many parts with equally many rows."""
+"""Number of parts with equally many rows from which groups are formed."""
 
 LEAST_INFORMATION = 5.0
-"""Variance of the number of positives that a group must have by its predictions: about five
-expected positives where they are rare. With less its interval says nothing."""
+"""Smallest predicted variance of the number of positives in a group. For rare positives this means
+about five expected positives. With less, the interval of the group says nothing."""
 
 
 class CalibrationGroups(NamedTuple):
@@ -133,11 +133,11 @@ def _checked(y: ArrayLike, probability: ArrayLike) -> tuple[Array, Array]:
 
 
 def _starts(p: Array, groups: int) -> Array:
-    """First row of each group of sorted probabilities; equal ones stay together."""
+    """Return the first row of each group of sorted probabilities. Equal ones stay together."""
     parts = np.searchsorted(p, p[np.linspace(0, len(p), ATOMS, endpoint=False).astype(np.intp)])
     parts = np.unique(parts)
     information = np.add.reduceat(p * (1.0 - p), parts)
-    # rounded down a little, or a sum that misses its part by a rounding error costs a group
+    # slightly less, since a rounding error of the sum must not cost a group
     wanted = max(LEAST_INFORMATION, information.sum() / groups * (1 - 1e-9))
     starts, held = [0], 0.0
     for part, of_part in zip(parts, information, strict=True):

@@ -1,4 +1,4 @@
-"""The walk up the stack to the engine's Booster, for callables that an engine is given bare."""
+"""Find the engine's Booster on the stack, for callables that a user passes to an engine."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def calling_booster() -> Any:
-    """The Booster whose ``update`` or ``eval_set`` is on the stack, or None.
+    """Return the Booster whose ``update`` or ``eval_set`` is on the stack, or None.
 
-    It is what identifies a training run: the same callable serves all folds of a ``cv`` and
-    several trainings, on the same data set even, and an engine tells a callable nothing more. No
-    engine has a public way to ask. boostloss's own ``train``, ``cv`` and classifiers know their run
-    and do not come here.
+    It identifies the training run. The same callable may serve all folds of a ``cv`` and several
+    trainings, even on the same data set. Engines pass no other information to a callable, and have
+    no public way to ask. boostloss's ``train``, ``cv`` and classifiers know their run and do not
+    need this.
     """
     frame = getattr(sys, "_getframe", lambda depth: None)(2)
     for _ in range(8):

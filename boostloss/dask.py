@@ -1,4 +1,4 @@
-"""Labels in Dask collections: statistics of all rows, computed on the workers."""
+"""Compute statistics of labels in Dask collections on the workers."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def class_counts(y: Any, sample_weight: Any = None, *, client: Any = None) -> tu
     return labels, counts
 
 
-# -- for the engines ----------------------------------------------------------------------
+# -- used by the engines' modules ---------------------------------------------------------
 
 
 def partitions(name: str, collection: Any, *, one_column: bool = True) -> list[Any]:
-    """Delayed parts of a collection."""
+    """Return the parts of a collection as delayed objects."""
     if not hasattr(collection, "to_delayed"):
         raise TypeError(
             f"{name} must be a Dask array, series or data frame, got {type(collection).__name__}"
@@ -84,7 +84,7 @@ def partitions(name: str, collection: Any, *, one_column: bool = True) -> list[A
 def partitions_like(
     name: str, collection: Any, others: list[Any], *, one_column: bool = True
 ) -> list[Any]:
-    """Delayed parts that belong to the parts of ``y``; Nones where there is no collection."""
+    """Return the delayed parts that match those of ``y``, or Nones without a collection."""
     if collection is None:
         return [None] * len(others)
     parts = partitions(name, collection, one_column=one_column)
@@ -96,20 +96,20 @@ def partitions_like(
 
 
 def for_each_part(function: Any, *arguments: list[Any]) -> list[Any]:
-    """Delayed calls, with the first of each list, and so on."""
+    """Return delayed calls: one with the first element of each list, and so on."""
     delayed = require("dask", "dask").delayed(function, pure=False)
     return [delayed(*of_part) for of_part in zip(*arguments, strict=True)]
 
 
 def computed(tasks: list[Any], client: Any) -> list[Any]:
-    """Results of delayed tasks."""
+    """Compute the results of delayed tasks."""
     if client is not None:
         return list(client.gather(client.compute(tasks)))
     return list(require("dask", "dask").compute(*tasks))
 
 
 def part_counts(y: Any, sample_weight: Any) -> tuple[Array, Array]:
-    """Labels of one part, and the rows, or their summed weights, of each."""
+    """Return the labels of one part, and the number of rows, or sum of weights, of each."""
     y = as_column(y)
     assert_all_finite(y, input_name="y")
     weight = _part_weight(sample_weight, len(y))
@@ -118,7 +118,7 @@ def part_counts(y: Any, sample_weight: Any) -> tuple[Array, Array]:
 
 
 def merged_counts(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """The same of all parts together; at least two labels."""
+    """Merge the results of :func:`part_counts`. There must be at least two labels."""
     found = [(labels, counts) for labels, counts in parts if len(labels)]
     if not found:
         raise ValueError("y must hold at least two classes, got no rows")
@@ -129,14 +129,14 @@ def merged_counts(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
 
 
 def check_labels_seen(y: Any, labels: Array, name: str, client: Any) -> None:
-    """Raise for labels that were not seen in training."""
+    """Raise an error for labels that were not seen in training."""
     parts = partitions(name, y)
     for found, _ in computed(for_each_part(part_counts, parts, [None] * len(parts)), client):
         codes_of(found, labels, name)
 
 
 def encoded(y: Any, labels: Array, name: str) -> Any:
-    """Codes 0..K-1 as a lazy Dask array, part by part as ``y``."""
+    """Return codes 0..K-1 as a lazy Dask array with the parts of ``y``."""
     array = y if hasattr(y, "map_blocks") else y.to_dask_array()
     drop = [1] if array.ndim == 2 else []
     meta = np.empty(0, dtype=np.intp)
@@ -144,7 +144,7 @@ def encoded(y: Any, labels: Array, name: str) -> Any:
 
 
 def fit_parts(loss: Any, codes: Any, raw: Any, sample_weight: Any, client: Any) -> FittedLoss:
-    """A loss, its class weights numbers, fitted to all rows: sums are taken part by part."""
+    """Fit a loss, whose class weights are numbers, to all rows by sums over the parts."""
     y = partitions("y", codes)
     raw_parts = partitions_like("raw", raw, y, one_column=False)
     parts = [y, raw_parts, partitions_like("sample_weight", sample_weight, y)]
@@ -152,7 +152,7 @@ def fit_parts(loss: Any, codes: Any, raw: Any, sample_weight: Any, client: Any) 
 
 
 def fit_partitions(loss: Any, parts: list[list[Any]], n_classes: int, client: Any) -> FittedLoss:
-    """As :func:`fit_parts`, of lists of the parts' labels, raw scores and weights."""
+    """Do as :func:`fit_parts`, with lists of labels, raw scores and weights of the parts."""
     class_weight = loss.class_weights(None, n_classes)
     if loss.depends_on_all_scores:
         tasks = for_each_part(_part_mass, *parts, [loss] * len(parts[0]))
@@ -164,9 +164,9 @@ def fit_partitions(loss: Any, parts: list[list[Any]], n_classes: int, client: An
 
 
 def _offset(fitted: FittedLoss, parts: list[list[Any]], client: Any) -> Array:
-    """The offset at which the mean posterior over all parts is the class share."""
+    """Return the offset at which the mean posterior over all parts equals the class share."""
     tasks = for_each_part(_part_odds, *parts, [fitted] * len(parts[0]))
-    if client is not None:  # each step asks for sums over them
+    if client is not None:  # keep them, since each step sums over all parts
         tasks = list(client.persist(tasks))
 
     def summed(function: Any, *arguments: Any) -> Array:
@@ -181,7 +181,7 @@ def _offset(fitted: FittedLoss, parts: list[list[Any]], client: Any) -> Array:
 
 
 def _part_odds(y: Array, raw: Any, sample_weight: Any, fitted: FittedLoss) -> Any:
-    """Log-odds and weights of one part, and its rows, or summed weights, of each class."""
+    """Return log-odds and weights of one part, and its number of rows or weight per class."""
     weight = _part_weight(sample_weight, len(y))
     counts = validation.class_counts(np.asarray(y), weight, fitted.n_classes)
     odds = calibration.relative_log_odds(fitted.compiled_log_posterior(check_raw(raw)))

@@ -1,4 +1,4 @@
-"""From probabilities to decisions: costs, alert budgets, thresholds for a metric.
+"""Make decisions from probabilities: by costs, alert budgets, or a threshold tuned for a metric.
 
 The functions take the probabilities of any model. These must be right on average in the population
 in which the decisions are made. Classes are codes 0..K-1, in the order of the columns of
@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 SUM_TOLERANCE = 1e-4
-"""Largest difference of a row's sum from 1: float32 stays below it, and scores that were never
-normalised do not."""
+"""Largest allowed difference between a row's sum and 1. Rounding to float32 stays below it, and
+scores that are not normalised exceed it."""
 
 
 def cost_matrix(
@@ -270,7 +270,7 @@ def top(probability: ArrayLike, k: int, groups: ArrayLike | None = None) -> Arra
         )
     check_integer("k", k, 0)
     group = np.zeros(len(score), np.intp) if groups is None else _groups(groups, len(score))
-    order = np.lexsort((-score, group))  # stable: earlier rows first
+    order = np.lexsort((-score, group))  # stable: earlier rows come first
     ordered = group[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(order) else order
     rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
@@ -424,7 +424,7 @@ def _numbers(name: str, values: ArrayLike) -> Array:
 
 
 def _probabilities(probability: ArrayLike) -> Array:
-    """Probabilities as (n, K), K >= 2."""
+    """Return checked probabilities with shape (n, K), K >= 2."""
     p = _numbers("probability", probability)
     if p.ndim not in (1, 2) or (p.ndim == 2 and p.shape[1] < 2):
         raise ValueError(
@@ -445,7 +445,7 @@ def _probabilities(probability: ArrayLike) -> Array:
 
 
 def as_costs(costs: ArrayLike, n_rows: int, n_classes: int) -> Array:
-    """Costs (K, K) or (n, K, K) as an array, checked."""
+    """Return checked costs as an array (K, K) or (n, K, K)."""
     matrix = _numbers("costs", costs)
     if matrix.shape not in ((n_classes, n_classes), (n_rows, n_classes, n_classes)):
         raise ValueError(

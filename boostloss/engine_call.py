@@ -1,6 +1,6 @@
-"""Who is calling: the engine, its data set and the processes, without importing any engine.
+"""Find out which engine calls, with which data and processes, without importing an engine.
 
-An engine calls ``f(raw, data_set)``; its scikit-learn wrapper ``f(y, raw[, weight])``.
+An engine calls ``f(raw, data_set)``. Its scikit-learn wrapper calls ``f(y, raw[, weight])``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from boostloss.losses.validation import Array, as_raw
 
 
 class Call(NamedTuple):
-    """Arguments of a callable in one order, whoever called."""
+    """Arguments of a callable in the same order for all callers."""
 
     y: Any
     raw: Any
@@ -30,19 +30,19 @@ class Call(NamedTuple):
 
 
 def read(first: Any, second: Any, sample_weight: Any) -> Call:
-    """Sort the arguments that an engine or its scikit-learn wrapper gave."""
+    """Sort the arguments that an engine or its scikit-learn wrapper passed."""
     if not hasattr(second, "get_label"):
         return Call(first, second, sample_weight, None)
     label, weight = second.get_label(), second.get_weight()
     if label is None or (np.size(label) == 0 and np.size(first)):
         raise ValueError("y must be given: the data set has no labels")
-    if weight is not None and np.size(weight) == 0:  # XGBoost's way to say "none"
+    if weight is not None and np.size(weight) == 0:  # XGBoost passes this for no weights
         weight = None
     return Call(label, first, weight, second)
 
 
 def engine_of(thing: Any) -> str | None:
-    """Name of the engine that an object's class comes from."""
+    """Return the name of the engine that defines an object's class."""
     for base in type(thing).__mro__:
         root = base.__module__.partition(".")[0]
         if root in ("xgboost", "lightgbm"):
@@ -51,10 +51,10 @@ def engine_of(thing: Any) -> str | None:
 
 
 def scores_of(call: Call, workers: Workers) -> Array:
-    """Raw scores as an array; those of no rows get the shape that other workers' have."""
+    """Return raw scores as an array. Without rows, it gets the shape of other workers' scores."""
     if workers.alone:
         return as_raw(call.raw)
-    # XGBoost hands out none as (0,), or from 3.4 on as (0, 0)
+    # without rows XGBoost passes shape (0,), or (0, 0) from 3.4 on
     raw = as_raw(call.raw) if np.size(call.raw) else np.empty(0, np.float32)
     mine = raw.shape[1] if raw.ndim == 2 else 0
     n_classes = int(workers.largest(np.array([mine]))[0])
@@ -62,7 +62,7 @@ def scores_of(call: Call, workers: Workers) -> Array:
 
 
 def hessian_factor(engine: str | None, n_classes: int) -> float:
-    """Constant in front of each engine's softmax Hessian ``p_k (1 - p_k)``."""
+    """Return the engine's factor of the softmax Hessian ``p_k (1 - p_k)``."""
     return n_classes / (n_classes - 1.0) if engine == "lightgbm" else 2.0
 
 
@@ -70,7 +70,7 @@ def hessian_factor(engine: str | None, n_classes: int) -> float:
 
 
 class CollectiveWorkers(Workers):
-    """The processes of XGBoost's communicator, on which Dask, Ray and plain trackers train."""
+    """The processes of XGBoost's communicator, which Dask, Ray and plain trackers use."""
 
     alone = False
 
@@ -78,15 +78,15 @@ class CollectiveWorkers(Workers):
         self._collective = collective
 
     def sum(self, array: Array) -> Array:
-        """Element by element, the sum of what each worker gives."""
+        """Return the sum of the workers' arrays, element by element."""
         return self._reduce(array, self._collective.Op.SUM)
 
     def largest(self, array: Array) -> Array:
-        """Element by element, the largest of what any worker gives."""
+        """Return the maximum of the workers' arrays, element by element."""
         return self._reduce(array, self._collective.Op.MAX)
 
     def together(self, check: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
-        """What ``check`` returns; if it raises on one worker, the same error on all of them."""
+        """Call ``check``. If it raises on one worker, raise the same error on all of them."""
         error: Exception | None = None
         try:
             result = check(*arguments, **keywords)
@@ -103,19 +103,19 @@ class CollectiveWorkers(Workers):
         raise kind(f"{message} (on worker {first} of {n_workers})") from error
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is true on any worker."""
+        """Return whether the flag is true on any worker."""
         return bool(self.largest(np.array([int(flag)]))[0])
 
     def _reduce(self, array: Array, operation: Any) -> Array:
-        # one type for all: workers that sent different ones would read each other's bytes
+        # one type for all, since workers would misread the bytes of another type
         sent = np.ascontiguousarray(array, dtype=np.float64)
         received: Array = self._collective.allreduce(sent, operation)
         return received.reshape(sent.shape)
 
 
 def xgboost_workers() -> Workers:
-    """The processes that train together with this one; this one alone if there are none."""
-    # without xgboost in memory there is nobody to train with
+    """Return the processes that train together with this one, or this one alone."""
+    # if xgboost is not imported, there are no other processes
     collective = sys.modules.get("xgboost.collective")
     if collective is None or collective.get_world_size() == 1:
         return ALONE
@@ -123,32 +123,32 @@ def xgboost_workers() -> Workers:
 
 
 def looks_like_lightgbm(raw: Any) -> bool:
-    """Whether a matrix of scores may come from LightGBM: it alone hands out classes one by one."""
+    """Return whether scores may come from LightGBM, which alone stores them class after class."""
     by_class = isinstance(raw, np.ndarray) and raw.ndim == 2 and not raw.flags.c_contiguous
     return by_class and "lightgbm" in sys.modules
 
 
 def cannot_sum(booster: Any) -> bool:
-    """Whether several machines train this booster and nothing sums over them: LightGBM's do."""
+    """Return whether several machines train this booster without sums over them, as in LightGBM."""
     params = getattr(booster, "params", None) or {}
     return engine_of(booster) == "lightgbm" and int(params.get("num_machines") or 1) > 1
 
 
 def leave_network(booster: Any) -> None:
-    """Before an error ends LightGBM's training on several machines.
+    """Free LightGBM's network before an error ends a training on several machines.
 
-    LightGBM would leave its network, one for the whole process, only when the failed booster is
-    collected: as a rule in the middle of the next training, which then fails.
+    The process has only one network. LightGBM would free it when the failed booster is garbage
+    collected, which usually happens during the next training and makes it fail.
     """
     if cannot_sum(booster):
         booster.free_network()
 
 
 def raise_interruption(error: Exception) -> None:
-    """Raise the KeyboardInterrupt that is behind an error of the interpreter.
+    """Raise the KeyboardInterrupt that caused a SystemError, if there is one.
 
-    Where Ctrl-C meets a compiled function at its start, Python says ``SystemError: ... returned a
-    result with an exception set``, and keeps the interruption as its cause.
+    If Ctrl-C interrupts the start of a compiled function, Python raises ``SystemError: ... returned
+    a result with an exception set``, with the interruption as its cause.
     """
     if isinstance(error, SystemError) and isinstance(error.__cause__, KeyboardInterrupt):
         raise error.__cause__
@@ -160,10 +160,10 @@ THREAD_ALIASES = ("num_threads", "num_thread", "nthread", "nthreads", "n_jobs")
 
 
 def thread_limit(stated: int = 0) -> int:
-    """Threads that the caller allows: the engine's number, and ``OMP_NUM_THREADS``.
+    """Return the number of threads allowed by the engine and by ``OMP_NUM_THREADS``.
 
-    Where the engine has none (0), all processors of this process in the main thread, and one in any
-    other, since whoever trains in threads of their own has shared out the processors.
+    If the engine states none (0), it is the number of processors in the main thread, and 1 in any
+    other thread, since a caller with several threads has already divided up the processors.
     """
     limits = [stated] if stated > 0 else []
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
@@ -176,7 +176,7 @@ def thread_limit(stated: int = 0) -> int:
 
 
 def stated_threads(booster: Any) -> int:
-    """The number of threads that a booster or a dict of parameters states; 0 if none."""
+    """Return the number of threads stated by a booster or a dict of parameters, or 0."""
     if engine_of(booster) == "xgboost" and hasattr(booster, "save_config"):
         config = json.loads(booster.save_config())
         return int(config["learner"]["generic_param"].get("nthread", 0))

@@ -1,4 +1,4 @@
-"""Metrics for XGBoost and LightGBM: the mean of a loss, or the log loss of its posterior."""
+"""Define metrics for XGBoost and LightGBM: the mean loss, or the log loss of the posterior."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from boostloss.losses.ghm import Density, GHMParameters
 from boostloss.losses.validation import Array, check_choice
 
 Scores = Literal["raw", "probability"]
-"""What an engine passes to a metric."""
+"""Kinds of scores that an engine passes to a metric."""
 
 MOST_NATS = -float(np.log(np.finfo(np.float64).tiny))
-"""Log loss of a row whose label has probability 0."""
+"""Log loss counted for a row whose label has probability 0."""
 
 
 class MetricValue(float):
@@ -44,7 +44,7 @@ class MetricValue(float):
     name: str
 
     def __new__(cls, value: float, name: str) -> MetricValue:
-        """Value and the metric's name."""
+        """Create the value with the metric's name."""
         result = super().__new__(cls, value)
         result.name = name
         return result
@@ -109,7 +109,7 @@ class Metric:
         self.__name__ = name or ("posterior_log_loss" if posterior else f"{loss.name}_loss")
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> Any:
-        """``f(raw, data_set)`` as engines call, or ``f(y, raw, sample_weight)``."""
+        """Evaluate ``(raw, data_set)`` as an engine calls, or ``(y, raw, sample_weight)``."""
         workers = workers_now()
         call = workers.together(engine_call.read, first, second, sample_weight)
         try:
@@ -146,7 +146,7 @@ class Metric:
         else:
             rows = self.loss.value(call.y, raw, weight, workers=workers)
         weight_sum = len(rows) if weight is None else np.sum(np.asarray(weight), dtype=np.float64)
-        # the engine takes the mean of what the workers say: all of them say the same
+        # the engine averages the workers' values, so all of them return the same one
         sums = workers.sum(np.array([rows.sum(dtype=np.float64), weight_sum]))
         if sums[1] == 0:
             raise ValueError("y must hold at least one row: there is no mean without")
@@ -161,7 +161,7 @@ class Metric:
         return fitted.log_loss(call.y, raw, MOST_NATS)
 
     def _weight_in_use(self, call: engine_call.Call, workers: Workers) -> Array:
-        """Weights with which the classes have the shares of the population of use."""
+        """Return weights with which the classes have their shares in the population of use."""
         assert self.in_use is not None
         shares, y = self.in_use[1], np.asarray(call.y).astype(np.intp)
         weight = np.ones(len(y)) if call.sample_weight is None else np.asarray(call.sample_weight)
@@ -217,7 +217,7 @@ class EngineMetrics(Metric):
         self.names, self.params, self.link, self.users = names, params, link, users
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> list[Any]:
-        """``f(raw, data_set)`` as engines call, or ``f(y, raw, sample_weight)``."""
+        """Evaluate ``(raw, data_set)`` as an engine calls, or ``(y, raw, sample_weight)``."""
         workers = workers_now()
         call = workers.together(engine_call.read, first, second, sample_weight)
         raw = engine_call.scores_of(call, workers)
@@ -229,7 +229,7 @@ class EngineMetrics(Metric):
         return results if self.users is None else [*results, *self._of_users(first, call)]
 
     def of_log_odds(self, log_odds: Array, call: engine_call.Call) -> list[Any]:
-        """The engine's results for log-odds (n,) or unnormalised log-probabilities (n, K)."""
+        """Evaluate log-odds (n,) or unnormalised log-probabilities (n, K)."""
         raise NotImplementedError
 
     def on_probabilities(self) -> EngineMetrics:
@@ -255,7 +255,7 @@ class EngineMetrics(Metric):
             fitted = fitted.with_offset(np.log(self.in_use[1]) - np.log(self.in_use[0]))
         log_odds = np.asarray(fitted.log_posterior(raw))
         if log_odds.ndim == 2:
-            # logarithms of the probabilities: LightGBM's auc_mu is not the same for any shift
+            # log-probabilities, since LightGBM's auc_mu is not invariant to a shift
             log_odds = log_odds - logsumexp(log_odds, axis=1, keepdims=True)
         held: Array = np.clip(log_odds, -MOST_NATS, MOST_NATS)
         return held
@@ -269,10 +269,10 @@ class EngineMetrics(Metric):
 
 
 def keeps_order(loss: Loss) -> bool:
-    """Whether the posterior of two classes strictly increases with the raw score.
+    """Return whether the posterior of two classes strictly increases with the raw score.
 
-    A ranking metric is then the same for both. The posterior has flat parts for GHM, and for losses
-    that give some rows no weight.
+    A ranking metric is then the same for both. The posterior is constant in parts for GHM, and for
+    losses with weight 0 on some rows.
     """
     if loss.depends_on_all_scores or loss.weight_may_be_zero:
         return False
@@ -281,7 +281,7 @@ def keeps_order(loss: Loss) -> bool:
 
 
 def workers_now() -> Workers:
-    """The processes that evaluate together: those of an XGBoost booster on the stack."""
+    """Return the processes that evaluate together, if an XGBoost booster is on the stack."""
     if engine_call.xgboost_workers().alone:
         return ALONE
     found = engine_call.engine_of(calling_booster()) == "xgboost"
@@ -289,7 +289,7 @@ def workers_now() -> Workers:
 
 
 def raw_of_probability(probability: Array) -> Array:
-    """Raw scores of probabilities, which are clipped to 1e-15 (float32: 1e-7) from 0 and 1."""
+    """Return the raw scores of probabilities, clipped 1e-15 (float32: 1e-7) from 0 and 1."""
     edge = 1e-7 if probability.dtype == np.float32 else 1e-15
     held = np.clip(probability, edge, 1.0 - edge)
     raw: Array = logit(held) if held.ndim == 1 else np.log(held)
@@ -349,11 +349,11 @@ def _fitted_or_named(loss: Any) -> Any:
 def posterior_metric(
     loss: Loss, *, scores: Scores = "raw", in_use: tuple[Array, Array] | None = None
 ) -> Metric:
-    """:func:`posterior_log_loss` of a loss whose class weights are numbers.
+    """Return :func:`posterior_log_loss` of a loss whose class weights are numbers.
 
-    Only GHM needs to be fitted anew to each data set that is evaluated. ``in_use`` are the class
-    shares of the training rows and where the model is used: it is judged there, whatever the shares
-    among the rows that judge.
+    Only GHM needs to be fitted again to each evaluated data set. ``in_use`` contains the class
+    shares of the training rows and of the population of use. The metric then refers to that
+    population, whatever the shares among the evaluated rows.
     """
     fitted = loss if loss.depends_on_all_scores else FittedLoss(loss)
     made = Metric(fitted, posterior=True, scores=scores)

@@ -1,4 +1,4 @@
-"""What a model file contains beside the engine's model: labels, loss and a checksum."""
+"""Read and write what a model file contains beside the engine's model: labels, loss, checksum."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from boostloss.prior import as_shares
 FORMAT = 3
 READ_FORMATS = (1, 2, 3)
 FORMAT_WITH_SHARES = 3
-"""From this one on files have class shares, a prior, and losses with an offset and a slope."""
+"""First format with class shares, a prior, and losses with an offset and a slope."""
 
 Probability = Literal["posterior", "link"]
 PROBABILITIES = ("posterior", "link")
 SEAL = "boostloss_sha256"
 UNSEALED = "0" * 64
-"""Stands in the checksum's place while it is taken."""
+"""Placeholder for the checksum while it is computed."""
 
-# between name and checksum stands what the format puts there: "=", '":"' or a length in binary
+# between name and checksum the format writes "=", '":"' or a binary length
 _PLACE = re.compile(SEAL.encode() + rb".{1,16}?([0-9a-f]{64})", re.DOTALL)
 _DTYPES = {str: r"U\d+|O", bool: "b1", int: "[iu][1248]", float: "f[248]"}
 
 
 class State(NamedTuple):
-    """What a classifier is beside the engine's model."""
+    """The state of a classifier beside the engine's model."""
 
     labels: Array
     loss: FittedLoss
@@ -42,14 +42,14 @@ class State(NamedTuple):
 
     @property
     def prior_shift(self) -> Array | None:
-        """What ``prior`` adds to each class's log-probability; None without one."""
+        """The shift of each class's log-probability by ``prior``, or None without a prior."""
         if self.prior is None or self.class_share is None:
             return None
         shift: Array = np.log(self.prior) - np.log(self.class_share)
         return shift
 
     def in_use(self) -> State:
-        """The same in numbers: the loss for the class shares in use, the decision without names."""
+        """Return the state with the loss for the class shares in use and a numeric decision."""
         shift = self.prior_shift
         return self._replace(
             loss=self.loss if shift is None else self.loss.shifted(shift),
@@ -61,7 +61,7 @@ class State(NamedTuple):
         )
 
     def text(self) -> str:
-        """The state as one line of JSON, with nothing that LightGBM or the seal would read."""
+        """Return the state as one line of JSON that LightGBM and the checksum cannot misread."""
         labels = _plain_labels(self.labels)
         state = {
             "format": FORMAT,
@@ -78,7 +78,7 @@ class State(NamedTuple):
 
 
 def state_of_codes(loss: FittedLoss, **in_use: Any) -> str | None:
-    """State of a booster whose labels are 0..K-1; None with a loss that no file can hold."""
+    """Return the state of a booster with labels 0..K-1, or None if the loss cannot be saved."""
     try:
         return State(np.arange(loss.n_classes), loss, "posterior", **in_use).text()
     except TypeError:
@@ -86,12 +86,12 @@ def state_of_codes(loss: FittedLoss, **in_use: Any) -> str | None:
 
 
 def calibrated_shift(loss: FittedLoss) -> Array:
-    """What is added to raw scores, (1,) or (K,), so that their link is the posterior.
+    """Return the shift of raw scores, (1,) or (K,), with which their link is the posterior.
 
     Raises
     ------
     ValueError
-        With a loss whose posterior is not a shift of the raw score.
+        If the posterior of the loss is not a shift of the raw score.
     """
     shift = loss.raw_shift()
     if shift is None:
@@ -104,17 +104,17 @@ def calibrated_shift(loss: FittedLoss) -> Array:
 
 
 def calibrated_loss(loss: FittedLoss) -> FittedLoss:
-    """The loss whose posterior is the link of calibrated raw scores."""
+    """Return the loss whose posterior is the link of calibrated raw scores."""
     return CrossEntropy(class_weight=[1.0] * loss.n_classes).fit(np.arange(loss.n_classes))
 
 
 def read_state(text: str, source: str) -> State:
-    """What :meth:`State.text` wrote; data only, nothing in it names code to be run.
+    """Read what :meth:`State.text` wrote. It is data only and cannot name code to run.
 
     Raises
     ------
     ValueError
-        If the text is not what this version can have written.
+        If no supported version can have written the text.
     """
     try:
         state = json.loads(text)
@@ -150,7 +150,7 @@ def _read_shares(name: str, state: Any, n_classes: int) -> Array | None:
 
 
 def check_objective(state: State, wanted: str, found: list[str], source: str) -> None:
-    """Raise unless the engine's model is one of the state's classes."""
+    """Raise an error unless the engine's model has the number of classes in the state."""
     if wanted not in found:
         raise ValueError(
             f"{source} must be a model of {len(state.labels)} classes, as its labels are, with "
@@ -159,7 +159,7 @@ def check_objective(state: State, wanted: str, found: list[str], source: str) ->
 
 
 def positive_of(labels: list[Any]) -> Any:
-    """The positive class of sorted labels, as a file says it: of two the last, else None."""
+    """Return the positive class as stored in files: the last of two labels, else None."""
     return labels[1] if len(labels) == 2 else None
 
 
@@ -175,7 +175,7 @@ def _read_decision(state: Any, labels: Array) -> Rule:
 
 
 def _plain_labels(labels: Array) -> dict[str, Any]:
-    """Sorted labels as a file holds them; :func:`_read_labels` undoes it."""
+    """Convert sorted labels to the form in files, which :func:`_read_labels` reads."""
     plain = {"dtype": labels.dtype.str, "values": labels.tolist()}
     if _kind_of(plain) is None:
         raise TypeError(
@@ -186,11 +186,11 @@ def _plain_labels(labels: Array) -> dict[str, Any]:
 
 
 def _read_labels(plain: Any) -> Array:
-    """Labels of a file, checked."""
+    """Read and check the labels of a file."""
     values, dtype, kind = plain["values"], plain["dtype"], _kind_of(plain)
     if kind is None:
         raise ValueError(f"labels must be of one plain kind, got {dtype!r} of {_short(values)}")
-    if kind is str:  # as wide as the texts, whatever the file says
+    if kind is str:  # as wide as the strings, whatever the file says
         labels = np.array(values, dtype=object if dtype[-1] == "O" else None)
     else:
         labels = np.array(values).astype(dtype)
@@ -200,7 +200,7 @@ def _read_labels(plain: Any) -> Array:
 
 
 def _kind_of(plain: Any) -> type | None:
-    """The one Python type of labels that a file can hold, where their dtype is one of it."""
+    """Return the Python type of the labels if a file can store it and it matches their dtype."""
     values = plain["values"]
     kinds = {type(value) for value in values} if isinstance(values, list) else set()
     kind = kinds.pop() if len(kinds) == 1 else None
@@ -217,16 +217,16 @@ def _short(value: Any) -> str:
 
 
 def sealed(data: bytes) -> bytes:
-    """A file's bytes with their checksum in the place kept for it by :data:`UNSEALED`."""
+    """Return a file's bytes with their checksum in place of :data:`UNSEALED`."""
     place = _PLACE.search(data)
     assert place is not None
     return data[: place.start(1)] + _checksum(data, place).encode() + data[place.end(1) :]
 
 
 def check_seal(data: bytes | bytearray, source: str) -> None:
-    """Raise unless these bytes are as they were saved.
+    """Raise an error unless these bytes are unchanged since they were saved.
 
-    The engines' readers trust a file: one that was cut short can end the process.
+    The engines do not check a file, and a truncated one can crash the process.
     """
     place = _PLACE.search(data)
     if place is None:

@@ -1,4 +1,4 @@
-"""Objectives: callables that pass the gradient and Hessian of a loss to an engine."""
+"""Define objectives: callables that pass the gradient and Hessian of a loss to an engine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from boostloss.losses.validation import Array, as_labels, as_sample_weight, n_cl
 from boostloss.recorder import RECORDING_COST, Recorder, Recording, check_recorder
 
 MANY_SCORES = 1 << 22
-"""Scores from which the number of threads is asked for; with fewer one is the fastest."""
+"""Number of scores from which several threads are used. With fewer, one thread is fastest."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ class ObjectiveRun(TrainingRun):
     recording: Recording | None = None
 
     def remember(self, call: engine_call.Call) -> None:
-        """Keep the labels and weights of a data set, as long as it lives."""
+        """Keep the labels and weights of a data set as long as it exists."""
         if call.data_set is None:
             return
         this_run = weakref.ref(self)
@@ -82,16 +82,16 @@ class ObjectiveRun(TrainingRun):
         self.call = (weakref.ref(call.data_set, forget), call.y, call.sample_weight)
 
     def remembered(self, raw: Any, data_set: Any) -> engine_call.Call | None:
-        """The call that ``f(raw, data_set)`` is, if the data set is that of the last round."""
+        """Return the call for ``f(raw, data_set)`` if the data set is that of the last round."""
         if self.call is None or self.call[0]() is not data_set:
             return None
         return engine_call.Call(self.call[1], raw, self.call[2], data_set)
 
     def outputs_like(self, raw: Array) -> dict[str, Array]:
-        """Arrays to write to, where making fresh ones takes longer than the loss.
+        """Return arrays to reuse if allocating new ones takes longer than the loss.
 
-        That is so from some 4 million rows on: the system's work on new pages does not share out
-        to threads either.
+        That is so from about 4 million rows on. The system's work on new pages does not use several
+        threads either.
         """
         if not self.owns_outputs or raw.size < MANY_SCORES:
             return {}
@@ -141,7 +141,7 @@ class Objective:
         self._runs: weakref.WeakKeyDictionary[Any, ObjectiveRun] = weakref.WeakKeyDictionary()
 
     def __call__(self, first: Any, second: Any, sample_weight: Any = None) -> tuple[Array, Array]:
-        """``f(raw, data_set)`` as engines call, or ``f(y, raw, sample_weight)``.
+        """Compute gradient and Hessian from ``(raw, data_set)`` or ``(y, raw, sample_weight)``.
 
         Returns
         -------
@@ -179,7 +179,7 @@ class Objective:
         return gradient, hessian
 
     def _run_of(self, data: Any) -> ObjectiveRun:
-        """The run of the booster on the stack, else of the data set, else one for this call."""
+        """Return the run of the booster on the stack, of the data set, or one for this call."""
         booster = calling_booster()
         key = data if booster is None and hasattr(data, "get_label") else booster
         run = None if key is None else self._runs.get(key)
@@ -190,7 +190,7 @@ class Objective:
             else:
                 run.cannot_sum = engine_call.cannot_sum(booster)
                 run.stated_threads = engine_call.stated_threads(booster)
-                # only a booster on the stack is sure to be trained by all workers just now
+                # only for a booster on the stack it is certain that all workers are training it now
                 if run.engine == "xgboost":
                     run.workers = engine_call.xgboost_workers()
             if key is not None:
@@ -214,7 +214,7 @@ class Objective:
             )
 
     def _check_first_round(self, call: engine_call.Call, run: ObjectiveRun) -> None:
-        if run.cannot_sum:  # this machine may hold one class only
+        if run.cannot_sum:  # this machine may have only one class
             check_sums_needed(self.loss)
             _check_counted(self.loss)
         else:
@@ -230,7 +230,7 @@ class Objective:
     __hash__ = None  # type: ignore[assignment]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        made = type(self).__new__(type(self))  # copy.copy would go by the pickled state
+        made = type(self).__new__(type(self))  # copy.copy would use the pickled state
         made.__dict__.update(self.__dict__, loss=copy.deepcopy(self.loss, memo))
         made._forget()
         return made
@@ -257,7 +257,7 @@ class TrainingObjective(Objective):
         self._only_run: ObjectiveRun | None = None
 
     def _run_of(self, data: Any) -> ObjectiveRun:
-        """The run of a data set (of a fold), or the only one."""
+        """Return the run of a data set, as of a fold, or the only one."""
         of_data = hasattr(data, "get_label")
         run = self._runs.get(data) if of_data else self._only_run
         if run is None:
@@ -272,7 +272,7 @@ class TrainingObjective(Objective):
         return run
 
     def _check_first_round(self, call: engine_call.Call, run: ObjectiveRun) -> None:
-        """Whoever made this objective has looked at the labels of all rows."""
+        """Check nothing: the creator of this objective has checked the labels of all rows."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {"loss": self.loss, "engine": self.engine, "n_threads": self.n_threads}
@@ -302,7 +302,7 @@ def training_objective(
 
 
 def check_two_classes(y: Any, workers: Workers = ALONE) -> None:
-    """Raise if there is nothing to learn: fewer than two different labels on all workers."""
+    """Raise an error if there are fewer than two different labels on all workers."""
     labels = workers.together(as_labels, y)
     ends = [labels.max(), -labels.min()] if labels.size else [-np.inf, -np.inf]
     highest, lowest = workers.largest(np.array(ends)) * (1, -1)
@@ -311,7 +311,7 @@ def check_two_classes(y: Any, workers: Workers = ALONE) -> None:
 
 
 def check_sums_needed(loss: Loss) -> None:
-    """Raise for a loss that must know all rows, where nothing sums over the machines."""
+    """Raise an error for a loss that needs sums over all machines."""
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a boostloss loss such as FocalLoss(), got {loss!r}")
     if loss.depends_on_all_scores:
@@ -323,7 +323,7 @@ def check_sums_needed(loss: Loss) -> None:
 
 
 def _check_counted(loss: Loss) -> None:
-    """Raise for class weights that each machine would count on its own rows."""
+    """Raise an error for class weights that each machine would count on its own rows."""
     if needs_counts(loss.class_weight):
         raise ValueError(
             f"class_weight={loss.class_weight!r} must be counted on all rows, and LightGBM gives "
@@ -334,9 +334,9 @@ def _check_counted(loss: Loss) -> None:
 
 
 def _check_some_weight(sample_weight: Any, n_rows: int, workers: Workers) -> None:
-    """Raise if the rows of all workers together have no weight."""
+    """Raise an error if the rows of all workers together have no weight."""
     if workers.alone:
-        return  # the loss sees to it
+        return  # the loss checks it
     weight = workers.together(as_sample_weight, sample_weight, n_rows, zero_allowed=True)
     total = float(n_rows) if weight is None else weight.sum(dtype=np.float64)
     if workers.sum(np.array([total]))[0] == 0:

@@ -1,4 +1,4 @@
-"""Optional packages and distributed data: clear errors that name what to install or use instead."""
+"""Import optional packages and refuse distributed data, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 OLDEST = {"xgboost": "3.1.1", "lightgbm": "4.6"}
-"""The oldest version of each engine whose data sets, models and classes are handled here."""
+"""Oldest supported version of each engine."""
 
 _INSTEAD = {
     "dask": (
@@ -24,16 +24,16 @@ _INSTEAD = {
 
 
 class EngineTooOldError(ImportError):
-    """An engine is installed, in a version from before :data:`OLDEST`."""
+    """The installed version of an engine is older than :data:`OLDEST`."""
 
 
 def require(module: str, extra: str) -> Any:
-    """Import ``module``, or say how to install it.
+    """Import ``module``, or raise an error that says how to install it.
 
     Raises
     ------
     ImportError
-        If it is missing, or an engine that is older than :data:`OLDEST`.
+        If it is missing, or is an engine older than :data:`OLDEST`.
     """
     try:
         imported = importlib.import_module(module)
@@ -62,7 +62,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def is_installed(module: str) -> bool:
-    """Whether a package could be imported, found without importing it."""
+    """Return whether a package is installed, without importing it."""
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
@@ -70,7 +70,7 @@ def is_installed(module: str) -> bool:
 
 
 def import_when_used(package: str, modules: dict[str, str]) -> Any:
-    """``__getattr__`` and ``__dir__`` of a package that has names of modules imported late."""
+    """Return ``__getattr__`` and ``__dir__`` for a package that imports modules when used."""
 
     def get_attribute(name: str) -> Any:
         if name not in modules:

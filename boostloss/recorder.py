@@ -1,4 +1,4 @@
-"""Records of a training: gradient norms, crossings and weights in each round."""
+"""Record gradient norms, crossings and weights in each round of a training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from boostloss.losses import TrainingRun, gradient_norms
 from boostloss.losses.validation import SMALLEST, Array, check_integer, check_number, n_classes_of
 
 RECORDING_COST = 8
-"""What a row takes here, in scores of cross-entropy: a second thread pays the sooner."""
+"""Time per row relative to a score of cross-entropy. A second thread pays for fewer rows."""
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Run:
 
     @property
     def counts(self) -> Array:
-        """Rows of each class in each bin."""
+        """Number of rows of each class in each bin."""
         return self._table()[..., 0]
 
     @property
@@ -88,7 +88,7 @@ class Run:
 
     @property
     def flips(self) -> Array:
-        """Share of all rows that crossed, in either direction, in a round; shape (R,)."""
+        """Share of all rows that crossed, in either direction, in each round, with shape (R,)."""
         rows = self.counts.sum(axis=(1, 2)) * self._gaps()
         flips: Array = self._crossings().sum(axis=(1, 2)) / np.maximum(rows, 1.0)
         return flips
@@ -104,7 +104,7 @@ class Run:
         return np.reshape(self._moved, (len(self._moved), self.n_classes, 2))
 
     def _gaps(self) -> Array:
-        """Rounds since the record before."""
+        """Return the number of rounds since the previous record."""
         return np.diff(self.rounds, prepend=-1)
 
     def _shares(self, direction: int) -> Array:
@@ -113,7 +113,7 @@ class Run:
         return shares
 
     def _add(self, sums: Array, moved: Array, max_rounds: int) -> None:
-        """Add a round's sums (K, bins, 3) and crossings (K, 2)."""
+        """Add the sums (K, bins, 3) and crossings (K, 2) of a round."""
         self._pending = moved if self._pending is None else self._pending + moved
         if self._seen % self._every == 0:
             self._rounds.append(self._seen)
@@ -125,7 +125,7 @@ class Run:
             self._thin()
 
     def _thin(self) -> None:
-        """Keep every second record; the crossings of those dropped go to the next one kept."""
+        """Keep every second record. Crossings of dropped records are added to the next one."""
         self._every *= 2
         kept = [i for i, number in enumerate(self._rounds) if number % self._every == 0]
         before = [-1, *kept[:-1]]
@@ -138,12 +138,12 @@ class Run:
 
 
 class Recording:
-    """What a recorder keeps of each row from round to round; gone with the training."""
+    """What a recorder keeps of each row between the rounds of one training."""
 
     def __init__(self, run: Run, raw: Array, gradient: Array) -> None:
         n_rows, n_slopes = len(raw), len(raw) if gradient.ndim == 2 else 0
         self.run = run
-        # in float32, which takes half the time and is exact enough to be counted
+        # float32 takes half the time and is accurate enough for counting
         is_float32 = raw.dtype == np.float32
         self.scores = None if is_float32 else np.empty_like(raw, np.float32)
         self.norms = np.empty(n_rows, np.float32)
@@ -151,7 +151,7 @@ class Recording:
         self.was_hard: Array | None = None
 
     def sums(self, y: Array, raw: Array, gradient: Array, n_threads: int) -> tuple[Array, Array]:
-        """Rows, norms and slopes in each class's bins (K, bins, 3), and crossings (K, 2)."""
+        """Return sums of rows, norms and slopes (K, bins, 3), and crossings (K, 2)."""
         from boostloss.kernels import histogram as kernels
 
         run, slopes = self.run, gradient
@@ -284,7 +284,7 @@ class Recorder:
 
 
 def check_recorder(recorder: Any) -> Recorder | None:
-    """The recorder given, if it is one or None."""
+    """Return the argument if it is a recorder or None."""
     if recorder is not None and not isinstance(recorder, Recorder):
         raise TypeError(f"recorder must be a boostloss.Recorder or None, got {recorder!r}")
     return recorder

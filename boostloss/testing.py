@@ -21,7 +21,7 @@ from boostloss.objectives import objective
 ENGINES = ("xgboost", "lightgbm")
 SHARES = (0.003, 0.05, 0.3, 0.5, 0.9)
 
-# in steps that float32 holds exactly
+# in steps that float32 represents exactly
 RAW = np.unique(np.concatenate([np.linspace(-700, 700, 225), np.linspace(-20, 20, 161)]))
 
 
@@ -87,7 +87,7 @@ def _run(check: Callable[..., None], loss: Loss, *arguments: Any) -> None:
 
 
 def row_at(margin: Any) -> Row:
-    """The row of a margin, in the margin's own type."""
+    """Return the row of a margin, in the type of the margin."""
     e = np.exp(-np.abs(margin))
     larger, smaller = 1 / (1 + e), e / (1 + e)
     p, q = np.where(margin >= 0, larger, smaller), np.where(margin >= 0, smaller, larger)
@@ -96,9 +96,10 @@ def row_at(margin: Any) -> Row:
 
 
 def check_slope_is_derivative(loss: Loss) -> None:
-    """``slope`` is the value's derivative with a minus sign, ``curvature`` that of the slope.
+    """Check that ``slope`` is minus the value's derivative, and ``curvature`` minus the slope's.
 
-    In extended precision, where the machine has one. ``curvature`` may be held above 0.
+    The check uses extended precision if the machine has it. ``curvature`` may have a lower bound
+    above 0.
     """
     functions, step = loss.row_functions(), np.longdouble(2.0**-12)
     for shape in _shapes(loss):
@@ -106,7 +107,7 @@ def check_slope_is_derivative(loss: Loss) -> None:
         for margin in np.linspace(-24, 24, 97).astype(np.longdouble) + np.longdouble(0.01):
 
             def derivative(function: Any, at: Any = margin, shape: Any = shape) -> Any:
-                """By Richardson's extrapolation of central differences."""
+                """Compute the derivative by Richardson's extrapolation of central differences."""
                 coarse, fine = (
                     (function(row_at(at + h), *shape) - function(row_at(at - h), *shape)) / (2 * h)
                     for h in (2 * step, step)
@@ -115,7 +116,7 @@ def check_slope_is_derivative(loss: Loss) -> None:
 
             row = row_at(margin)
             size = abs(functions.value(row, *shape)) + abs(functions.slope(row, *shape))
-            # what rounding leaves of a difference
+            # the rounding error of a difference
             least = float(100 * np.finfo(np.longdouble).eps * size / step) + 1e-12
             assert_allclose(
                 float(functions.slope(row, *shape)), float(-derivative(functions.value)),
@@ -130,7 +131,7 @@ def check_slope_is_derivative(loss: Loss) -> None:
 
 
 def check_loops_equal_functions(loss: Loss) -> None:
-    """The compiled loops give what the scalar functions say, in float32 and float64."""
+    """Check that the compiled kernels agree with the scalar functions in float32 and float64."""
     functions, raw = loss.row_functions(), np.linspace(-30, 30, 241)
     if loss.depends_on_all_scores:
         return
@@ -154,7 +155,7 @@ def check_loops_equal_functions(loss: Loss) -> None:
 
 
 def check_finite_and_convex(loss: Loss) -> None:
-    """Nothing is NaN or infinite and no Hessian negative; the weight is 0 only if declared."""
+    """Check that results are finite, Hessians not negative, and weights 0 only if declared."""
     for dtype in (np.float32, np.float64):
         for y, raw in _problems(loss, dtype):
             value = loss.value(y, raw)
@@ -178,7 +179,7 @@ def _all(good: Array, complaint: str, y: Array, raw: Array) -> None:
 
 
 def check_sample_weight_and_order(loss: Loss) -> None:
-    """A weight of 2 is as good as the row twice, and the order of rows does not matter."""
+    """Check that a weight of 2 equals two copies of a row, and that row order does not matter."""
     rng = np.random.default_rng(0)
     for y, raw in _random_problems(loss, rng):
         weight = rng.integers(1, 4, len(y)).astype(float)
@@ -196,7 +197,7 @@ def check_sample_weight_and_order(loss: Loss) -> None:
 
 
 def check_order_of_classes(loss: Loss) -> None:
-    """With the same parameters for all classes their order does not matter."""
+    """Check that the order of classes does not matter if all have the same parameters."""
     if isinstance(loss.class_weight, int | float) or getattr(loss, "alpha", None) is not None:
         return
     rng = np.random.default_rng(1)
@@ -214,7 +215,7 @@ def check_order_of_classes(loss: Loss) -> None:
 
 
 def check_softmax_of_two(loss: Loss) -> None:
-    """Softmax over scores (0, z) is the binary loss of z."""
+    """Check that softmax over scores (0, z) equals the binary loss of z."""
     if loss.binary_only:
         return
     rng = np.random.default_rng(2)
@@ -229,10 +230,10 @@ def check_softmax_of_two(loss: Loss) -> None:
 
 
 def check_intercept(loss: Loss) -> None:
-    """``init_score`` is where the mean loss is least: the sum of the gradients changes its sign."""
+    """Check that the sum of the gradients changes its sign at ``init_score``."""
     for share in SHARES:
         start = float(loss.init_score([0, 1], _weight_of(share)))
-        # GHM's density may jump near the place
+        # GHM's density may jump near this score
         near = 0.05 if loss.depends_on_all_scores else 1e-3
         below, at, above = (_mean_gradient(loss, start + d, share) for d in (-near, 0, near))
         if abs(start) >= FARTHEST:  # one class outweighs the other at every score
@@ -243,7 +244,7 @@ def check_intercept(loss: Loss) -> None:
 
 
 def check_posterior(loss: Loss) -> None:
-    """At the minimum the posterior is the class share, and it never falls where the score rises."""
+    """Check that the posterior equals the shares at the minimum and increases with the score."""
     for share in SHARES:
         weight = _weight_of(share)
         start = float(loss.init_score([0, 1], weight))
@@ -270,14 +271,14 @@ def _mean_gradient(loss: Loss, z: float, share: float) -> float:
 
 
 def check_copies(loss: Loss) -> None:
-    """clone, pickle and the plain dict of a file keep what the loss is."""
+    """Check that clone, pickle and the dict for files preserve the loss."""
     assert clone(loss) == loss, "clone is another loss"
     assert pickle.loads(pickle.dumps(loss)) == loss, "pickle gives another loss"
     raw = np.linspace(-5, 5, 11)
     fitted = loss.fit(np.arange(11) % 2, raw)
     again = FittedLoss.from_dict(json.loads(json.dumps(fitted.to_dict())))
     assert again == fitted, "to_dict and from_dict give another loss"
-    # not a matter of get_params, on which == relies
+    # without get_params, which == uses
     for copy, way in ((clone(loss), "clone"), (fitted.loss, "fit")):
         assert_array_equal(
             copy.shape_arrays(2), loss.shape_arrays(2), err_msg=f"{way} loses a shape parameter"
@@ -286,7 +287,7 @@ def check_copies(loss: Loss) -> None:
 
 
 def check_entry_points(loss: Loss, engine: str) -> None:
-    """The engine's own train, boostloss's and the classifier give the same raw scores."""
+    """Check that the engine's ``train``, boostloss's and the classifier give equal raw scores."""
     rng = np.random.default_rng(3)
     X = rng.normal(size=(400, 4)).astype(np.float32)
     y = (X[:, 0] + rng.normal(0, 0.5, 400) > 0.8).astype(int)
@@ -328,13 +329,13 @@ def _lightgbm(loss: Loss, X: Array, y: Array) -> tuple[Array, Array, Array]:
 
 
 def _shapes(loss: Loss) -> list[tuple[float, ...]]:
-    """Shape parameters of the negative and of the positive class."""
+    """Return the shape parameters of the negative and of the positive class."""
     arrays = loss.shape_arrays(2)
     return [tuple(array[k] for array in arrays) for k in (0, 1)]
 
 
 def _problems(loss: Loss, dtype: Any) -> list[tuple[Array, Array]]:
-    """Labels and scores from -700 to 700, binary and of three classes."""
+    """Return labels and scores from -700 to 700, for two and for three classes."""
     raw = RAW.astype(dtype)
     found = [(np.repeat([0, 1], len(raw)), np.tile(raw, 2))]
     if not loss.binary_only:
@@ -352,7 +353,7 @@ def _random_problems(loss: Loss, rng: np.random.Generator) -> list[tuple[Array, 
 
 
 def _fits(loss: Loss, raw: Array) -> bool:
-    """Whether parameters curvature for each class are for so many."""
+    """Return whether parameters given per class match the number of classes of the scores."""
     try:
         loss.value(np.arange(len(raw)) % (3 if raw.ndim == 2 else 2), raw)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The search for thresholds: the confusion matrices of all cuts at once, class after class."""
+"""Search for thresholds by computing the confusion matrices of all cuts together."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from boostloss.losses.validation import Array, check_choice
 
 MAX_CELLS = 2**22
-"""Confusion matrices of so many cells are held at once; where there are more cuts, quantiles."""
+"""Largest number of cells of all confusion matrices. If there are more cuts, quantiles are used."""
 MAX_CALLS = 200
-"""So many cuts are tried with a callable, which is slow."""
+"""Number of cuts that are tried with a callable, which is slow."""
 MAX_PASSES = 20
 
 
-# -- metrics of confusion matrices (..., K, K), the true class in rows ----------------------
+# -- metrics of confusion matrices (..., K, K) with the true class in rows ------------------
 
 
 def _f1_of_classes(confusion: Array) -> Array:
@@ -70,7 +70,7 @@ METRICS: dict[str, Callable[[Array], Array]] = {
 
 
 class Rows(NamedTuple):
-    """Classes, probabilities (n, K) and weights of the rows on which a threshold is tuned."""
+    """Classes, probabilities (n, K) and weights of the rows for tuning a threshold."""
 
     y: Array
     p: Array
@@ -78,10 +78,10 @@ class Rows(NamedTuple):
 
 
 def best_thresholds(rows: Rows, metric: Any) -> Array:
-    """Thresholds (K,) that sum to 1, for the largest ``P_k / threshold_k``.
+    """Return thresholds (K,) that sum to 1, for deciding by the largest ``P_k / threshold_k``.
 
-    With two classes the best cut, with more the best of two ascents class by class: from the
-    largest probability, and from the largest gain over the class's share.
+    For two classes this is the best cut. For more it is the better of two coordinate ascents: one
+    starts from the largest probability, the other from the largest gain over the class share.
     """
     n_classes = rows.p.shape[1]
     if n_classes == 2:
@@ -113,7 +113,7 @@ def _ascend(rows: Rows, thresholds: Array, metric: Any) -> tuple[float, Array]:
 
 
 def _best_cut(rows: Rows, share: Array, other: Array, k: int, metric: Any) -> tuple[float, float]:
-    """Score and place of the best cut: class k where its ``share`` reaches it, else ``other``."""
+    """Return score and value of the best cut, from which on class k replaces ``other``."""
     n_classes = rows.p.shape[1]
     by_decision = callable(metric)
     most = MAX_CALLS if by_decision else MAX_CELLS // n_classes**2
@@ -133,9 +133,9 @@ def _best_cut(rows: Rows, share: Array, other: Array, k: int, metric: Any) -> tu
 
 
 def _cuts(share: Array, most: int) -> Array:
-    """Halfway between neighbouring values, below all, and above all; at most about ``most``.
+    """Return cuts halfway between neighbouring values, below and above all: about ``most``.
 
-    Never 0, through which nothing can be divided, nor 1.
+    They are never 1, nor 0, since probabilities are divided by them.
     """
     values = np.unique(share)
     if len(values) > most:
@@ -147,18 +147,18 @@ def _cuts(share: Array, most: int) -> Array:
 
 def _confusion_of_cuts(rows: Rows, share: Array, other: Array, k: int, cuts: Array) -> Array:
     n_classes, m = rows.p.shape[1], len(cuts)
-    reached = np.searchsorted(cuts, share, side="right")  # class k at so many of the cuts
+    reached = np.searchsorted(cuts, share, side="right")  # number of cuts with class k
     cell = (reached * n_classes + rows.y) * n_classes
     shape = (m + 1, n_classes, n_classes)
     size = (m + 1) * n_classes**2
 
     def from_cut(cells: Array) -> Array:
-        """Sum, for each cut, over the rows that reach it; last, cut 0, over all rows."""
+        """Sum over the rows that reach each cut, and last over all rows."""
         counts = np.bincount(cells, rows.weight, minlength=size).reshape(shape)
         return counts[::-1].cumsum(axis=0)[::-1].astype(np.float64)
 
     decided_k, decided_other = from_cut(cell + k), from_cut(cell + other)
-    # sums of weights, taken away from one another, may miss 0
+    # differences of sums of weights may miss 0 by rounding
     confusion: Array = np.maximum(decided_k[1:] + decided_other[:1] - decided_other[1:], 0.0)
     return confusion
 
@@ -172,7 +172,7 @@ def _minus_cost(costs: Array) -> Callable[[Array], Array]:
 
 
 def check_metric(metric: Any, n_classes: int) -> None:
-    """Raise for a name that is not known, or is of two classes only."""
+    """Raise an error for a name that is unknown, or is defined for two classes only."""
     if callable(metric):
         return
     check_choice("metric", metric, tuple(METRICS))
