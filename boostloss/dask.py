@@ -121,10 +121,10 @@ def merged_counts(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
     """Merge the results of :func:`part_counts`. There must be at least two labels."""
     found = [(labels, counts) for labels, counts in parts if len(labels)]
     if not found:
-        raise ValueError("y must hold at least two classes, got no rows")
+        raise ValueError("y must contain at least two classes, got no rows")
     labels, codes = unique_labels(np.concatenate([labels for labels, _ in found]), "y")
     if len(labels) < 2:
-        raise ValueError(f"y must hold at least two classes, got one class, {labels.tolist()}")
+        raise ValueError(f"y must contain at least two classes, got one class, {labels.tolist()}")
     return labels, np.bincount(codes, weights=np.concatenate([counts for _, counts in found]))
 
 

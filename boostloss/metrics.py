@@ -149,7 +149,7 @@ class Metric:
         # the engine averages the workers' values, so all of them return the same one
         sums = workers.sum(np.array([rows.sum(dtype=np.float64), weight_sum]))
         if sums[1] == 0:
-            raise ValueError("y must hold at least one row: there is no mean without")
+            raise ValueError("y must contain at least one row to compute a mean, got none")
         return float(sums[0] / sums[1])
 
     def _log_loss(self, call: engine_call.Call, raw: Array, workers: Workers) -> Array:

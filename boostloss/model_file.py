@@ -97,8 +97,8 @@ def calibrated_shift(loss: FittedLoss) -> Array:
     if shift is None:
         raise ValueError(
             f"calibrated must be False with {loss.loss!r}: its posterior is not a shift of the raw "
-            "score, which alone an engine's file can hold; boostloss.onnx.to_onnx writes a file "
-            "that gives it"
+            "score, and an engine's file cannot store any other posterior; use "
+            "boostloss.onnx.to_onnx"
         )
     return shift
 
@@ -141,7 +141,7 @@ def read_state(text: str, source: str) -> State:
         return read
     except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
         why = f"no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{source} holds a boostloss line that cannot be read: {why}") from error
+        raise ValueError(f"{source} has a boostloss line that cannot be read: {why}") from error
 
 
 def _read_shares(name: str, state: Any, n_classes: int) -> Array | None:
@@ -232,10 +232,10 @@ def check_seal(data: bytes | bytearray, source: str) -> None:
     if place is None:
         raise ValueError(
             f"{source} must be a model saved by this class, got a file without boostloss's line: "
-            "cut short, or another's, for the engine's own classes"
+            "it is truncated, or was saved by another class"
         )
     if _checksum(data, place) != place[1].decode():
-        raise ValueError(f"{source} is not as it was saved: damaged, or changed since")
+        raise ValueError(f"{source} is not as it was saved: it is damaged or was changed")
 
 
 def _checksum(data: bytes | bytearray, place: re.Match[Any]) -> str:

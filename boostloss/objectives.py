@@ -209,7 +209,7 @@ class Objective:
             warnings.warn(
                 f"no training was found that calls this objective, which matters for "
                 f"{', '.join(concerned)}: use boostloss.xgboost.train, boostloss.lightgbm.train or "
-                "a boostloss classifier, which know theirs",
+                "a boostloss classifier instead",
                 stacklevel=5,
             )
 
@@ -307,7 +307,7 @@ def check_two_classes(y: Any, workers: Workers = ALONE) -> None:
     ends = [labels.max(), -labels.min()] if labels.size else [-np.inf, -np.inf]
     highest, lowest = workers.largest(np.array(ends)) * (1, -1)
     if highest == lowest:
-        raise ValueError(f"y must hold at least two classes, got only {highest:g}")
+        raise ValueError(f"y must contain at least two classes, got only {highest:g}")
 
 
 def check_sums_needed(loss: Loss) -> None:

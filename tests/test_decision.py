@@ -249,7 +249,7 @@ def test_a_file_without_it_decides_as_it_did():
     former = {name: value for name, value in state.items() if name != "decision"}
     assert read_state(json.dumps({**former, "format": 2}), "it").decision == "raw"
     for wrong in ({"0": 0.1}, "never", [0.5], [[0, 1]], True, None, 2.0, [0.5, "a"]):
-        with pytest.raises(ValueError, match=r"it holds a boostloss line .* decision must"):
+        with pytest.raises(ValueError, match=r"it has a boostloss line .* decision must"):
             read_state(json.dumps({**state, "decision": wrong}), "it")
 
 

@@ -126,7 +126,7 @@ def test_bad_metrics_are_named():
         bl.metric(FocalLoss(), scores="margin")
     with pytest.raises(ValueError, match="y must be given: the data set has no labels"):
         bl.focal_metric()(RAW, xgb.DMatrix(np.zeros((4, 1))))
-    with pytest.raises(ValueError, match="y must hold at least one row"):
+    with pytest.raises(ValueError, match="y must contain at least one row"):
         bl.focal_metric()(np.empty(0), np.empty(0))
 
 

@@ -298,7 +298,7 @@ def test_parameters_go_to_the_loss():
 def test_a_single_class_is_refused_unless_the_maker_has_looked():
     for y in (np.zeros(4), np.ones(4)):
         with pytest.raises(
-            ValueError, match=f"y must hold at least two classes, got only {y[0]:g}"
+            ValueError, match=f"y must contain at least two classes, got only {y[0]:g}"
         ):
             bl.focal_obj()(y, RAW)
         training_objective(FocalLoss(), "xgboost")(y, RAW)

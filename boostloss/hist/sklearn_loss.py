@@ -293,8 +293,8 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         shared = owner is not None and owner is not estimator
         if shared and (fitted.loss.depends_on_all_scores or fitted != self.fitted_loss):
             raise ValueError(
-                "loss must be another hist_loss object for each model: this one belongs to a model "
-                f"that is fitted, whose probabilities would change; got {self!r} again"
+                "loss must be another hist_loss object for each model: this one belongs to a "
+                f"fitted model, whose probabilities would change; got {self!r} again"
             )
         self._forget_training()
         self._owner = None if estimator is None else weakref.ref(estimator)
@@ -304,7 +304,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
     @property
     def _fitted(self) -> FittedLoss:
         if self.fitted_loss is None:
-            raise ValueError(f"{self!r} is not fitted: it belongs to a model that is to be fitted")
+            raise ValueError(f"{self!r} is not fitted: fit the model that it belongs to")
         return self.fitted_loss
 
     @property

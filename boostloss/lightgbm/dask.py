@@ -92,7 +92,7 @@ def dask_train(
     stated = any(params.get(name) is not None for name in CLASS_ALIASES)
     if not stated and not np.array_equal(labels, np.arange(len(labels))):
         raise ValueError(
-            "y must hold every class from 0 to K-1 where params has no num_class, got "
+            "y must contain every class from 0 to K-1 if params has no num_class, got "
             f"{labels.tolist()}"
         )
     codes_found = check_labels(labels, LABEL_LIMIT).astype(np.intp)

@@ -86,8 +86,8 @@ def warn_of_few_rows(
     k = int(np.flatnonzero(few)[np.argmin(rows[few])])
     warnings.warn(
         f"{name} is LightGBM's default, {DEFAULT:g}, which is unstable with {rows[k]:.0f} rows of "
-        f"class {k} among {n_rows}: all of them together have little more Hessian than one has "
-        f"gradient; set {name} to 1 or so",
+        f"class {k} among {n_rows}: their total Hessian is not much larger than the gradient of "
+        f"one row. Set {name} to about 1",
         UserWarning,
         stacklevel=3,
     )

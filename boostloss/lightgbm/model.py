@@ -134,7 +134,7 @@ def from_file(data: bytes, source: str) -> tuple[Any, State]:
     data = data.replace(b"\r\n", b"\n")
     check_seal(data, source)
     if not data.startswith(b"tree\n"):
-        raise ValueError(f"{source} is not a LightGBM model: load it with its own class")
+        raise ValueError(f"{source} is not a LightGBM model: load it with the class that saved it")
     model = data.decode()
     header = _header(model)
     state = read_state(_state_line(header), source)

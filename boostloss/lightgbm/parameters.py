@@ -108,8 +108,8 @@ def take_class_factor(
     """
     if params.get("class_weight") is not None:
         raise ValueError(
-            "class_weight is no parameter of LightGBM: give it to the loss, as in "
-            f"CrossEntropy(class_weight=...), got {params['class_weight']!r} among the parameters"
+            "class_weight is not a parameter of LightGBM: pass it to the loss, as in "
+            f"CrossEntropy(class_weight=...), got {params['class_weight']!r} in the parameters"
         )
     scale = value_of(params, "scale_pos_weight")
     unbalance = is_true(value_of(params, "is_unbalance"))
@@ -137,7 +137,7 @@ def check_callable(params: Mapping[str, Any]) -> None:
     if is_true(value_of(params, "linear_tree")):
         raise ValueError(
             "linear_tree must be False with a loss: the intercept cannot be written into leaves "
-            "that hold a linear model, got True"
+            "that contain a linear model, got True"
         )
     if value_of(params, "boosting") in ("rf", "random_forest"):
         raise ValueError(
@@ -148,9 +148,9 @@ def check_callable(params: Mapping[str, Any]) -> None:
         fraction = value_of(params, name)
         if fraction is not None and float(fraction) != 1.0:
             raise ValueError(
-                f"{name} must be 1 with a loss: LightGBM bags by class under built-in objectives "
-                "only; use bagging_fraction, or CrossEntropy with class_weight, which LightGBM's "
-                f"own objective trains, got {fraction!r}"
+                f"{name} must be 1 with a loss: LightGBM bags by class with built-in objectives "
+                "only; use bagging_fraction, or CrossEntropy with class_weight, which uses a "
+                f"built-in objective, got {fraction!r}"
             )
 
 

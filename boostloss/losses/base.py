@@ -548,7 +548,7 @@ class Loss(BaseEstimator):
     def _refuse(self, run: TrainingRun, raw: Array) -> NoReturn:
         """Raise the error for invalid input that a kernel has noticed."""
         run.workers.together(self._check, run.y, raw, run.sample_weight, run.workers)
-        raise AssertionError("a kernel met bad input that no check finds")
+        raise AssertionError("a kernel reported invalid input, but no check found it")
 
     def _counts(
         self, y: ArrayLike, sample_weight: ArrayLike | None, n_classes: int | None
@@ -558,7 +558,7 @@ class Loss(BaseEstimator):
             n_classes = check_integer("n_classes", n_classes, 2)
         labels = check_labels(y, LABEL_LIMIT)
         if not len(labels):
-            raise ValueError("y must hold at least one row of each class, got no rows")
+            raise ValueError("y must contain at least one row of each class, got no rows")
         found = max(2, int(labels.max()) + 1) if n_classes is None else n_classes
         labels = check_labels(labels, found)
         self._check_supported(found)
@@ -780,5 +780,7 @@ def _equal(a: Any, b: Any) -> bool:
 def warn_of_former_name(former: str, name: str) -> None:
     """Warn that a name is deprecated, and name its replacement."""
     warnings.warn(
-        f"{former} is deprecated and will go in 0.3: use {name}", FutureWarning, stacklevel=3
+        f"{former} is deprecated and will be removed in 0.3: use {name}",
+        FutureWarning,
+        stacklevel=3,
     )

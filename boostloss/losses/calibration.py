@@ -124,8 +124,8 @@ def slope_and_offset(log_posterior: Array, y: Array, weight: Array | None) -> tu
             break
     if not 0.0 < number[0] <= STEEPEST:
         raise ValueError(
-            f"X and y must be rows that the model ranks better than chance and does not separate, "
-            f"got rows for which the best slope of the log-odds is {number[0]:.3g}"
+            f"X and y must be rows that the model ranks better than chance but not perfectly, got "
+            f"rows for which the best slope of the log-odds is {number[0]:.3g}"
         )
     return float(number[0]), np.concatenate([[0.0], number[1:]])
 

@@ -638,7 +638,7 @@ def _offset(given: Any, n_classes: int) -> Array:
     except (TypeError, ValueError):
         offset = np.empty(0)
     if offset.shape != (n_classes,) or not np.isfinite(offset).all():
-        raise ValueError(f"offset must hold a finite number for each of {n_classes} classes, "
+        raise ValueError(f"offset must contain a finite number for each of {n_classes} classes, "
                          f"got {given!r}")  # fmt: skip
     return offset
 
@@ -649,5 +649,5 @@ def _table(rows: Any) -> Array:
     except (TypeError, ValueError):
         table = np.empty(0)  # lists of different lengths, or not numbers
     if table.ndim not in (1, 2) or not table.size or not np.isfinite(table).all():
-        raise ValueError(f"log_weight_table must hold finite numbers, got {rows!r}")
+        raise ValueError(f"log_weight_table must contain finite numbers, got {rows!r}")
     return table

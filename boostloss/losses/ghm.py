@@ -442,7 +442,7 @@ class GHMLoss(Loss):
         self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE
     ) -> Weights:
         if workers.alone and not len(y):
-            raise ValueError("y must hold at least one row: there is no density without")
+            raise ValueError("y must contain at least one row to compute a density, got none")
         run = TrainingRun(workers)
         return self._weights(gradient_norms(y, raw)[0], y, weight, n_classes_of(raw), run)
 

@@ -141,7 +141,7 @@ def _as_onnx_has_them(labels: Array) -> Array:
         return labels.astype(object)
     if len(kinds) > 1 or not kinds <= {bool, int, float}:
         raise TypeError(
-            f"labels must all be strings, bools, ints or floats to be converted, "
+            f"labels must all be strings, bools, ints or floats to convert the model, "
             f"got {labels.tolist()}"
         )
     return labels.astype({bool: bool, int: np.int64, float: np.float64}[kinds.pop()])

@@ -73,7 +73,7 @@ class Value(np.lib.mixins.NDArrayOperatorsMixin):
         raise NotInGraph("a condition has no counterpart in ONNX: use np.where")
 
     def __float__(self) -> NoReturn:
-        raise NotInGraph("a value in a graph is no number yet")
+        raise NotInGraph("a value in a graph is not a number yet")
 
     def node(self, kind: str, *others: Any, **attributes: Any) -> Value:
         """Add a node with this value as its first input."""

@@ -86,8 +86,8 @@ def _tabulated(loss: FittedLoss, label: int) -> tuple[Array, Array]:
         at_middle = log_weight(middle)
         if not (np.isfinite(values).all() and np.isfinite(at_middle).all()):
             raise ValueError(
-                f"loss must have a weight above 0 for each row, to be converted; "
-                f"{loss.loss!r} gives class {label} rows without any"
+                f"loss must have a weight above 0 for each row to be converted, got {loss.loss!r} "
+                f"with weight 0 in some rows of class {label}"
             )
         missed = np.abs(at_middle - (values[1:] + values[:-1]) / 2.0) > TOLERANCE
         missed &= np.diff(nodes) > 1e-9
@@ -98,6 +98,6 @@ def _tabulated(loss: FittedLoss, label: int) -> tuple[Array, Array]:
         nodes, values = nodes[order], np.concatenate([values, at_middle[missed]])[order]
         if len(nodes) > MOST_NODES:
             raise ValueError(
-                f"loss must have a log_weight that is made of NumPy's functions, or a smoother "
-                f"one, to be converted, got {loss.loss!r}"
+                f"loss must have a log_weight that uses NumPy's functions only, or is smoother, "
+                f"to be converted, got {loss.loss!r}"
             )

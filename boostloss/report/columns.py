@@ -204,11 +204,11 @@ def _typed(column: Any, name: str, reading: Reading, kind: str = "numbers") -> _
         kind = "true/false"
     if not (kinds.is_numeric_dtype(column) or kinds.is_bool_dtype(column)):
         raise _Problem(
-            f"column {name!r} has the type {column.dtype}, which no engine takes: "
+            f"column {name!r} has the type {column.dtype}, which no engine accepts: "
             + reading.fix(command=f"--drop {name}", python="leave it out of X")
         )
     if kinds.is_complex_dtype(column):
-        raise _Problem(f"column {name!r} contains complex numbers, which no engine takes")
+        raise _Problem(f"column {name!r} contains complex numbers, which no engine accepts")
     if name in reading.categories:
         text = column.astype("Int64") if _is_whole(column) else column
         return _categories(text.astype("string").astype(object), name)
@@ -355,7 +355,7 @@ def _text_of_numbers(
             )
         )
     if strays:
-        remarks = [*remarks, f"{n_rows:,} other texts read as missing"]
+        remarks = [*remarks, f"{n_rows:,} other strings read as missing"]
     values = _series(found.spread(parsed.values), column)
     return _numbers_of_text(values, [*remarks, *parsed.remarks], reading.decimal)
 

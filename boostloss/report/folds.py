@@ -140,7 +140,7 @@ def _stratified_part(train: Array, y: Array, seed: int) -> tuple[Array, Array]:
     rarest = int(np.bincount(y[train]).min())
     if rarest < STOPPING_PART:
         raise ValueError(
-            f"y must hold at least {2 * STOPPING_PART} rows of each class, got {rarest} in "
+            f"y must contain at least {2 * STOPPING_PART} rows of each class, got {rarest} in "
             "the training rows of a fold"
         )
     learn, stop = next(_stratified(y[train], None, STOPPING_PART, seed))

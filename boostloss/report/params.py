@@ -33,7 +33,7 @@ def check(engine: str, params: Mapping[str, Any]) -> None:
         for one in names.get(name, (name,)):
             if params.get(one) is not None:
                 raise ValueError(
-                    f"params must not hold {one}: the argument {argument} says it, "
+                    f"params must not contain {one}: the argument {argument} sets it, "
                     f"got {params[one]!r}"
                 )
 

@@ -135,7 +135,8 @@ def _add_to_leaves(gradient_booster: dict[str, Any], rest: Array) -> None:
     targets = model.get("tree_info", [])
     if set(range(len(rest))) - set(targets):
         raise ValueError(
-            "calibrated must be False for a model without trees whose shift base_score cannot hold"
+            "calibrated must be False for a model without trees if base_score cannot store the "
+            "shift, got True"
         )
     factors = gradient_booster.get("weight_drop") or [1.0] * len(targets)
     for target, value in enumerate(rest):

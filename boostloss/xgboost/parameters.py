@@ -40,13 +40,13 @@ def check_params(params: Mapping[str, Any]) -> None:
     """Raise an error for parameters that cannot be combined with a loss."""
     if params.get("class_weight") is not None:
         raise ValueError(
-            "class_weight is no parameter of XGBoost: give it to the loss, as in "
-            f"CrossEntropy(class_weight=...), got {params['class_weight']!r} among the parameters"
+            "class_weight is not a parameter of XGBoost: pass it to the loss, as in "
+            f"CrossEntropy(class_weight=...), got {params['class_weight']!r} in the parameters"
         )
     if params.get("boost_from_average") is not None:
         raise ValueError(
-            "boost_from_average must be left out: XGBoost's models carry it but XGBoost does not "
-            "train with it; base_score=0.5 starts from a raw score of 0, "
+            "boost_from_average must be left out: XGBoost stores it in models but does not use it "
+            "in training; base_score=0.5 starts from a raw score of 0, "
             f"got {params['boost_from_average']!r}"
         )
     if params.get("num_target") not in (None, 1, "1"):

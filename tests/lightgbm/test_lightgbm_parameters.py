@@ -201,7 +201,7 @@ def test_messages_say_what_to_use():
     data = lgb.Dataset(X, (X[:, 0] > 1).astype(int))
     for params, message in (
         ({"pos_bagging": 0.5}, "use bagging_fraction, or CrossEntropy with class_weight"),
-        ({"class_weight": "balanced"}, "give it to the loss"),
+        ({"class_weight": "balanced"}, "pass it to the loss"),
         ({"scale_pos_weight": 3, "is_unbalance": True}, "left out with is_unbalance"),
         ({"scale_pos_weight": -1}, "scale_pos_weight"),
     ):

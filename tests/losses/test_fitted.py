@@ -149,7 +149,7 @@ def test_a_table_is_for_its_own_classes():
     ):
         FittedLoss(GHMLoss(class_weight=[1.0, 1.0]), fitted.log_weight_table)
     for table in (["a", "b"], [[1.0], [1.0, 2.0]], [], [np.nan], [[[1.0]]], [{}], 1.0):
-        with pytest.raises(ValueError, match="log_weight_table must hold finite numbers"):
+        with pytest.raises(ValueError, match="log_weight_table must contain finite numbers"):
             FittedLoss(fitted.loss, table)
     plain = fitted.to_dict()
     del plain["log_weight_table"]
@@ -201,7 +201,7 @@ def test_frozen_ghm_of_0_1_0():
     assert got == want
     assert former["params"]["log_weight"] == [0.0, 1.0, 0.5]  # not taken out of the caller's dict
     np.testing.assert_array_equal(got.posterior(RAW), want.posterior(RAW))
-    with pytest.raises(ValueError, match="log_weight_table must hold finite numbers"):
+    with pytest.raises(ValueError, match="log_weight_table must contain finite numbers"):
         FittedLoss.from_dict({"type": "FrozenGHM", "params": {"class_weight": [1.0, 1.0]}})
 
 

@@ -371,7 +371,7 @@ def test_a_frame_is_refused_for(kind):
     values, words = BAD_FRAMES[kind]
     frame = pd.DataFrame({"a": np.arange(60.0)})
     frame["x"] = pd.Series(values)
-    with pytest.raises(ValueError, match=rf"column 'x'.*{words}.*(leave it out of X|engine takes)"):
+    with pytest.raises(ValueError, match=rf"column 'x'.*{words}.*(leave it out of X|engine accepts)"):
         table.from_data(frame, LABELS)
 
 

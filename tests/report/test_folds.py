@@ -54,7 +54,7 @@ def test_rows_without_a_group_are_groups_of_their_own(missing):
     groups = np.array([missing if i % 50 == 0 else f"g{i // 20}" for i in range(600)], object)
     for given in (groups, pd.Series(groups), groups.tolist()):
         codes, notes = group_codes(given, 600)
-        assert notes == ["12 rows without a group are each a group of their own"]
+        assert notes == ["12 rows without a group are each a separate group"]
         assert len(np.unique(codes)) == 30 + 12
         assert codes[0] != codes[50]
     assert make_folds(y, 2, 3, groups, False, 0).notes == notes

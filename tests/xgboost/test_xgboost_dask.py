@@ -223,7 +223,7 @@ class _Telling:
 @pytest.mark.parametrize(
     ("y", "weight", "message"),
     [
-        (np.zeros(ROWS), None, "y must hold at least two classes"),
+        (np.zeros(ROWS), None, "y must contain at least two classes"),
         (np.arange(ROWS) % 2, np.zeros(ROWS), "no row|all zero"),
         (np.arange(ROWS) % 2, -np.ones(ROWS), "weight"),
     ],

@@ -171,5 +171,5 @@ def pairs(booster):
 
 
 def test_class_weight_belongs_to_the_loss(rows):
-    with pytest.raises(ValueError, match="give it to the loss"):
+    with pytest.raises(ValueError, match="pass it to the loss"):
         bx.train({"class_weight": "balanced"}, xgb.DMatrix(*rows), 2, loss=FocalLoss())
