@@ -175,7 +175,7 @@ class Metric:
 
 
 class EngineMetrics(Metric):
-    """An engine's own metrics, by name, of the probabilities of ``predict_proba``.
+    """An engine's metrics, by name, of the probabilities of ``predict_proba``.
 
     During training under a callable, or with class weights, an engine computes its metrics from
     sigma or softmax of the raw score, or from the raw score itself. A subclass for each engine

@@ -288,7 +288,7 @@ class TrainingObjective(Objective):
 def training_objective(
     loss: Loss, engine: str, *, n_threads: int = 0, recorder: Recorder | None = None
 ) -> TrainingObjective:
-    """Objective for one training, or one ``cv``, whose labels its maker has checked.
+    """Return an objective for one training, or one ``cv``, whose labels have been checked.
 
     Parameters
     ----------

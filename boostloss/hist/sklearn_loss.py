@@ -115,7 +115,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         return made
 
     def finish(self, fitted_loss: FittedLoss) -> None:
-        """Keep the finally fitted loss, and drop the training rows.
+        """Keep the final fitted loss, and drop the training rows.
 
         Parameters
         ----------
@@ -208,7 +208,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
         return float(metric(y_true, self._scores(raw_prediction), sample_weight))
 
     def predict_proba(self, raw_prediction: Array) -> Array:
-        """Probabilities: the loss's posterior, or the link of the raw scores.
+        """Compute probabilities: the loss's posterior, or the link of the raw scores.
 
         Parameters
         ----------
@@ -230,7 +230,7 @@ class HistLoss(BaseLoss):  # type: ignore[misc]
     # -- as a parameter of an estimator -------------------------------------------------
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters of the loss.
+        """Return the parameters of the loss.
 
         Parameters
         ----------

@@ -66,10 +66,10 @@ def histogram(
     n_threads: int = 1,
     cost: int = 1,
 ) -> Array:
-    """Sums over the rows in each cell, of shape (n_classes, cells, 2 or 3).
+    """Return sums over the rows in each cell, of shape (n_classes, cells, 2 or 3).
 
-    They are the rows' weights (rows, without ``weight``); those times the place within the cell,
-    0 to 1; and with ``slopes`` their magnitudes.
+    They are the sum of weights (or the number of rows), of weights times the place within the cell
+    (0 to 1), and with ``slopes`` of their magnitudes.
 
     Parameters
     ----------

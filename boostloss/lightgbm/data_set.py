@@ -30,7 +30,7 @@ _with_our_init_score: weakref.WeakSet[Any] = weakref.WeakSet()
 def target(
     data: Any, params: dict[str, Any] | None = None, init_model: Any = None
 ) -> tuple[Array, Array | None]:
-    """Labels and weights of a training set.
+    """Return labels and weights of a training set.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def target(
     params : dict, optional
         Of the training, with which the set is constructed where it must be.
     init_model : optional
-        What the training goes on from: it needs the raw data, which a constructed set of a file
+        The model to continue from. It needs the raw data, which a constructed set of a file
         has no more.
     """
     if not isinstance(data, lgb.Dataset):

@@ -52,12 +52,12 @@ def warn_of_few_rows(
     n_classes: int | None,
     name: str = _ALIASES[0],
 ) -> None:
-    """Warn where a class has so few rows that the default makes its leaves unstable.
+    """Warn if a class has so few rows that the default makes its leaves unstable.
 
     Parameters
     ----------
     params : dict
-        LightGBM's; a least Hessian that they state is the user's own choice.
+        LightGBM's parameters. There is no warning if they state a smallest Hessian.
     loss : Loss
         Its class weights are numbers.
     counts : array of shape (K,)

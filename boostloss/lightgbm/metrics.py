@@ -116,7 +116,7 @@ def of_posterior(
     names: list[str], loss: Loss, params: dict[str, Any], *, n_classes: int, linked: bool,
     link: bool = False, in_use: tuple[Array, Array] | None = None,
 ) -> Chosen:  # fmt: skip
-    """Metrics that judge what ``predict_proba`` gives.
+    """Return metrics of the probabilities that ``predict_proba`` returns.
 
     Parameters
     ----------

@@ -45,12 +45,12 @@ def make_native(
     *,
     refit: bool = False,
 ) -> Any:
-    """A booster with the intercept in the first tree of each class, and the link.
+    """Return a booster with the intercept in the first tree of each class, and the link.
 
     Parameters
     ----------
     booster : lightgbm.Booster
-        Trained with a callable, or with LightGBM's own objective.
+        Trained with a callable, or with LightGBM's built-in objective.
     intercept : array of shape (K,) or (1,), optional
     n_classes : int or None
         None for binary.

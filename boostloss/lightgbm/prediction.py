@@ -121,8 +121,8 @@ def training_scores(booster: Any, linked: bool) -> Array:
 class KeepTrainingScores:
     """A callback of LightGBM that keeps the training rows' scores after the last round.
 
-    Predicting them again takes 6 to 12% of a training. Where training stops early, or drops
-    trees, ``raw`` stays None: the scores at hand are then those of another model.
+    Predicting them again takes 6 to 12% of a training. If training stops early or drops trees,
+    ``raw`` is None, because the current scores belong to another model.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ def moment_sums(odds: Array, weight: Array | None, offset: Array) -> Array:
 
 
 def offset_for_shares(moments: Callable[[Array], Array], counts: Array) -> Array:
-    """Offsets (K,), the first one 0, at which the mean probabilities are the shares of ``counts``.
+    """Return offsets (K,), the first one 0, with which mean probabilities equal class shares.
 
     Parameters
     ----------

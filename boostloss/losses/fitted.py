@@ -282,7 +282,7 @@ class FittedLoss:
     def with_shares_of(
         self, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE
     ) -> FittedLoss:
-        """The same, shifted so that the mean posterior over these rows is their class shares.
+        """Return a copy whose mean posterior over these rows equals their class shares.
 
         Parameters
         ----------

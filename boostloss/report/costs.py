@@ -44,7 +44,7 @@ def parse(text: str | None) -> AlarmCosts | None:
 
 
 def as_judged(costs: Any, labels: Array, positive: int) -> Array | None:
-    """Cost matrix (K, K), true classes in rows; of two classes the one to be found is last.
+    """Return the cost matrix (K, K) with true classes in rows. A positive class is last.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def group_codes(groups: Any, n_rows: int) -> tuple[Array, list[str]]:
     codes[missing] = len(places) + np.arange(missing.sum())
     if not missing.any():
         return codes, []
-    return codes, [f"{missing.sum():,} rows without a group are each a group of their own"]
+    return codes, [f"{missing.sum():,} rows without a group are each a separate group"]
 
 
 def make_folds(

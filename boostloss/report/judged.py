@@ -15,7 +15,7 @@ ALERT_SHARES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 def sections(comparison: Comparison, y: Array, probability: Array, of_class: str) -> list[Section]:
-    """Calibration, alerts over the threshold and confusion matrix of the best loss.
+    """Return tables of calibration, alerts by threshold, and confusion for the best loss.
 
     Parameters
     ----------

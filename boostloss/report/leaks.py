@@ -17,10 +17,10 @@ ROWS_PER_CATEGORY = 5
 
 
 def perfect_columns(X: Any, y: Array) -> list[str]:
-    """Names of the columns from which alone all labels can be told.
+    """Return the names of columns that alone determine all labels.
 
-    A column of numbers does so where a threshold or two separate the classes, one of categories
-    where each category has rows of one class. Missing counts as a value of its own.
+    A column of numbers does so if one or two thresholds separate the classes, a column of
+    categories if each category has rows of one class. Missing counts as a separate value.
 
     Parameters
     ----------

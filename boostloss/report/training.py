@@ -97,10 +97,10 @@ class Rows(NamedTuple):
 
 
 class EarlyStopping:
-    """Follow metrics on rows that are not learned from; stop when none improves any more.
+    """Follow metrics on validation rows, and stop when none of them improves any more.
 
-    A ranking metric of few positives may stand still for long while the scores still improve:
-    several metrics together stop later than one.
+    With few positives a ranking metric may not change for long although the scores still improve.
+    Several metrics together therefore stop later than one.
 
     Parameters
     ----------

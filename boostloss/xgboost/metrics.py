@@ -91,11 +91,11 @@ def of_posterior(
     params: dict[str, Any], loss: Loss, users: Any = None, *, n_classes: int | None,
     link: bool = False, in_use: tuple[Array, Array] | None = None,
 ) -> tuple[dict[str, Any], Any]:  # fmt: skip
-    """Parameters and custom metric with which metrics by name judge what ``predict_proba`` gives.
+    """Return parameters and a custom metric that evaluate what ``predict_proba`` returns.
 
-    XGBoost itself computes those that it sees right: all of them where the posterior is the link,
-    ranking metrics where it keeps the order. Others go to the custom metric, in one order with
-    the rest: XGBoost stops by the last.
+    XGBoost computes metrics that do not need the posterior: all of them if the posterior is the
+    link, ranking metrics if it keeps the order. The custom metric computes the others. The order of
+    metrics is kept, since XGBoost stops by the last.
 
     Parameters
     ----------
