@@ -346,7 +346,7 @@ def tune_threshold(
     absent = np.flatnonzero(np.bincount(labels, weight, minlength=p.shape[1]) == 0)
     if len(absent):
         raise ValueError(
-            f"y must hold every class from 0 to {p.shape[1] - 1}, got no row (with weight) of "
+            f"y must contain every class from 0 to {p.shape[1] - 1}, got no row (with weight) of "
             f"class {absent[0]}"
         )
     if callable(metric) or isinstance(metric, str):
@@ -400,7 +400,7 @@ def apply_threshold(probability: ArrayLike, threshold: float | ArrayLike) -> Arr
         return (p[:, 1] >= t).astype(np.intp)
     if t.shape != (p.shape[1],) or not (t > 0).all():
         raise ValueError(
-            f"threshold must hold {p.shape[1]} numbers above 0, one for each class, got "
+            f"threshold must contain {p.shape[1]} numbers above 0, one for each class, got "
             f"{threshold!r}"
         )
     decision: Array = (p / t).argmax(axis=1)
@@ -415,11 +415,11 @@ def _numbers(name: str, values: ArrayLike) -> Array:
         array = np.asarray(values)
         array = array.astype(np.float64) if array.dtype.kind in "iufO" else array
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold finite numbers, got {error}") from error
+        raise ValueError(f"{name} must contain finite numbers, got {error}") from error
     if array.dtype != np.float64:
-        raise TypeError(f"{name} must hold finite numbers, got dtype {array.dtype}")
+        raise TypeError(f"{name} must contain finite numbers, got dtype {array.dtype}")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} must hold finite numbers, got NaN or infinity")
+        raise ValueError(f"{name} must contain finite numbers, got NaN or infinity")
     return array
 
 
@@ -471,7 +471,7 @@ def _decisions(decision: ArrayLike, n_classes: int, n_rows: int) -> Array:
     except (TypeError, ValueError) as error:
         raise type(error)(str(error).replace("y must", "decision must", 1)) from error
     if len(codes) != n_rows:
-        raise ValueError(f"decision must have one for each of {n_rows} rows, got {len(codes)}")
+        raise ValueError(f"decision must have an entry for each of {n_rows} rows, got {len(codes)}")
     return codes.astype(np.intp)
 
 

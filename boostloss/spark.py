@@ -1,8 +1,8 @@
 """XGBoost's PySpark classifier with a loss.
 
-Two private methods of XGBoost's estimator are overridden: the one that gives the arguments of
-``xgboost.train`` on each worker, and the one by which each of its subclasses names its model's
-class. Without the second a model would have to be copied by private methods of PySpark and XGBoost.
+Two private methods of XGBoost's estimator are overridden. One returns the arguments of
+``xgboost.train`` on each worker. The other returns the class of the model; without it, models would
+have to be copied by private methods of PySpark and XGBoost.
 :func:`boostloss.xgboost.spark_train` needs neither.
 """
 
@@ -99,7 +99,7 @@ class SparkImbalancedXGBClassifier(_Estimator):
         self.decision = decision
 
     def write(self) -> Any:
-        """Writer that keeps loss, prior and decision."""
+        """Return a writer that also saves loss, prior and decision."""
         state = {
             "loss": to_dict(named(self.loss)),
             "prior": _plain_prior(self.prior),
@@ -133,7 +133,7 @@ class SparkImbalancedXGBClassifier(_Estimator):
         ours = isinstance(model, SparkImbalancedXGBClassifierModel)
         if not (ours and working._loss_reached_workers):
             raise NotImplementedError(
-                f"XGBoost {_xgb.__version__} does not let this estimator hand a loss to its "
+                f"XGBoost {_xgb.__version__} does not let this estimator pass a loss to its "
                 "workers: use boostloss.xgboost.spark_train"
             )
         fitted = loss.fit(np.arange(len(counts)), None, counts)
@@ -146,14 +146,14 @@ class SparkImbalancedXGBClassifier(_Estimator):
         return model
 
     def _state_without_loss(self, counts: Array) -> State:
-        """What the model must know beside its loss, checked before training takes its time."""
+        """Return the model's state without its loss, checked before the training."""
         labels = np.arange(len(counts))
         prior = None if self.prior is None else shares_by_label(self.prior, labels)
         decision = check_decision(self.decision, labels)
         none: Any = None
         return State(labels, none, "posterior", counts / counts.sum(), prior, decision)
 
-    # private in XGBoost: what it hands to xgboost.train on each worker
+    # private in XGBoost: the arguments of xgboost.train on each worker
     def _get_xgb_parameters(self, dataset: Any) -> Any:
         params, train, matrix = super()._get_xgb_parameters(dataset)
         arguments, loss = training_arguments(
@@ -178,16 +178,16 @@ class SparkImbalancedXGBClassifier(_Estimator):
         return dataset if indicator is None else dataset.filter(~functions.col(indicator))
 
     def _fitted_to_scores(self, loss: Loss, model: Any, training: Any, counts: Array) -> FittedLoss:
-        """Density and offset at the trained model's scores, summed over the partitions."""
+        """Fit density and offset to the trained model's scores, by sums over the partitions."""
         weight = self._weight_column()
         score = _vectors.vector_to_array(functions.col(model.getOrDefault("rawPredictionCol")))
         one = functions.lit(1.0) if weight is None else functions.col(weight).cast("double")
         label = functions.col(self.getOrDefault("labelCol")).cast("double")
-        # the parent's columns: the posterior is not there yet
+        # the columns of the parent class, since the posterior does not exist yet
         scored = model.transform_raw(training).select(
             label.alias("y"), score.alias("raw"), one.alias("weight")
         )
-        scored = scored.persist()  # each step of the offset asks for sums over them
+        scored = scored.persist()  # each step of fitting the offset sums over all rows
         try:
             fitted = FittedLoss(loss)
             if loss.depends_on_all_scores:
@@ -202,7 +202,7 @@ class SparkImbalancedXGBClassifier(_Estimator):
 
 
 class _Mass(NamedTuple):
-    """What some rows add to GHM's density."""
+    """Return the contribution of some rows to GHM's density."""
 
     loss: Any
 
@@ -214,7 +214,7 @@ class _Mass(NamedTuple):
 
 
 class _Moments(NamedTuple):
-    """What some rows add to the sums that the offset is found from."""
+    """Return the contribution of some rows to the sums that determine the offset."""
 
     fitted: FittedLoss
     offset: Array
@@ -226,7 +226,7 @@ class _Moments(NamedTuple):
 
 
 def _summed(rows: Any, function: Any) -> Array:
-    """Sum of a function's arrays over the parts of a data frame."""
+    """Return the sum of a function's arrays over the parts of a data frame."""
 
     def of_partition(frames: Iterator[Any]) -> Iterator[Any]:
         found = [function(frame) for frame in frames if len(frame)]
@@ -267,7 +267,7 @@ class SparkImbalancedXGBClassifierModel(_Model):
     def class_share_(self) -> Array:
         """Share of each class in the (weighted) training rows, (K,)."""
         share: Array | None = self._state.class_share
-        assert share is not None  # all files of this class have it
+        assert share is not None  # all files of this class contain it
         return share
 
     @property
@@ -295,7 +295,7 @@ class SparkImbalancedXGBClassifierModel(_Model):
         return super()._transform(dataset)
 
     def write(self) -> Any:
-        """Writer that keeps the fitted loss, prior and decision."""
+        """Return a writer that also saves the fitted loss, prior and decision."""
         return _StateWriter(super().write(), self._state.text())
 
     @classmethod
@@ -308,7 +308,7 @@ class SparkImbalancedXGBClassifierModel(_Model):
         scored = self.transform_raw(dataset)
         by_raw = isinstance(self._state.in_use().decision, str) and self._state.prior is None
         if by_raw and not probability:
-            return scored  # XGBoost's own prediction
+            return scored  # the prediction of XGBoost
         if not raw:
             raise ValueError(
                 "rawPredictionCol must be a column's name: probabilities and predictions are "
@@ -329,12 +329,12 @@ _PREDICTED = "boostloss_predicted"
 
 
 def _predicted(state: State) -> Any:
-    """Function of a column of raw scores: the posterior and the code of each row."""
+    """Return a function from a column of raw scores to the posterior and code of each row."""
     used = state.in_use()
 
     def predict(scores: Any) -> Any:
         raw = _scores(scores)
-        # a worker that has trained has kernels, others have none: digits must not tell which
+        # NumPy, so that the digits do not depend on whether a worker has loaded the kernels
         p = used.loss.posterior_in_numpy(raw)
         p = p if p.ndim == 2 else np.column_stack([1.0 - p, p])
         if not isinstance(used.decision, str):
@@ -357,7 +357,7 @@ def _column(instance: Any, name: str) -> str | None:
 
 
 def _class_counts(rows: Any, label: str, weight: str | None, held_out: str | None) -> Array:
-    """Training rows, or their summed weights, of each class."""
+    """Count the training rows of each class, or sum their weights."""
     total = functions.count("*") if weight is None else functions.sum(functions.col(weight))
     held = functions.lit(False) if held_out is None else functions.col(held_out)
     keys = functions.col(label).alias("label"), held.alias("held_out")
@@ -369,21 +369,21 @@ def _class_counts(rows: Any, label: str, weight: str | None, held_out: str | Non
     unseen = sorted({row["label"] for row in found} - set(of_class), key=str)
     if unseen:
         raise ValueError(
-            f"{label} must hold classes of the training rows, {_listed(labels)}, where {held_out} "
-            f"is true, got {_listed(unseen)}"
+            f"{label} must contain classes of the training rows, {_listed(labels)}, if "
+            f"{held_out} is true, got {_listed(unseen)}"
         )
     return np.array([float(of_class[y]) for y in labels])
 
 
 def _checked_codes(labels: list[Any], column: str) -> list[Any]:
-    """Labels in their order; raises if they are not 0..K-1, K of 2 or more."""
+    """Return the labels in order. Raise an error unless they are 0..K-1 with K >= 2."""
     wrong = [y for y in labels if not _is_code(y)]
     codes = sorted(labels) if not wrong else []
     if not wrong and len(codes) > 1 and codes[-1] == len(codes) - 1:
         return codes
     raise ValueError(
-        f"{column} must hold codes 0 to K-1 of at least two classes, each with rows "
-        "(pyspark.ml.feature.StringIndexer makes them), got "
+        f"{column} must contain codes 0 to K-1 of at least two classes, each with rows "
+        "(pyspark.ml.feature.StringIndexer creates them), got "
         f"{_listed(sorted(wrong, key=str) or codes)}"
     )
 
@@ -394,26 +394,26 @@ def _listed(labels: list[Any]) -> str:
 
 
 def _is_code(label: Any) -> bool:
-    # NaN and infinity are no integers; a bool and a decimal may be
+    # false for NaN and infinity, but possibly true for a bool or a decimal
     number = isinstance(label, Number) and float(label).is_integer()  # type: ignore[arg-type]
     return number and 0 <= label < LABEL_LIMIT
 
 
 def _scores(column: Any) -> Array:
-    """Raw scores (n,) or (n, K) of Spark's column, which has two for two classes."""
+    """Return raw scores (n,) or (n, K) from Spark's column, which has two for two classes."""
     raw = np.stack(column.to_numpy()).astype(np.float32)
     return np.ascontiguousarray(raw[:, 1]) if raw.shape[1] == 2 else raw
 
 
 def _plain_prior(prior: Any) -> Any:
-    """The estimator's ``prior`` for JSON: a number, or the shares by code."""
+    """Convert the estimator's ``prior`` for JSON: a number, or the shares by code."""
     if isinstance(prior, Mapping):
         return shares_by_label(prior, np.arange(len(prior))).tolist()
     return prior if prior is None else float(prior)
 
 
 def _plain_decision(decision: Any) -> Any:
-    """The estimator's ``decision`` for JSON: a name, a number, or lists by code."""
+    """Convert the estimator's ``decision`` for JSON: a name, a number, or lists by code."""
     if isinstance(decision, str):
         return decision
     if not hasattr(decision, "__len__"):
@@ -435,7 +435,7 @@ def _restore_model(model: Any, text: str) -> None:
 
 
 class _StateWriter(_Writer):
-    """Writes what XGBoost's writer does, and our state beside it."""
+    """Writes what XGBoost's writer does, and also boostloss's state."""
 
     def __init__(self, parent: Any, text: str) -> None:
         super().__init__()

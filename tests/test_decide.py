@@ -83,7 +83,7 @@ def test_cost_matrices():
     np.testing.assert_array_equal(by_row[1], [[0, 5], [2, 0]])
     with pytest.raises(ValueError, match=r"false_positive.*false_negative: \(2,\)"):
         cost_matrix(false_negative=[1, 2], false_positive=[4, 5, 6])
-    with pytest.raises(ValueError, match="true_positive must hold finite numbers, got NaN"):
+    with pytest.raises(ValueError, match="true_positive must contain finite numbers, got NaN"):
         cost_matrix(false_negative=1, false_positive=1, true_positive=np.nan)
 
 
@@ -94,12 +94,12 @@ def test_cost_matrices():
         ([0.5, -0.1], np.eye(2), r"probability must be within \[0, 1\], got -0.1"),
         ([[0.5, 0.6]], np.eye(2), r"probability must sum to 1 in each row, got 1.1 in row 0"),
         ([[0.5], [0.6]], np.eye(2), r"probability must have shape"),
-        ([0.5, np.nan], np.eye(2), "probability must hold finite numbers, got NaN"),
-        (["a", "b"], np.eye(2), "probability must hold finite numbers"),
-        ([True, False], np.eye(2), "probability must hold finite numbers, got dtype bool"),
+        ([0.5, np.nan], np.eye(2), "probability must contain finite numbers, got NaN"),
+        (["a", "b"], np.eye(2), "probability must contain finite numbers"),
+        ([True, False], np.eye(2), "probability must contain finite numbers, got dtype bool"),
         ([0.5, 0.5, 0.2], np.eye(3), r"costs must have shape \(2, 2\), or \(3, 2, 2\).*\(3, 3\)"),
         ([0.5, 0.5], np.zeros((3, 2, 2)), r"costs must have shape .* got \(3, 2, 2\)"),
-        ([0.5, 0.5], [[0, np.inf], [1, 0]], "costs must hold finite numbers, got NaN or infinity"),
+        ([0.5, 0.5], [[0, np.inf], [1, 0]], "costs must contain finite numbers, got NaN or infinity"),
         ([0.5, 0.5], [1, 2], r"costs must have shape"),
     ],
 )
@@ -114,7 +114,7 @@ def test_what_is_wrong_with_labels_or_decisions_is_said():
         observed_cost([0, 2], [0, 1], np.eye(2))
     with pytest.raises(ValueError, match="decision must hold 0 or 1, got 2"):
         observed_cost([0, 1], [0, 2], np.eye(2))
-    with pytest.raises(ValueError, match="decision must have one for each of 2 rows, got 1"):
+    with pytest.raises(ValueError, match="decision must have an entry for each of 2 rows, got 1"):
         observed_cost([0, 1], [0], np.eye(2))
 
 
@@ -144,7 +144,7 @@ def test_top_of_nothing():
     ("arguments", "message"),
     [
         (([[0.1, 0.9]], 1), r"probability must have shape \(n,\), for example .* got \(1, 2\)"),
-        (([0.1, np.inf], 1), "probability must hold finite"),
+        (([0.1, np.inf], 1), "probability must contain finite"),
         (([0.1], -1), "k must be a whole number, at least 0, got -1"),
         (([0.1], 2.0), "k must be a whole number, at least 0, got 2.0"),
         (([0.1, 0.2], 1, [1]), r"groups must have shape \(2,\), got \(1,\)"),
@@ -242,7 +242,7 @@ def test_many_values_are_thinned_to_quantiles(monkeypatch):
         (([0, 1, 2], np.eye(3), "f1"), "metric must be 'f1_macro' for 3 classes"),
         (([0, 1], [0.1, 0.2], np.eye(3)), r"metric must be a name, a callable or a cost matrix"),
         (([0, 1], [0.1, 0.2], 3), r"metric must be a name, a callable or a cost matrix"),
-        (([0, 0], [0.1, 0.2]), "y must hold every class from 0 to 1, got no row .* of class 1"),
+        (([0, 0], [0.1, 0.2]), "y must contain every class from 0 to 1, got no row .* of class 1"),
         (([0, 1, 1], [0.1, 0.2]), "y must have one label for each of 2 rows, got 3"),
         (([0, 1], [0.1, 2.0]), "probability must be within"),
     ],
@@ -256,9 +256,9 @@ def test_what_is_wrong_with_tuning_is_said(arguments, message):
     ("threshold", "message"),
     [
         (1.5, r"threshold must be a number in \[0, 1\] for two classes"),
-        ([0.5, 0.0], "threshold must hold 2 numbers above 0"),
-        ([0.5, 0.2, 0.3], "threshold must hold 2 numbers above 0"),
-        (np.nan, "threshold must hold finite numbers"),
+        ([0.5, 0.0], "threshold must contain 2 numbers above 0"),
+        ([0.5, 0.2, 0.3], "threshold must contain 2 numbers above 0"),
+        (np.nan, "threshold must contain finite numbers"),
     ],
 )
 def test_what_is_wrong_with_a_threshold_is_said(threshold, message):

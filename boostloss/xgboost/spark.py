@@ -1,4 +1,4 @@
-"""XGBoost on Spark without estimators: train with ``loss=`` in barrier tasks."""
+"""XGBoost on Spark without estimators: ``train`` with ``loss=`` in barrier tasks."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def spark_train(
 
 
 def _needed(data: Any, columns: Columns) -> Any:
-    """The columns in use, vectors as arrays; raises for those that are not there."""
+    """Select the used columns, which must exist, with vectors as arrays."""
     from pyspark.ml.functions import vector_to_array
     from pyspark.sql import functions
 
@@ -164,15 +164,15 @@ def _needed(data: Any, columns: Columns) -> Any:
 
 
 def _check_numbers(data: Any, names: list[str]) -> None:
-    """Raise for columns that would be read as numbers and are none: strings of digits, dates."""
+    """Raise an error for columns such as strings of digits or dates, which Spark could convert."""
     from pyspark.sql.types import BooleanType, NumericType
 
     for name in names:
         kind = data.schema[name].dataType
         if not isinstance(kind, NumericType | BooleanType):
             raise ValueError(
-                f"the column {name!r} must hold numbers or booleans "
-                f"(pyspark.ml.feature.StringIndexer makes codes of strings), got "
+                f"the column {name!r} must contain numbers or booleans "
+                f"(pyspark.ml.feature.StringIndexer converts strings to codes), got "
                 f"{kind.typeName()}"
             )
 
@@ -180,7 +180,7 @@ def _check_numbers(data: Any, names: list[str]) -> None:
 def _task(
     frames: Iterator[Any], columns: Columns, options: dict[str, Any], arguments: dict[str, Any]
 ) -> Iterator[Any]:
-    """One barrier task: join the others and train; the first one hands out what came of it."""
+    """Run one barrier task: join the others and train. The first task returns the result."""
     from pyspark import BarrierTaskContext
 
     context = BarrierTaskContext.get()
@@ -197,7 +197,7 @@ def _task(
     try:
         with xgb.collective.CommunicatorContext(**worker):
             result |= _trained(frame, columns, options, arguments)
-    except (TypeError, ValueError) as error:  # on all tasks the same
+    except (TypeError, ValueError) as error:  # the same on all tasks
         kind = "TypeError" if isinstance(error, TypeError) else "ValueError"
         result["error"] = json.dumps([kind, str(error)])
     context.barrier()
@@ -207,7 +207,7 @@ def _task(
 
 
 def _tracker(context: Any) -> tuple[Any, str]:
-    """What joins the tasks, on the first one's machine, and how to reach it."""
+    """Start the tracker that connects the tasks, and return it and its address."""
     from xgboost.tracker import RabitTracker
 
     infos = context.getTaskInfos()
@@ -235,7 +235,7 @@ def _trained(
         **{"evals": evals, "evals_result": history, "verbose_eval": False, **arguments},
     )
     best = booster.attr("best_iteration")
-    if best is not None:  # the model that early stopping chose
+    if best is not None:  # keep the model that early stopping chose
         booster = booster[: int(best) + 1]
     raw = booster.predict(data, output_margin=True)
     raw = engine_call.scores_of(engine_call.Call(y, raw, weight, None), workers)
@@ -250,12 +250,12 @@ def _trained(
 def _rows(
     frame: Any, columns: Columns, held_out: bool, workers: Workers
 ) -> tuple[Array, Array, Array | None]:
-    """Features, labels and weights of the rows that train, or of those that are held out."""
+    """Return features, labels and weights of the training rows, or of the held-out rows."""
     if frame is not None and columns.validation is not None:
         frame = frame[frame[columns.validation].astype(bool) == held_out]
     X = workers.together(_features, frame, columns)
     width = int(workers.largest(np.array([X.shape[1]]))[0])
-    if not len(X):  # this task has none, and must know how wide the others' are
+    if not len(X):  # a task without rows needs the number of features of the others
         X = np.empty((0, width), np.float32)
     names = (columns.label, columns.weight)
     y, weight = (None if name is None else _column(frame, name) for name in names)

@@ -184,7 +184,7 @@ def test_vectors_early_stopping_and_what_is_refused(session):
             spark_train(PARAMS, positives_as(plain, label), 2, features=NAMES, loss="focal")
     for name in ("label", "weight", "a"):
         text = plain.withColumn(name, plain[name].cast("string"))
-        with pytest.raises(ValueError, match=f"column '{name}' must hold numbers .* got string"):
+        with pytest.raises(ValueError, match=f"column '{name}' must contain numbers .* got string"):
             spark_train(PARAMS, text, 2, features=NAMES, weight="weight", loss="focal")
     with pytest.raises(TypeError, match="data must be a Spark data frame"):
         spark_train(PARAMS, frame, 2, loss="focal")
@@ -270,7 +270,7 @@ def test_estimator_refuses(session):
         estimator("focus").fit(rows)
     with pytest.raises(ValueError, match="rawPredictionCol must be a column's name"):
         estimator("focal", raw_prediction_col="").fit(rows)
-    codes = "label must hold codes 0 to K-1 of at least two classes, each with rows"
+    codes = "label must contain codes 0 to K-1 of at least two classes, each with rows"
     for label, shown in {
         2: "0, 2", np.nan: "nan", np.inf: "inf", 1e9: "1000000000.0", -1.0: "-1.0", 0.5: "0.5",
         None: "None", 0: "0",
