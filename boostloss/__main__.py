@@ -93,8 +93,9 @@ def _add_roles(compare: argparse.ArgumentParser) -> None:
         help="train on the past, test on what follows: numbers, times or dates such as 2024-01-31",
     )  # fmt: skip
     roles.add_argument(
-        "--weight", metavar="COLUMN", help="weights of the rows in training, numbers >= 0"
-    )
+        "--weight", metavar="COLUMN",
+        help="weights of the rows in training, early stopping and all metrics, numbers >= 0",
+    )  # fmt: skip
     roles.add_argument(
         "--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out"
     )

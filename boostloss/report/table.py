@@ -69,7 +69,7 @@ def read(
     time : str, optional
         Column by which rows are sorted; not a feature.
     weight : str, optional
-        Column of the rows' weights in training; not a feature.
+        Column of the rows' weights in training, early stopping and metrics; not a feature.
     drop : list of str, optional
         Columns to leave out.
     drop_unlabelled : bool, default=False
