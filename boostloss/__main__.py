@@ -59,8 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("file", type=Path, help="CSV or Parquet file, one row for each example")
     compare.add_argument("--target", required=True, metavar="COLUMN", help="labels; required")
     compare.add_argument(
-        "--positive", metavar="LABEL", help="of two classes the one to find; default: the rarer"
-    )
+        "--positive", metavar="LABEL",
+        help="of two classes the one to find; default: the rarer. A loss whose parameters are for "
+        "this class, such as asymmetric, needs it unless the labels are 0 and 1 or false and true",
+    )  # fmt: skip
     compare.add_argument(
         "--costs", metavar="FP:FN",
         help="costs of a false alarm and of a missed row of the class to find, such as 1:50; adds "

@@ -18,6 +18,7 @@ from boostloss.classifier import (
     check_positive_known,
     encode_labels,
     of_the_positive,
+    says_the_positive,
 )
 from boostloss.decide import decide, observed_cost
 from boostloss.losses import CrossEntropy, FocalLoss, Loss, LossName, named
@@ -107,9 +108,11 @@ def compare(
         Plots show the rows without weights.
     positive : label, optional
         Of two classes the one to be found, for metrics and for a loss's parameters of the positive
-        class (a number as ``class_weight``, ``alpha``). The default is the rarer class. The raw
-        scores of the written model still belong to the last of the sorted labels, which its state
-        calls "positive".
+        class (a number as ``class_weight``, ``alpha``, the asymmetric loss's ``gamma_neg``). By
+        default metrics are about the rarer class, and a loss with such a parameter takes the label
+        1 or True as positive; with other labels it needs ``positive``. The raw scores of a
+        written model still belong to the last of the sorted labels, which its state calls
+        "positive".
     costs : array of shape (K, K), or dict of dicts by label, optional
         Costs of decisions, as for the classifiers' parameter ``decision``: an array with the sorted
         labels in rows (true) and columns (predicted), or ``{true label: {predicted label:
@@ -190,7 +193,7 @@ def cross_validate(
         len(labels),
         _rarer(codes) if named_positive is None else named_positive,
     )
-    chosen = _losses_by_name(losses, labels, named_positive)
+    chosen = _losses_by_name(losses, labels, named_positive, data.from_file)
     check_positive_known(labels, of_the_positive(settings.params))
     cost_of = given_costs.as_judged(costs, labels, rows.positive)
     if not time_order:
@@ -316,7 +319,9 @@ def _is_same_label(given: Any, label: Any) -> bool:
         return False
 
 
-def _losses_by_name(losses: Any, labels: Array, positive: int | None) -> dict[str, Loss | None]:
+def _losses_by_name(
+    losses: Any, labels: Array, positive: int | None, from_file: bool
+) -> dict[str, Loss | None]:
     if losses is None:
         return dict(LOSSES)
     if isinstance(losses, Loss | str):
@@ -329,5 +334,25 @@ def _losses_by_name(losses: Any, labels: Array, positive: int | None) -> dict[st
             continue
         if name == BUILT_IN:
             raise ValueError(f"losses must not give another loss the name {BUILT_IN!r}")
-        chosen[str(name)] = by_code(clone(named(loss)), labels, positive)
+        loss = clone(named(loss))
+        if positive is None:
+            _check_positive_needed(str(name), loss, labels, from_file)
+        chosen[str(name)] = by_code(loss, labels, positive)
     return chosen
+
+
+def _check_positive_needed(name: str, loss: Loss, labels: Array, from_file: bool) -> None:
+    """Raise if a loss has to know the positive class and neither ``positive`` nor labels say it."""
+    given = loss.of_the_positive() if len(labels) == 2 else {}
+    if not given or says_the_positive(labels):
+        return
+    parameter, value = next(iter(given.items()))
+    first, last = labels.tolist()
+    say = "--positive {}".format if from_file else "positive={!r}".format
+    fix = f"use {say(first)} or {say(last)}"
+    if not set(given) <= {"class_weight", "alpha"}:
+        fix = f"use {say(last)}, or encode the labels as 0 and 1, 1 for the class to be found"
+    raise ValueError(
+        f"positive must name the class to be found if losses contain {name}, whose {parameter}="
+        f"{value!r} depends on it, got None with labels {labels.tolist()}: {fix}"
+    )

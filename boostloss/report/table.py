@@ -41,6 +41,11 @@ class Table:
     sha256: str = ""
     """Hash of the file's bytes."""
 
+    @property
+    def from_file(self) -> bool:
+        """Whether the command read it, so that messages name its options."""
+        return bool(self.how)
+
     where: Callable[[int], str] = "row {}".format
     """Returns the place of a row in the source."""
 
