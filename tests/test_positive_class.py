@@ -156,7 +156,7 @@ def test_compare_takes_a_number_for_the_class_that_is_named(tmp_path):
     loss = CrossEntropy(class_weight=50.0)
     with pytest.raises(ValueError, match="use positive='fraud' or positive='ok'"):
         compared(TEXTS, tmp_path, losses=[loss])
-    with pytest.raises(ValueError, match="contain asymmetric, whose gamma_neg=4.*use positive='ok'"):
+    with pytest.raises(ValueError, match=r"contain asymmetric, whose gamma_neg=4.*use positive='ok'"):
         compared(TEXTS, tmp_path, losses=["asymmetric"])
     for positive, weights in (("fraud", [50.0, 1.0]), ("ok", [1.0, 50.0])):
         found, _ = compared(TEXTS, tmp_path, losses=[loss], positive=positive)

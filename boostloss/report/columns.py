@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -183,7 +184,7 @@ def _read(column: Any, name: str, reading: Reading) -> _Read:
         given = ", ".join(sorted(kind.__name__ for kind in types))
         raise _Problem(
             f"column {name!r} contains cells of type {given}, which are neither numbers nor text: "
-            + reading.fix(command=f"--drop {name}", python="leave it out of X")
+            + reading.fix(command=f"--drop {quoted(name)}", python="leave it out of X")
         )
     return _text(column, name, reading)
 
@@ -205,7 +206,7 @@ def _typed(column: Any, name: str, reading: Reading, kind: str = "numbers") -> _
     if not (kinds.is_numeric_dtype(column) or kinds.is_bool_dtype(column)):
         raise _Problem(
             f"column {name!r} has the type {column.dtype}, which no engine accepts: "
-            + reading.fix(command=f"--drop {name}", python="leave it out of X")
+            + reading.fix(command=f"--drop {quoted(name)}", python="leave it out of X")
         )
     if kinds.is_complex_dtype(column):
         raise _Problem(f"column {name!r} contains complex numbers, which no engine accepts")
@@ -252,7 +253,8 @@ def _times(column: Any, name: str, reading: Reading) -> _Read:
         raise _Problem(
             f"column {name!r} contains times: "
             + reading.fix(
-                command=f"--time-order {name}, --drop {name} or --numbers {name} (days since 1970)",
+                command=f"--time-order {quoted(name)}, --drop {quoted(name)} or "
+                f"--numbers {quoted(name)} (days since 1970)",
                 python="leave it out of X or convert it to numbers",
             )
         )
@@ -336,7 +338,7 @@ def _text_of_numbers(
         fix = reading.fix(command="--decimal , or --decimal . (1,234 is 1234)",
                           python="convert it to numbers")  # fmt: skip
         if "unit" in str(error):
-            fix = reading.fix(command=f"one unit, or --categories {name}",
+            fix = reading.fix(command=f"one unit, or --categories {quoted(name)}",
                               python="convert it to numbers")  # fmt: skip
         raise _Problem(f"column {name!r}: {error}: {fix}") from error
     strays = [i for i in np.argsort(-found.counts, kind="stable") if not parsed.is_number[i]]
@@ -349,8 +351,8 @@ def _text_of_numbers(
         raise _Problem(
             f"column {name!r} contains numbers and, in {n_rows:,} rows, {_listed(shown, repr)}: "
             + reading.fix(
-                command=f"--missing {' '.join(map(_quoted, shown[:3]))} if that means missing, "
-                f"--numbers {name} if any other text is, or --categories {name}",
+                command=f"--missing {' '.join(map(quoted, shown[:3]))} if that means missing, "
+                f"--numbers {quoted(name)} if any other text is, or --categories {quoted(name)}",
                 python="convert it to numbers or to a category",
             )
         )
@@ -401,7 +403,7 @@ def _categories(
     if reading is not None and is_guess and values > min(MAX_CATEGORIES, max(20, n_rows // 2)):
         raise _Problem(
             f"column {name!r} contains {values:,} different strings, too many for a category: "
-            + reading.fix(command=f"--drop {name}", python="leave it out of X")
+            + reading.fix(command=f"--drop {quoted(name)}", python="leave it out of X")
         )
     column = column.astype("category").cat.remove_unused_categories()
     known = column.cat.categories.tolist()
@@ -421,5 +423,6 @@ def _listed(values: list[Any], show: Any, most: int = 4) -> str:
     return shown + (f" and {len(values) - most} more" if len(values) > most else "")
 
 
-def _quoted(text: str) -> str:
-    return f"'{text}'" if re.search(r"\W", text) else text
+def quoted(text: str) -> str:
+    """A text as a shell takes it for one word."""
+    return shlex.quote(text)

@@ -26,6 +26,7 @@ from boostloss.losses.validation import Array, check_integer, check_sample_weigh
 from boostloss.optional import require
 from boostloss.report import costs as given_costs
 from boostloss.report import leaks, table, training
+from boostloss.report.columns import quoted
 from boostloss.report.folds import Split, make_folds
 from boostloss.report.labels import check_enough
 from boostloss.report.scores import BUILT_IN, METRICS, Comparison, Threshold, f1
@@ -183,6 +184,8 @@ def cross_validate(
     check_integer("folds", folds, 2)
     if not isinstance(time_order, bool | np.bool_):
         raise TypeError(f"time_order must be True or False, got {time_order!r}")
+    if hasattr(data.y, "__len__") and not len(data.y):
+        raise ValueError("y must have a label for each row, at least two classes, got no rows")
     labels, codes = encode_labels(data.y)
     X = check_features(data.X, y=codes)
     named_positive = _code_of_positive(labels, positive)
@@ -195,6 +198,8 @@ def cross_validate(
     )
     chosen = _losses_by_name(losses, labels, named_positive, data.from_file)
     check_positive_known(labels, of_the_positive(settings.params))
+    if settings.engine == "hist":
+        _check_categories(data, settings)
     cost_of = given_costs.as_judged(costs, labels, rows.positive)
     if not time_order:
         check_enough(labels, codes, folds, data.where)
@@ -227,6 +232,27 @@ def cross_validate(
     return comparison
 
 
+def _check_categories(data: table.Table, settings: Settings) -> None:
+    """Raise for columns of more categories than scikit-learn's trees have bins."""
+    most = int(settings.engine_params.get("max_bins", 255))
+    counts = {
+        column.name: len(data.X[column.inside].cat.categories)
+        for column in data.columns
+        if column.kind == "categories"
+    }
+    many = {name: n for name, n in counts.items() if n > most}
+    if not many:
+        return
+    said = ", ".join(f"{name!r} has {n:,}" for name, n in many.items())
+    names = " ".join(map(quoted, many))
+    fix = "leave it out of X, merge rare categories, or use engine='xgboost' or 'lightgbm'"
+    if data.from_file:
+        fix = f"use --engine xgboost or lightgbm, --drop {names}, or --numbers {names} for numbers"
+    raise ValueError(
+        f"columns must have at most {most} categories with the engine hist, column {said}: {fix}"
+    )
+
+
 def _order(time_order: bool, data: table.Table) -> str:
     names = {option: name for name, option in data.roles.items()}
     if time_order:
@@ -244,10 +270,10 @@ def _leaks(data: table.Table, codes: Array) -> list[str]:
     """Return a sentence for each column that alone separates the classes perfectly."""
     original = {column.inside: column.name for column in data.columns}
     names = [original.get(name, name) for name in leaks.perfect_columns(data.X, codes)]
-    how = "--drop" if data.how else "leave it out of X, "
+    how = "--drop {}" if data.from_file else "leave it out of X"
     return [
-        f"leak: column {name!r} alone tells the classes apart without a mistake; {how}"
-        f"{f' {name}' if data.how else ''} if it is not known at the time of prediction"
+        f"leak: column {name!r} alone tells the classes apart without a mistake; "
+        f"{how.format(quoted(name))} if it is not known at the time of prediction"
         for name in names
     ]
 

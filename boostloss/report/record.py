@@ -50,8 +50,8 @@ def _run(comparison: Comparison) -> Section:
         ("built-in", _built_in(comparison)),
         ("decides", f"{TITLES[settings.metric]}, the mean of the folds"),
         ("training", f"at most {settings.rounds} rounds; stopped by rows that are not learned "
-         f"from (1 of {STOPPING_PART}), when neither {TITLES[settings.metric]} nor log loss has "
-         f"improved for {PATIENCE * CHECK_EVERY} rounds"),
+         f"from (1 of {STOPPING_PART}), when {_none_improved(settings.metric)} for "
+         f"{PATIENCE * CHECK_EVERY} rounds"),
         ("engine's parameters", _listed(settings.engine_params)),
     ]  # fmt: skip
     if comparison.costs is not None:
@@ -68,6 +68,13 @@ def costs_in_words(comparison: Comparison) -> str:
         f"{labels[true]} decided {labels[decided]} {comparison.costs[true, decided]:g}"
         for true, decided in np.argwhere(comparison.costs)
     )
+
+
+def _none_improved(metric: str) -> str:
+    """Log loss always counts for early stopping, and the metric that decides."""
+    if metric == "log_loss":
+        return "log loss has not improved"
+    return f"neither {TITLES[metric]} nor log loss has improved"
 
 
 def _versions(engine: str) -> str:

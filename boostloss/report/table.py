@@ -142,7 +142,9 @@ def from_data(X: Any, y: Any, groups: Any = None, weight: Any = None) -> Table:
     if features.X.shape[1] == 0:
         raise ValueError("X must have columns that are not empty, got none")
     notes = [
-        f"column {column.name!r}: {column.remark}"
+        f"left out: column {column.name!r} ({column.remark})"
+        if column.kind == "left out"
+        else f"column {column.name!r}: {column.remark}"
         for column in features.columns
         if column.kind == "left out" or "infinite" in column.remark
     ]

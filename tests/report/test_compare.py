@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from boostloss import CrossEntropy, FocalLoss, compare
 from boostloss.report import compare as module
-from boostloss.report import training
+from boostloss.report import table, training
+from boostloss.report.columns import Reading
 from boostloss.report.costs import parse
 from boostloss.report.leaks import perfect_columns
 from boostloss.report.table import from_data
@@ -137,6 +138,44 @@ def test_names_and_arguments_that_are_refused(claims):
         compare(X, claims["target"], time_order="day", progress=False)
     weighted = CrossEntropy(class_weight={"fraud": 5, "fine": 1})
     assert len(compare(X, claims["target"], losses={"weighted": weighted}, **SHORT)) == 2
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_more_categories_than_hist_has_bins(from_file, claims, tmp_path):
+    rng = np.random.default_rng(0)
+    for n, max_bins in ((255, 255), (256, 255), (40, 32)):
+        codes = rng.permutation(np.arange(900) % n)
+        frame = claims[["a", "b", "target"]].assign(**{"zip code": [f"z{c}" for c in codes]})
+        frame.to_csv(tmp_path / "d.csv", index=False)
+        data = from_data(frame.drop(columns="target"), frame["target"])
+        if from_file:
+            categories = Reading(categories=frozenset({"zip code"}))
+            data = table.read(tmp_path / "d.csv", "target", reading=categories)
+        params = {"max_bins": max_bins}
+        settings = Settings("hist", "log_loss", 5, 0.1, params, 0)
+        keywords = {"losses": ["focal"], "folds": 2, "progress": False}
+        if n <= max_bins:
+            assert module.cross_validate(data, settings, **keywords).n_folds == 2
+            continue
+        words = "--engine xgboost.*--drop 'zip code'" if from_file else "engine='xgboost'"
+        with pytest.raises(ValueError, match=f"at most {max_bins} .*'zip code' has {n}: .*{words}"):
+            module.cross_validate(data, settings, **keywords)
+
+
+def test_sentences_name_an_option_or_an_action(claims, tmp_path):
+    frame = claims[["a", "b", "target"]].assign(copy=claims["target"] == "fraud", empty=np.nan)
+    with pytest.warns(UserWarning, match="leak|left out") as warned:
+        compare(frame.drop(columns="target"), frame["target"], losses=["focal"], **SHORT)
+    said = sorted(str(w.message) for w in warned)
+    assert said[-1] == "left out: column 'empty' (empty)"
+    assert "without a mistake; leave it out of X if it is not known" in said[0]
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    settings = Settings("hist", "log_loss", 5, 0.1, {}, 0)
+    data = table.read(tmp_path / "d.csv", "target")
+    module.cross_validate(data, settings, losses=["focal"], folds=2, progress=False)
+    assert "without a mistake; --drop copy if it is not known" in data.notes[-1]
+    with pytest.raises(ValueError, match="at least two classes, got no rows"):
+        compare(claims[["a"]], [], progress=False)
 
 
 def test_leaks_rare_labels_and_positive_are_named(claims):

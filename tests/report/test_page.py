@@ -52,6 +52,7 @@ def test_what_a_committee_asks_for(engine, claims, tmp_path):
     assert made["command"].startswith("boostloss compare ")
     assert "--groups patient" in made["command"]
     assert made["seed"] == "3"
+    assert "when log loss has not improved for 50 rounds" in made["training"]
     assert "Rows of one group of patient" in made["order of the rows"]
     assert "cross-entropy without class weights" in made["built-in"]
     assert made["loss balanced"] == "CrossEntropy(class_weight='balanced')"
