@@ -45,14 +45,12 @@ def test_the_command_writes_what_loads_alone(engine, losses, csv, tmp_path, monk
         "categories: kind (2: x, y)",
         "not features: target (--target), patient (--drop), day (--drop)",
     ]
-    use = (output / "use_model.py").read_text()
-    lines = [
-        "import pandas as pd",
-        f"X = pd.read_csv({str(csv)!r})",
-        use,
-        "assert probability.shape == (900,) and 0.05 < probability.mean() < 0.2, probability",
-    ]
-    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, cwd=output)
+    command = [sys.executable, output / "use_model.py", csv, tmp_path / "p.csv"]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    probability = pd.read_csv(tmp_path / "p.csv")["probability_fraud"]
+    assert len(probability) == 900
+    assert 0.05 < probability.mean() < 0.2
+    assert "python use_model.py new_rows.csv" in page
     if engine == "xgboost":
         xgb.Booster(model_file=output / "model.json")
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import runpy
 
 import dask.array as da
 import lightgbm as lgb
@@ -141,15 +142,12 @@ def test_compare_writes_the_classifiers_rule(engine, labels, tmp_path):
         raw = lgb.Booster(model_file=tmp_path / f"model.{suffix}").predict(X, raw_score=True)
     last = y == state["positive"]
     assert raw[last].mean() > raw[~last].mean()
-    # what the snippet gives is the probability of the class that was to be found
-    scope = {"X": pd.DataFrame(X, columns=list("abc"))}
-    code = (tmp_path / "use_model.py").read_text()
-    for name in (f"model.{suffix}", "model_loss.json"):
-        code = code.replace(name, str(tmp_path / name))
-    exec(code, scope)
-    assert f"Probabilities of {labels[1]}" in code
+    # what the script returns is the probability of the class that was to be found
+    script = runpy.run_path(str(tmp_path / "use_model.py"))
+    assert script["PREDICTED"] == [f"probability_{labels[1]}"]
+    p = script["predict"](pd.DataFrame(X, columns=list("abc")))
     rare = y == labels[1]
-    assert scope["probability"][rare].mean() > scope["probability"][~rare].mean()
+    assert p[rare].mean() > p[~rare].mean()
 
 
 def test_compare_takes_a_number_for_the_class_that_is_named(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 
 from boostloss.optional import require
 from boostloss.report import numbers
-from boostloss.report.source import BadInput
+from boostloss.report.new_rows import BadInput, category_name
 
 MAX_CATEGORIES = 1000
 MANY_NUMBERS = 20
@@ -70,8 +70,8 @@ class Column(NamedTuple):
     inside: str
     """Its name in the model, which differs if an engine refuses the name in the file."""
 
-    code: str
-    """A line of Python that reads it from a frame ``X`` in the same way, or ""."""
+    how: dict[str, Any]
+    """How ``new_rows.features`` reads it in the same way; empty if it is left out."""
 
 
 class Features(NamedTuple):
@@ -93,7 +93,8 @@ class _Read:
     values: Any
     kind: str
     remarks: list[str] = field(default_factory=list)
-    code: str = ""
+    how: dict[str, Any] = field(default_factory=dict)
+    """How new rows are read; by default as numbers or true/false, without a sign."""
 
 
 class _Problem(Exception):
@@ -129,11 +130,17 @@ def read_columns(frame: Any, reading: Reading) -> Features:
     columns = [
         Column(
             name, column.kind, "; ".join(_with_name(column.remarks, name, inside.get(name, name))),
-            inside.get(name, ""), column.code.replace("\0", f"X[{name!r}]"),
+            inside.get(name, ""), _how(column, inside[name]) if name in inside else {},
         )
         for name, column in read.items()
     ]  # fmt: skip
     return Features(X, columns)
+
+
+def _how(column: _Read, inside: str) -> dict[str, Any]:
+    """Return how new rows are read."""
+    sign = {"sign": ""} if column.kind == "numbers" else {}
+    return {"inside": inside, **(column.how or {"kind": column.kind, **sign})}
 
 
 def _with_name(remarks: list[str], name: str, inside: str) -> list[str]:
@@ -198,9 +205,10 @@ def _typed(column: Any, name: str, reading: Reading, kind: str = "numbers") -> _
     kinds = pd.api.types
     if kinds.is_datetime64_any_dtype(column):
         return _times(column, name, reading)
-    remarks = []
+    remarks, how = [], {}
     if kinds.is_timedelta64_dtype(column):
         column, remarks = column / pd.Timedelta(days=1), ["durations in days"]
+        how = {"kind": "durations"}
     if kinds.is_bool_dtype(column):
         kind = "true/false"
     if not (kinds.is_numeric_dtype(column) or kinds.is_bool_dtype(column)):
@@ -211,22 +219,15 @@ def _typed(column: Any, name: str, reading: Reading, kind: str = "numbers") -> _
     if kinds.is_complex_dtype(column):
         raise _Problem(f"column {name!r} contains complex numbers, which no engine accepts")
     if name in reading.categories:
-        text = column.astype("Int64") if _is_whole(column) else column
-        return _categories(text.astype("string").astype(object), name)
+        return _categories(column.astype(object).map(category_name, na_action="ignore"), name)
     if kinds.is_extension_array_dtype(column):
         column = column.astype(np.float64)
-    return _numbers(column, kind, remarks)
+    return _numbers(column, kind, remarks, how)
 
 
-def _is_whole(column: Any) -> bool:
-    kinds = require("pandas", "report").api.types
-    if kinds.is_bool_dtype(column):
-        return False
-    values = column.dropna().to_numpy(np.float64)
-    return bool(np.all(np.mod(values, 1) == 0) and np.all(np.abs(values) < 2**53))
-
-
-def _numbers(column: Any, kind: str, remarks: list[str], code: str = "") -> _Read:
+def _numbers(
+    column: Any, kind: str, remarks: list[str], how: dict[str, Any] | None = None
+) -> _Read:
     """Read numbers. Infinite ones are read as missing, since XGBoost refuses them."""
     values = column.to_numpy()
     if values.dtype.kind == "f":
@@ -234,7 +235,6 @@ def _numbers(column: Any, kind: str, remarks: list[str], code: str = "") -> _Rea
         if infinite:
             column = column.where(np.isfinite(values))
             remarks = [*remarks, f"{infinite:,} infinite read as missing"]
-            code = code or "\0 = \0.replace([float('inf'), -float('inf')], float('nan'))"
         missing = int(column.isna().sum())
         if missing == len(column):
             return _Read(None, "left out", [*remarks, "empty"])
@@ -242,7 +242,7 @@ def _numbers(column: Any, kind: str, remarks: list[str], code: str = "") -> _Rea
             remarks = [f"{missing - infinite:,} missing", *remarks]
     if len(column) and column.nunique(dropna=False) == 1:
         remarks = [*remarks, "constant"]
-    return _Read(column, kind, remarks, code)
+    return _Read(column, kind, remarks, how or {})
 
 
 def _times(column: Any, name: str, reading: Reading) -> _Read:
@@ -261,9 +261,7 @@ def _times(column: Any, name: str, reading: Reading) -> _Read:
     if getattr(column.dtype, "tz", None) is not None:
         column = column.dt.tz_convert(None)
     days = (column - pd.Timestamp(0)) / pd.Timedelta(days=1)
-    code = ("\0 = (pd.to_datetime(\0, format='ISO8601', utc=True) "
-            "- pd.Timestamp(0, tz='UTC')) / pd.Timedelta(days=1)")  # fmt: skip
-    return _numbers(days.astype(np.float64), "numbers", ["days since 1970"], code)
+    return _numbers(days.astype(np.float64), "numbers", ["days since 1970"], {"kind": "dates"})
 
 
 class _Texts(NamedTuple):
@@ -285,9 +283,7 @@ def _text(column: Any, name: str, reading: Reading) -> _Read:
     as_category = name in reading.categories
     if not as_category and {text.lower() for text in found.texts} <= {"true", "false"}:
         values = found.spread([text.lower() == "true" for text in found.texts])
-        code = ("\0 = \0.astype(str).str.strip().str.lower()"
-                ".map({'true': 1.0, 'false': 0.0})")  # fmt: skip
-        return _Read(_series(values, column), "true/false", remarks, code)
+        return _Read(_series(values, column), "true/false", remarks)
     if not as_category:
         if all(map(DATE.fullmatch, found.texts)):
             return _text_of_dates(column, name, reading, remarks)
@@ -356,22 +352,20 @@ def _text_of_numbers(
                 python="convert it to numbers or to a category",
             )
         )
+    if 2 * n_rows > found.counts.sum():
+        strings = _listed([found.texts[i] for i in strays], repr)
+        raise _Problem(
+            f"column {name!r} must contain numbers because of --numbers, got other strings in "
+            f"{n_rows:,} of {found.counts.sum():,} rows, {strings}: use --decimal if these are "
+            f"numbers, --categories {quoted(name)} or --drop {quoted(name)}"
+        )
     if strays:
         remarks = [*remarks, f"{n_rows:,} other strings read as missing"]
     values = _series(found.spread(parsed.values), column)
-    return _numbers_of_text(values, [*remarks, *parsed.remarks], reading.decimal)
-
-
-def _numbers_of_text(values: Any, remarks: list[str], decimal: str) -> _Read:
     read = _numbers(values, "numbers", [])
     said = [remark for remark in read.remarks if not remark.endswith(" missing")]
-    marks = "," if decimal == "." else "."
-    pattern = f"[%{numbers.SIGNS}{numbers.SPACES}'{marks}]"
-    code = f"\0.astype(str).str.replace({pattern!r}, '', regex=True)"
-    if decimal == ",":
-        code += ".str.replace(',', '.')"
-    code = f"\0 = pd.to_numeric({code}, errors='coerce')"
-    return _Read(read.values, read.kind, [*remarks, *said], code)
+    how = {"kind": "numbers", "sign": parsed.sign}
+    return _Read(read.values, read.kind, [*remarks, *parsed.remarks, *said], how)
 
 
 def _text_of_dates(column: Any, name: str, reading: Reading, remarks: list[str]) -> _Read:
@@ -388,7 +382,7 @@ def _text_of_dates(column: Any, name: str, reading: Reading, remarks: list[str])
         return _times(pd.Series(pd.Timestamp(0), index=column.index), name, reading)
     read = _times(pd.to_datetime(text, format="ISO8601", utc=True), name, reading)
     said = [remark for remark in read.remarks if not remark.endswith(" missing")]
-    return _Read(read.values, read.kind, [*remarks, *said], read.code)
+    return _Read(read.values, read.kind, [*remarks, *said], read.how)
 
 
 def _categories(
@@ -406,16 +400,19 @@ def _categories(
             + reading.fix(command=f"--drop {quoted(name)}", python="leave it out of X")
         )
     column = column.astype("category").cat.remove_unused_categories()
+    if not all(isinstance(value, str | int | float) for value in column.cat.categories.tolist()):
+        column = column.cat.rename_categories(column.cat.categories.map(str))
+    names = column.cat.categories.map(category_name)
+    if not names.is_unique:
+        same = names[names.duplicated()][0]
+        raise _Problem(f"column {name!r} contains different categories that read {same!r}")
     known = column.cat.categories.tolist()
     said = list(remarks or [])
     missing = len(column) - n_rows
     if missing and not remarks:
         said.append(f"{missing:,} missing")
     said.insert(0, f"{values}: {_listed(known, str)}")
-    code = "\0 = pd.Categorical(\0"
-    if all(isinstance(value, str) for value in known):
-        code += ".astype(str).str.strip()"
-    return _Read(column, "categories", said, f"{code}, categories={known!r})")
+    return _Read(column, "categories", said, {"kind": "categories", "categories": known})
 
 
 def _listed(values: list[Any], show: Any, most: int = 4) -> str:

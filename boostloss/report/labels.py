@@ -10,7 +10,7 @@ import numpy as np
 from boostloss.losses.validation import Array
 from boostloss.optional import require
 from boostloss.report import numbers
-from boostloss.report.source import BadInput
+from boostloss.report.new_rows import BadInput
 
 MAX_CLASSES = 30
 

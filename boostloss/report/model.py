@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
+import pprint
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import joblib
@@ -11,11 +15,132 @@ import numpy as np
 
 from boostloss.hist.sklearn_loss import plain
 from boostloss.model_file import positive_of
-from boostloss.report import training
+from boostloss.report import new_rows, numbers, training
 from boostloss.report.scores import Comparison
 
 SUFFIXES = {"xgboost": "json", "lightgbm": "txt", "hist": "joblib"}
 """Suffix of the file of the best model, by engine."""
+
+MARK = "# use_model.py contains a copy of what follows\n"
+
+ENGINES = {
+    "xgboost": """
+@functools.cache
+def model():
+    import xgboost
+
+    return xgboost.Booster(model_file=HERE / "model.json")
+
+
+def scores(X, raw):
+    import xgboost
+
+    data = xgboost.DMatrix(X, enable_categorical=True)
+    return model().predict(data, output_margin=raw)
+""",
+    "lightgbm": """
+@functools.cache
+def model():
+    import lightgbm
+
+    return lightgbm.Booster(model_file=HERE / "model.txt")
+
+
+def scores(X, raw):
+    return model().predict(X, raw_score=raw)
+""",
+    "hist": """
+@functools.cache
+def model():
+    import joblib  # a pickle: load it only if you trust who made it
+
+    return joblib.load(HERE / "model.joblib")
+
+
+def scores(X, raw):
+    if raw:
+        return model().decision_function(X)
+    p = model().predict_proba(X)
+    return p[:, 1] if p.shape[1] == 2 else p
+""",
+}
+"""Functions of the script that load the model, and return raw scores or the link of them."""
+
+LINKED = """
+def posterior(X):
+    return scores(X, raw=False)
+"""
+
+CALIBRATED = '''
+@functools.cache
+def fitted_loss():
+    from boostloss.losses import FittedLoss
+
+    state = json.loads((HERE / "model_loss.json").read_text(encoding="utf-8"))
+    return FittedLoss.from_dict(state["loss"])
+
+
+def posterior(X):
+    """Undo the loss's weights, so that probabilities are calibrated."""
+    return fitted_loss().posterior(scores(X, raw=True))
+'''
+
+MAIN = """
+def predict(frame):
+    \"\"\"Return the probabilities of each row, as PREDICTED names them.
+
+    The columns of the frame are those of the training file, as strings
+    (``pandas.read_csv(..., dtype=str)``) or as numbers.
+    \"\"\"
+    p = posterior(features(frame, COLUMNS, MISSING, DECIMAL))
+    return 1 - p if IS_OTHER_CLASS else p
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Predict " + ", ".join(PREDICTED))
+    parser.add_argument("rows", type=Path, help="new rows, in a file like the training file")
+    parser.add_argument("predictions", type=Path, nargs="?", help="CSV to write; default: print")
+    options = parser.parse_args()
+    try:
+        if options.predictions and options.predictions.resolve() == options.rows.resolve():
+            raise BadInput("predictions must be another file than rows")
+        p = predict(read_new_rows(options.rows, FORMAT, COLUMNS))
+        table = pandas.DataFrame(p.reshape(len(p), -1), columns=PREDICTED)
+        table.to_csv(options.predictions or sys.stdout, index=False)
+    except (BadInput, ImportError, OSError, UnicodeError) as error:
+        tell(f"use_model.py: {error}")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+IMPORTS = """from __future__ import annotations
+
+import argparse
+import bz2
+import csv
+import functools
+import gzip
+import io
+import itertools
+import json
+import lzma
+import re
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas
+
+HERE = Path(__file__).parent
+"""
 
 
 def write_model(comparison: Comparison, folder: Path) -> tuple[str, Any]:
@@ -34,50 +159,52 @@ def write_model(comparison: Comparison, folder: Path) -> tuple[str, Any]:
     if loss is not None:
         state["loss"] = training.fitted(loss, rows, model.raw(rows.X, rounds)).to_dict()
     (folder / "model_loss.json").write_text(json.dumps(state, default=str), encoding="utf-8")
-    return _snippet(comparison, suffix, loss is not None), model.booster
+    return _script(comparison), model.booster
 
 
-def _snippet(comparison: Comparison, suffix: str, has_loss: bool) -> str:
-    """Return code that loads the model and predicts."""
-    labels = comparison.labels
-    if comparison.settings.engine == "xgboost":
-        load = ["import xgboost as xgb", "",
-                f'booster = xgb.Booster(model_file="model.{suffix}")  # XGBoost alone',
-                "data = xgb.DMatrix(X, enable_categorical=True)"]  # fmt: skip
-        link, raw = "booster.predict(data)", "booster.predict(data, output_margin=True)"
-    elif comparison.settings.engine == "hist":
-        read = f'model = joblib.load("model.{suffix}")  # scikit-learn alone; a pickle: trust it'
-        load = ["import joblib", "", read]
-        link, raw = "model.predict_proba(X)", "model.decision_function(X)"
-        link += "[:, 1]" if len(labels) == 2 else ""
-    else:
-        read = f'booster = lgb.Booster(model_file="model.{suffix}")  # LightGBM alone'
-        load = ["import lightgbm as lgb", "", read]
-        link, raw = "booster.predict(X)", "booster.predict(X, raw_score=True)"
-    what = f"of {labels.tolist() if comparison.positive is None else comparison.positive}"
-    of_other = comparison.positive is not None and comparison.rows.positive == 0
-    other = f"1 - probability  # the model's own is that of {labels[1]}" if of_other else ""
-    columns = [column for column in comparison.data.columns if column.inside]
-    renamed = {column.name: column.inside for column in columns if column.name != column.inside}
-    head = "\n".join([
-        f'"""Probabilities {what}; X: a frame with the columns of the training file."""', "",
-        "import pandas as pd", "",
-        f"X = X[{[column.name for column in columns]!r}].copy()",
-        *[column.code for column in columns if column.code],
-        *([f"X = X.rename(columns={renamed!r})"] if renamed else []), "",
-    ])  # fmt: skip
-    if not has_loss:
-        last = [f"probability = {other}"] if other else []
-        return "\n".join([head, *load, f"probability = {link}", *last]) + "\n"
-    undo = [
-        "",
-        "# calibrated probabilities undo the loss's weights",
-        "import json",
-        "from boostloss.losses import FittedLoss",
-        "",
-        'fitted = FittedLoss.from_dict(json.load(open("model_loss.json"))["loss"])',
-        f"probability = fitted.posterior({raw})",
-        *([f"probability = {other}"] if other else []),
+def usage(comparison: Comparison) -> str:
+    """Return how ``use_model.py`` is used, and what it needs."""
+    engine = {"xgboost": "XGBoost", "lightgbm": "LightGBM", "hist": "scikit-learn and joblib"}
+    packages = ["NumPy", "pandas", engine[comparison.settings.engine]]
+    if comparison.losses[comparison.best] is not None:
+        packages.append("boostloss")
+    suffix = SUFFIXES[comparison.settings.engine]
+    return f"""    python use_model.py new_rows.csv predictions.csv
+
+reads new rows as the training file was read, and writes their probabilities. Without the second
+file it prints them. In Python, ``from use_model import predict``; ``predict(frame)`` returns them.
+It needs model.{suffix} and model_loss.json in its directory, and {", ".join(packages)}."""
+
+
+def _script(comparison: Comparison) -> str:
+    """Return a script that reads new rows as the comparison read its own, and predicts."""
+    data, positive = comparison.data, comparison.positive
+    labels = comparison.labels.tolist() if positive is None else [positive]
+    has_loss = comparison.losses[comparison.best] is not None
+    settings = {
+        "FORMAT": None if data.form is None else dataclasses.asdict(data.form),
+        "DECIMAL": data.reading.decimal,
+        "MISSING": sorted(data.reading.means_missing),
+        "COLUMNS": {column.name: column.how for column in data.columns if column.inside},
+        "PREDICTED": [f"probability_{label}" for label in labels],
+        "IS_OTHER_CLASS": positive is not None and comparison.rows.positive == 0,
+    }
+    parts = [
+        f'"""Predict the probabilities of new rows.\n\n{usage(comparison)}\n"""\n',
+        IMPORTS,
+        "".join(f"{name} = {_literal(value)}\n" for name, value in settings.items()),
+        *map(_copied, (numbers, new_rows)),
+        ENGINES[comparison.settings.engine],
+        CALIBRATED if has_loss else LINKED,
+        MAIN,
     ]
-    sign = "-" if other else ""
-    return "\n".join([head, *load, f"ranking = {sign}{link}", *undo]) + "\n"
+    return "\n".join(parts)
+
+
+def _literal(value: Any) -> str:
+    return pprint.pformat(value, width=96, compact=True, sort_dicts=False)
+
+
+def _copied(module: ModuleType) -> str:
+    """Return a module's source from the mark on."""
+    return inspect.getsource(module).partition(MARK)[2]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from boostloss.losses.validation import Array
+# use_model.py contains a copy of what follows
 
 SIGNS = "$€£¥₹"
 SPACES = " \u00a0\u202f"
@@ -34,9 +34,11 @@ class Ambiguous(ValueError):
 class Parsed(NamedTuple):
     """Numbers, with NaN for other strings, and a description of what was removed."""
 
-    values: Array
-    is_number: Array
+    values: Any
+    is_number: Any
     remarks: list[str]
+    sign: str
+    """The sign of percent or currency that all of them have, or \"\"."""
 
 
 def parse(texts: Sequence[str], decimal: str = ".", *, decimal_given: bool = False) -> Parsed:
@@ -55,7 +57,7 @@ def parse(texts: Sequence[str], decimal: str = ".", *, decimal_given: bool = Fal
         If all commas could be either thousands separators or decimal marks, or if only some of
         the numbers have a percent or currency sign.
     """
-    bodies, remarks = zip(*map(_body, texts), strict=True) if len(texts) else ((), ())
+    bodies, signs = zip(*map(_body, texts), strict=True) if len(texts) else ((), ())
     plain = (PLAIN if decimal == "." else DECIMAL_COMMA).fullmatch
     whole = re.compile(r"[+-]?\d+").fullmatch
     grouped = (THOUSANDS if decimal == "." else THOUSANDS_DECIMAL_COMMA).fullmatch
@@ -76,11 +78,16 @@ def parse(texts: Sequence[str], decimal: str = ".", *, decimal_given: bool = Fal
         else:
             continue
         is_number[i] = True
-    signs = {remarks[i] for i in np.flatnonzero(is_number) if values[i] != 0}
-    if len(signs) > 1:
-        of_each = [next(t for t, r in zip(texts, remarks, strict=True) if r == s) for s in signs]
+    found = {signs[i] for i in np.flatnonzero(is_number) if values[i] != 0}
+    if len(found) > 1:
+        of_each = [next(t for t, r in zip(texts, signs, strict=True) if r == s) for s in found]
         raise Ambiguous(f"{' and '.join(map(repr, sorted(of_each)))} may differ in their unit")
-    return Parsed(values, is_number, sorted({*said, *signs} - {""}))
+    said |= {_removed(sign) for sign in found if sign}
+    return Parsed(values, is_number, sorted(said), "".join(found))
+
+
+def _removed(sign: str) -> str:
+    return "percent signs removed, 5% is 5" if sign == "%" else f"{sign} removed"
 
 
 def has_decimal_commas(texts: Iterable[str]) -> bool:
@@ -107,11 +114,11 @@ def _is_decimal_comma(body: str) -> bool:
 def _body(text: str) -> tuple[str, str]:
     """Return a number's text without its percent or currency sign, and the sign."""
     if text.endswith("%"):
-        return text[:-1].rstrip(SPACES), "percent signs removed, 5% is 5"
+        return text[:-1].rstrip(SPACES), "%"
     for sign in SIGNS:
         if sign in text:
             before = text.startswith((sign, f"-{sign}", f"+{sign}"))
             if (before or text.endswith(sign)) and text.count(sign) == 1:
                 bare = text.replace(sign, "").strip(SPACES)
-                return re.sub(rf"^([+-])[{SPACES}]+", r"\1", bare), f"{sign} removed"
+                return re.sub(rf"^([+-])[{SPACES}]+", r"\1", bare), sign
     return text, ""

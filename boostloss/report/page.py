@@ -16,7 +16,7 @@ from boostloss import plot
 from boostloss.losses.validation import Array
 from boostloss.optional import require
 from boostloss.report import importance, judged, record
-from boostloss.report.model import SUFFIXES, write_model
+from boostloss.report.model import SUFFIXES, usage, write_model
 from boostloss.report.scores import BUILT_IN, TITLES, Comparison
 
 FILES = (
@@ -62,9 +62,9 @@ def write(comparison: Comparison, title: str, output: Path) -> None:
     with tempfile.TemporaryDirectory(dir=output, prefix=".writing-") as name:
         unfinished = Path(name)
         comparison.frame().to_csv(unfinished / "table.csv", float_format="%.6g")
-        snippet, booster = write_model(comparison, unfinished)
-        (unfinished / "use_model.py").write_text(snippet, encoding="utf-8")
-        page = _page(comparison, title, snippet, booster)
+        script, booster = write_model(comparison, unfinished)
+        (unfinished / "use_model.py").write_text(script, encoding="utf-8")
+        page = _page(comparison, title, booster)
         (unfinished / "report.html").write_text(page, encoding="utf-8")
         for other in SUFFIXES.values():  # remove the model of an earlier run on another engine
             (output / f"model.{other}").unlink(missing_ok=True)
@@ -72,7 +72,7 @@ def write(comparison: Comparison, title: str, output: Path) -> None:
             os.replace(path, output / path.name)
 
 
-def _page(comparison: Comparison, title: str, snippet: str, booster: Any) -> str:
+def _page(comparison: Comparison, title: str, booster: Any) -> str:
     rows, settings = comparison.rows, comparison.settings
     counts = np.bincount(rows.y)
     shares = ", ".join(
@@ -104,7 +104,7 @@ rows.{_on_costs(comparison)}</p>
 {_section(importance.section(comparison, booster))}
 {"".join(map(_section, record.sections(comparison)))}
 <h2>The model</h2><p>{html.escape(comparison.best)}, refitted on all rows.</p>
-<pre>{html.escape(snippet)}</pre>
+<pre>{html.escape(usage(comparison))}</pre>
 </body></html>
 """
 

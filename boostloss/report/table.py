@@ -13,9 +13,10 @@ import numpy as np
 from boostloss.classifier import check_features
 from boostloss.losses.validation import Array
 from boostloss.optional import refuse_distributed, require
-from boostloss.report.columns import Column, Reading, read_columns
+from boostloss.report.columns import Column, Reading, quoted, read_columns
 from boostloss.report.labels import read_labels
-from boostloss.report.source import BadInput, Format, Source, read_file
+from boostloss.report.new_rows import BadInput
+from boostloss.report.source import Format, Source, read_file
 
 
 @dataclass
@@ -37,6 +38,12 @@ class Table:
 
     how: str = ""
     """Name and format of the file."""
+
+    form: Format | None = None
+    """Format of a CSV file."""
+
+    reading: Reading = field(default_factory=Reading)
+    """How columns were read where that is not certain."""
 
     sha256: str = ""
     """Hash of the file's bytes."""
@@ -115,7 +122,7 @@ def read(
         None if groups is None else _groups(frame[groups], reading),
         None if weight is None else _weights(frame[weight], weight, where),
         features.columns, roles, source.notes + labels.notes,
-        f"{path.name}: {source.how}", _sha256(path), where,
+        f"{path.name}: {source.how}", source.form, reading, _sha256(path), where,
     )  # fmt: skip
 
 
@@ -198,6 +205,7 @@ def _roles(
     names = [str(name) for name in source.frame.columns]
     single = {"target": target, "groups": groups, "time-order": time, "weight": weight}
     options = [(option, name) for option, name in single.items() if name is not None]
+    drop = [name for name in drop if name not in source.row_numbers]
     options += [("drop", name) for name in drop]
     others = [("categories", name) for name in sorted(reading.categories)]
     others += [("numbers", name) for name in sorted(reading.numbers)]
@@ -208,6 +216,13 @@ def _roles(
                 f"{', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
             )
     _check_once(options + others)
+    said = {name for _, name in options + others}
+    for name, what in source.unnamed.items():
+        if name not in said:
+            raise BadInput(
+                f"columns of {path} must have names, {what}: use --drop {quoted(name)} to leave it "
+                f"out, or --numbers or --categories {quoted(name)} to keep it"
+            )
     return {name: option for option, name in options}
 
 
