@@ -92,7 +92,8 @@ def _add_roles(compare: argparse.ArgumentParser) -> None:
     )
     order.add_argument(
         "--time-order", metavar="COLUMN",
-        help="train on the past, test on what follows: numbers, times or dates such as 2024-01-31",
+        help="train on the past, test on what follows: numbers, times or dates such as 2024-01-31; "
+        "day or month may come first if all rows together show which",
     )  # fmt: skip
     roles.add_argument(
         "--weight", metavar="COLUMN",

@@ -337,6 +337,10 @@ def _text_of_numbers(
             fix = reading.fix(command=f"one unit, or --categories {quoted(name)}",
                               python="convert it to numbers")  # fmt: skip
         raise _Problem(f"column {name!r}: {error}: {fix}") from error
+    if reading.decimal == "." and numbers.has_decimal_commas(found.texts):
+        comma = next(text for text in found.texts if "," in text)
+        fix = reading.fix(command="--decimal ,", python="convert it to numbers")
+        raise _Problem(f"column {name!r} has decimal commas, such as {comma!r}: {fix}")
     strays = [i for i in np.argsort(-found.counts, kind="stable") if not parsed.is_number[i]]
     n_rows = int(found.counts[strays].sum())
     if strays and name not in reading.numbers:

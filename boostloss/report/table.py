@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from boostloss.report.columns import Column, Reading, quoted, read_columns
 from boostloss.report.labels import read_labels
 from boostloss.report.new_rows import BadInput
 from boostloss.report.source import Format, Source, read_file
+
+DAY_OR_MONTH_FIRST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(.*)")
+"""17/01/2024, 1/17/2024 or 17.1.2024 12:30."""
 
 
 @dataclass
@@ -236,21 +240,49 @@ def _check_once(options: list[tuple[str, str]]) -> None:
 
 
 def _in_order(source: Source, time: str, reading: Reading) -> Source:
-    """Sort the rows by a column of numbers, times or ISO dates."""
+    """Sort the rows by a column of numbers, times or dates."""
     pd = require("pandas", "report")
-    when = source.frame[time]
+    when, where = source.frame[time], _where(source.lines)
     if when.isna().any():
-        raise BadInput(f"--time-order {time!r} must have a time in every row, some have none")
+        row = int(np.flatnonzero(when.isna())[0])
+        raise BadInput(
+            f"--time-order {time!r} must have a time in every row, {where(row)} has none"
+        )
     if not (pd.api.types.is_numeric_dtype(when) or pd.api.types.is_datetime64_any_dtype(when)):
-        try:
-            when = pd.to_datetime(when, format="ISO8601", utc=True)
-        except (ValueError, TypeError) as error:
-            raise BadInput(
-                f"--time-order {time!r} must contain numbers, times or dates such as 2024-01-31, "
-                f"got {source.frame[time].iloc[0]!r}"
-            ) from error
+        dates, notes = _iso_dates(when.astype(str).str.strip(), time)
+        source = replace(source, notes=source.notes + notes)
+        when = pd.to_datetime(dates, format="ISO8601", utc=True, errors="coerce")
+    if when.isna().any():
+        row = int(np.flatnonzero(when.isna())[0])
+        raise BadInput(
+            f"--time-order {time!r} must contain numbers, times or dates, got "
+            f"{source.frame[time].iloc[row]!r} on {where(row)}: write dates as 2024-01-31"
+        )
     order = np.argsort(when.to_numpy(), kind="stable")
     return source.rows(order)
+
+
+def _iso_dates(texts: Any, time: str) -> tuple[Any, list[str]]:
+    """Write dates with the year first if all rows together show which number is the day."""
+    parts = [DAY_OR_MONTH_FIRST.fullmatch(text) for text in texts]
+    found = [part for part in parts if part is not None]
+    if not found:
+        return texts, []
+    is_day = [max(int(part[place]) for part in found) > 12 for place in (1, 3)]
+    example = found[0][0]
+    if is_day[0] == is_day[1]:
+        raise BadInput(
+            f"--time-order {time!r} contains dates such as {example!r}, whose day and month are "
+            "not certain: write them as 2024-01-31"
+        )
+    day, month = (1, 3) if is_day[0] else (3, 1)
+    dates = [
+        text if part is None else f"{part[4]}-{part[month]:0>2}-{part[day]:0>2}{part[5]}"
+        for text, part in zip(texts, parts, strict=True)
+    ]
+    first = "day" if is_day[0] else "month"
+    note = f"{time}: the {first} comes first in dates such as {example}"
+    return require("pandas", "report").Series(dates), [note]
 
 
 def _groups(column: Any, reading: Reading) -> Any:
