@@ -9,6 +9,7 @@ which one that is: 0 and 1, False and True, -1 and 1. Otherwise ``class_weight``
 from __future__ import annotations
 
 import copy
+import difflib
 import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
@@ -26,6 +27,7 @@ from boostloss.decision import (
     codes_by_raw,
     codes_by_rule,
     in_numbers,
+    is_by_label,
 )
 from boostloss.losses import FittedLoss, Loss, constant_weights, is_plain_cross_entropy, named
 from boostloss.losses.validation import (
@@ -35,11 +37,15 @@ from boostloss.losses.validation import (
     check_choice,
     check_number,
     check_sample_weight,
+    class_counts,
 )
 from boostloss.metrics import Metric, raw_of_probability, workers_now
 from boostloss.model_file import PROBABILITIES, State, calibrated_loss, calibrated_shift
 from boostloss.optional import refuse_distributed
 from boostloss.prior import shares_by_label
+
+ALIKE = 0.75
+"""Similarity from which a name is a typing error. No parameter of an engine comes near."""
 
 LOSS_PARAMETERS = ("loss", "probability", "prior", "decision")
 """Parameters of the classifiers that the engine's own classifier does not have."""
@@ -73,6 +79,9 @@ class LossClassifierMixin:
     decision: Any
     objective: Any
     _fitted: Fitted | None = None
+    _ways_to_fit = "fit or load_model"
+    _names_of_both: tuple[str, ...] = ()
+    """Parameters that losses have and the engine too."""
 
     @property
     def classes_(self) -> Array:
@@ -211,8 +220,11 @@ class LossClassifierMixin:
         return None if shares is None else (counts / counts.sum(), shares)
 
     def _read_held_out(self, y: Any, sample_weight: Any) -> tuple[Array, Array | None]:
-        codes = codes_of(self._gathered(y), self.classes_, "y")
-        return codes, check_sample_weight(self._gathered(sample_weight), len(codes))
+        labels = self.classes_
+        codes = codes_of(self._gathered(y), labels, "y")
+        weight = check_sample_weight(self._gathered(sample_weight), len(codes))
+        check_each_label(class_counts(codes, weight, len(labels)), labels)
+        return codes, weight
 
     def _gathered(self, collection: Any) -> Any:
         """Rows on this machine."""
@@ -249,13 +261,15 @@ class LossClassifierMixin:
 
     def _fitted_or_raise(self) -> Fitted:
         if self._fitted is None:
-            raise NotFittedError(f"{type(self).__name__} is not fitted: call fit or load_model")
+            raise NotFittedError(f"{type(self).__name__} is not fitted: call {self._ways_to_fit}")
         return self._fitted
 
     def _engine_params(self) -> dict[str, Any]:
         """Parameters of the engine's own classifier."""
         params = self.get_params(deep=False)  # type: ignore[attr-defined]
-        return {name: value for name, value in params.items() if name not in LOSS_PARAMETERS}
+        params = {name: value for name, value in params.items() if name not in LOSS_PARAMETERS}
+        check_misplaced(params, named(self.loss), self._names_of_both)
+        return params
 
     def _check_objective(self, allowed: tuple[str | None, ...], default: str | None) -> None:
         if self.objective not in allowed:
@@ -295,6 +309,10 @@ class LossClassifierMixin:
 
     def _check_decision(self, labels: Array) -> Rule:
         rule = check_decision(self.decision, labels)
+        if not isinstance(rule, str) and not is_by_label(self.decision):
+            first, last = labels.tolist()[0], labels.tolist()[-1]
+            instead = f"give numbers or costs as a dict by label, {{{first!r}: ..., {last!r}: ...}}"
+            check_positive_known(labels, {"decision": self.decision}, instead)
         needs_posterior = rule == "balanced" if isinstance(rule, str) else np.ndim(rule) == 2
         if needs_posterior and self.probability != "posterior":
             raise ValueError(
@@ -380,11 +398,30 @@ def calibrated_state(model: LossClassifierMixin) -> tuple[State, Array]:
     return made, shift
 
 
-def prior_by_label(state: State) -> dict[Any, float] | None:
-    """The parameter ``prior`` that a file's state stands for."""
-    if state.prior is None:
-        return None
-    return dict(zip(state.labels.tolist(), state.prior.tolist(), strict=True))
+def parameters_of(state: State) -> dict[str, Any]:
+    """The classifier's own parameters that a file's state stands for."""
+    labels, loss = state.labels.tolist(), clone(state.loss.loss)
+    weights = loss.class_weights(None, len(labels)).tolist()
+    return {
+        "loss": loss.set_params(
+            class_weight=dict(zip(labels, weights, strict=True)) if set(weights) != {1.0} else None
+        ),
+        "probability": state.probability,
+        "prior": None if state.prior is None else _by_label(state.prior, labels),
+        "decision": (
+            state.decision
+            if len(labels) > 2 or says_the_positive(state.labels)
+            else _by_label(state.decision, labels)
+        ),
+    }
+
+
+def _by_label(value: Any, labels: list[Any]) -> Any:
+    """Numbers (K,) or (K, K) as dicts; a name or one number as it is."""
+    if not isinstance(value, np.ndarray):
+        return value
+    rows = value.tolist() if value.ndim == 1 else [_by_label(row, labels) for row in value]
+    return dict(zip(labels, rows, strict=True))
 
 
 def from_engine(name: str, unfitted: Any = NotFittedError, *, doc: str | None = None) -> Any:
@@ -472,8 +509,8 @@ def encode_labels(y: Any, known: Array | None = None) -> tuple[Array, Array]:
     check_labels_of_model(labels, known)
     if len(labels) < 2:
         raise ValueError(
-            f"y must hold at least two classes, got one class, {labels.tolist()}, "
-            f"in n_samples = {len(y)}"
+            f"y must hold at least two classes, got {'one class' if len(labels) else 'no rows'}, "
+            f"{labels.tolist()}, in n_samples = {len(y)}"
         )
     return labels if known is None else known, codes
 
@@ -651,6 +688,47 @@ def needs_training_scores(loss: Loss) -> bool:
 
 
 # -- which class is the positive one ----------------------------------------------------
+
+
+def check_misplaced(params: Mapping[str, Any], loss: Loss, allowed: tuple[str, ...]) -> None:
+    """Raise for parameters that an engine would ignore: the loss's, and ours with a typing error.
+
+    Parameters
+    ----------
+    params : dict
+        An engine's parameters.
+    loss : Loss
+    allowed : tuple of str
+        Parameters of losses that the engine has too.
+    """
+    of_the_loss = set(loss.get_params()).difference(allowed)
+    for name in params:
+        if name in of_the_loss and params[name] is not None:
+            raise ValueError(
+                f"{name} must be given to the loss, as in {type(loss).__name__}({name}="
+                f"{params[name]!r}), got it among the engine's parameters"
+            )
+        meant = _meant(name)
+        if meant:
+            raise ValueError(f"{name} is no parameter: write {meant}={params[name]!r}")
+
+
+@functools.lru_cache(1000)
+def _meant(name: str) -> str | None:
+    """The parameter of ours that a name misspells."""
+    if name in LOSS_PARAMETERS:
+        return None
+    return next(iter(difflib.get_close_matches(name, LOSS_PARAMETERS, 1, ALIKE)), None)
+
+
+def check_each_label(counts: Array, labels: Array) -> None:
+    """Raise unless each label has rows of a weight above 0."""
+    absent = labels[counts <= 0].tolist()
+    if absent:
+        raise ValueError(
+            f"y must hold each of the labels {labels.tolist()}, in rows with a sample_weight above "
+            f"0, got none of {absent[:5]}"
+        )
 
 
 def says_the_positive(labels: Array) -> bool:

@@ -44,6 +44,11 @@ def check_decision(decision: Any, labels: Array) -> Rule:
     return _array(decision, len(labels))
 
 
+def is_by_label(decision: Any) -> bool:
+    """Whether numbers or costs name the label that each is for."""
+    return isinstance(decision, Mapping) or hasattr(decision, "to_dict")
+
+
 def _threshold(number: Any, n_classes: int) -> float:
     if n_classes > 2:
         raise ValueError(f"{_ALLOWED}; got the number {number!r} for {n_classes} classes")

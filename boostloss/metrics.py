@@ -33,6 +33,9 @@ Scores = Literal["raw", "probability"]
 MOST_NATS = -float(np.log(np.finfo(np.float64).tiny))
 """Log loss counted for a row whose label has probability 0."""
 
+ROUNDING = 1e-5
+"""Of an engine's probabilities in float32."""
+
 
 class MetricValue(float):
     """A float that also unpacks to ``(name, value, higher_is_better)``.
@@ -139,6 +142,8 @@ class Metric:
         raw, weight = engine_call.scores_of(call, workers), call.sample_weight
         if self.scores == "probability":
             raw = raw_of_probability(raw)
+        else:
+            check_are_raw(raw)
         if self.posterior:
             rows = self._log_loss(call, raw, workers)
             weight = weight if self.in_use is None else self._weight_in_use(call, workers)
@@ -290,13 +295,45 @@ def workers_now() -> Workers:
 
 def raw_of_probability(probability: Array) -> Array:
     """Return the raw scores of probabilities, clipped 1e-15 (float32: 1e-7) from 0 and 1."""
+    # False for NaN, too
+    if probability.size and not (probability.min() >= 0.0 and probability.max() <= 1.0 + ROUNDING):
+        raise ValueError(
+            "scores must be 'raw' for predictions outside [0, 1], which a custom objective has, "
+            f"got 'probability' and predictions from {probability.min()} to {probability.max()}"
+        )
     edge = 1e-7 if probability.dtype == np.float32 else 1e-15
     held = np.clip(probability, edge, 1.0 - edge)
     raw: Array = logit(held) if held.ndim == 1 else np.log(held)
     return raw
 
 
-def metric(loss: Loss | FittedLoss | LossName, *, scores: Scores = "raw") -> Metric:
+def check_names_differ(argument: str, metrics: list[Any]) -> None:
+    """Raise for two metrics of boostloss with the same name: LightGBM would merge their values."""
+    names = [metric.__name__ for metric in metrics if isinstance(metric, Metric)]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"{argument} must hold metrics of different names (name= gives another), got "
+            f"{twice[0]!r} {names.count(twice[0])} times"
+        )
+
+
+def check_are_raw(scores: Array) -> None:
+    """Raise if scores of more than two classes are probabilities, as far as the first rows tell."""
+    if scores.ndim == 1 or scores.shape[1] == 2:
+        return
+    rows = np.asarray(scores[:100], dtype=np.float64)
+    differ = len(rows) > 1 and (rows != rows[0]).any()
+    if differ and rows.min() >= 0.0 and np.allclose(rows.sum(axis=1), 1.0, rtol=0, atol=ROUNDING):
+        raise ValueError(
+            "scores must be 'probability' for predictions that add up to 1 in each row, which a "
+            "built-in objective has, got 'raw'"
+        )
+
+
+def metric(
+    loss: Loss | FittedLoss | LossName, *, scores: Scores = "raw", name: str | None = None
+) -> Metric:
     """Make a metric: the mean of a loss.
 
     Parameters
@@ -306,6 +343,9 @@ def metric(loss: Loss | FittedLoss | LossName, *, scores: Scores = "raw") -> Met
     scores : {"raw", "probability"}, default="raw"
         What the engine passes: raw scores under a custom objective, probabilities under a
         built-in one.
+    name : str, optional
+        Name in the engine's log. Metrics of one training need different names: LightGBM merges
+        the values of equal ones. Default: the loss's name and "_loss", or "posterior_log_loss".
 
     Returns
     -------
@@ -316,10 +356,12 @@ def metric(loss: Loss | FittedLoss | LossName, *, scores: Scores = "raw") -> Met
     --------
     posterior_log_loss : A metric that can be compared between losses.
     """
-    return Metric(_fitted_or_named(loss), scores=scores)
+    return Metric(_fitted_or_named(loss), scores=scores, name=name)
 
 
-def posterior_log_loss(loss: Loss | FittedLoss | LossName, *, scores: Scores = "raw") -> Metric:
+def posterior_log_loss(
+    loss: Loss | FittedLoss | LossName, *, scores: Scores = "raw", name: str | None = None
+) -> Metric:
     """Make a metric that can be compared between losses: the log loss of the posterior.
 
     Parameters
@@ -329,6 +371,9 @@ def posterior_log_loss(loss: Loss | FittedLoss | LossName, *, scores: Scores = "
     scores : {"raw", "probability"}, default="raw"
         What the engine passes: raw scores under a custom objective, probabilities under a
         built-in one.
+    name : str, optional
+        Name in the engine's log. Metrics of one training need different names: LightGBM merges
+        the values of equal ones. Default: the loss's name and "_loss", or "posterior_log_loss".
 
     Returns
     -------
@@ -339,7 +384,7 @@ def posterior_log_loss(loss: Loss | FittedLoss | LossName, *, scores: Scores = "
     --------
     metric : Makes the mean of the loss itself.
     """
-    return Metric(_fitted_or_named(loss), posterior=True, scores=scores)
+    return Metric(_fitted_or_named(loss), posterior=True, scores=scores, name=name)
 
 
 def _fitted_or_named(loss: Any) -> Any:
@@ -362,7 +407,11 @@ def posterior_metric(
 
 
 def balanced_ce_metric(
-    class_weight: ClassWeight = "balanced", *, scores: Scores = "raw", beta: float = 0.9999
+    class_weight: ClassWeight = "balanced",
+    *,
+    scores: Scores = "raw",
+    name: str | None = None,
+    beta: float = 0.9999,
 ) -> Metric:
     """Make a metric: the mean balanced cross-entropy.
 
@@ -373,6 +422,9 @@ def balanced_ce_metric(
     scores : {"raw", "probability"}, default="raw"
         What the engine passes: raw scores under a custom objective, probabilities under a
         built-in one.
+    name : str, optional
+        Name in the engine's log. Metrics of one training need different names: LightGBM merges
+        the values of equal ones. Default: the loss's name and "_loss", or "posterior_log_loss".
     beta : float in [0, 1), default=0.9999
         Overlap of samples, used by ``class_weight="effective"`` only.
 
@@ -385,7 +437,7 @@ def balanced_ce_metric(
     --------
     balanced_ce_obj : The objective.
     """
-    return Metric(CrossEntropy(class_weight=class_weight, beta=beta), scores=scores)
+    return Metric(CrossEntropy(class_weight=class_weight, beta=beta), scores=scores, name=name)
 
 
 def focal_metric(
@@ -393,6 +445,7 @@ def focal_metric(
     alpha: float | None = None,
     *,
     scores: Scores = "raw",
+    name: str | None = None,
     **parameters: Unpack[FocalParameters],
 ) -> Metric:
     """Make a metric: the mean focal loss.
@@ -406,6 +459,9 @@ def focal_metric(
     scores : {"raw", "probability"}, default="raw"
         What the engine passes: raw scores under a custom objective, probabilities under a
         built-in one.
+    name : str, optional
+        Name in the engine's log. Metrics of one training need different names: LightGBM merges
+        the values of equal ones. Default: the loss's name and "_loss", or "posterior_log_loss".
     **parameters : dict
         Further parameters of :class:`~boostloss.FocalLoss`.
 
@@ -418,7 +474,7 @@ def focal_metric(
     --------
     focal_obj : The objective.
     """
-    return Metric(FocalLoss(gamma, alpha, **parameters), scores=scores)
+    return Metric(FocalLoss(gamma, alpha, **parameters), scores=scores, name=name)
 
 
 def ghm_metric(
@@ -426,6 +482,7 @@ def ghm_metric(
     density: Density = "class",
     *,
     scores: Scores = "raw",
+    name: str | None = None,
     **parameters: Unpack[GHMParameters],
 ) -> Metric:
     """Make a metric: the mean loss of the gradient harmonizing mechanism (GHM).
@@ -439,6 +496,9 @@ def ghm_metric(
     scores : {"raw", "probability"}, default="raw"
         What the engine passes: raw scores under a custom objective, probabilities under a
         built-in one.
+    name : str, optional
+        Name in the engine's log. Metrics of one training need different names: LightGBM merges
+        the values of equal ones. Default: the loss's name and "_loss", or "posterior_log_loss".
     **parameters : dict
         Further parameters of :class:`~boostloss.GHMLoss`.
 
@@ -451,4 +511,4 @@ def ghm_metric(
     --------
     ghm_obj : The objective.
     """
-    return Metric(GHMLoss(bins, density, **parameters), scores=scores)
+    return Metric(GHMLoss(bins, density, **parameters), scores=scores, name=name)

@@ -231,7 +231,7 @@ def check_seal(data: bytes | bytearray, source: str) -> None:
     place = _PLACE.search(data)
     if place is None:
         raise ValueError(
-            f"{source} must be a model saved by this class, got a file without boostloss's line: "
+            f"{source} must be a model saved by this class, got a file without boostloss's data: "
             "it is truncated, or was saved by another class"
         )
     if _checksum(data, place) != place[1].decode():

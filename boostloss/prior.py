@@ -226,11 +226,14 @@ def shares_by_label(prior: Any, labels: Array) -> Array:
         if set(prior) != set(wanted):
             raise ValueError(f"prior must have the keys {wanted}, got {list(prior)}")
         return as_shares("prior", [prior[label] for label in wanted], len(labels))
-    if len(labels) > 2 or np.ndim(prior) or isinstance(prior, bool):
-        raise ValueError(
-            f"prior must be None, a dict of each label's share or, for two classes, the share of "
-            f"the positive one, got {prior!r} for labels {labels.tolist()}"
-        )
+    allowed = (
+        "prior must be None, a dict of each label's share or, for two classes, the share of the "
+        "positive one, above 0 and below 1"
+    )
+    if isinstance(prior, bool) or not isinstance(prior, int | float | np.number):
+        raise TypeError(f"{allowed}; got {prior!r} for labels {labels.tolist()}")
+    if len(labels) > 2 or not 0 < prior < 1:
+        raise ValueError(f"{allowed}; got {prior!r} for labels {labels.tolist()}")
     return as_shares("prior", prior, 2)
 
 

@@ -179,6 +179,30 @@ def test_decision_function_is_in_logarithms(make, n_classes, loss):
     np.testing.assert_array_equal(model.decision_function(X), raw)
 
 
+@pytest.mark.parametrize("decision", [0.03, np.array([0.3, 0.7]), COSTS[2], COSTS[2].tolist()])
+def test_numbers_by_position_need_labels_that_say_the_positive(make, decision, tmp_path):
+    X, codes = rows(2)
+    by_text = np.array(["ok", "fraud"])[codes]
+    want = make(decision=decision).fit(X, codes).predict(X)
+    for y in (codes == 1, 2 * codes - 1):
+        found = make(decision=decision).fit(X, y).predict(X)
+        np.testing.assert_array_equal(found == y.max(), want == 1)
+    words = r"(?s)decision is for the positive class.* by label, {'fraud'"
+    with pytest.raises(ValueError, match=words):
+        make(decision=decision).fit(X, by_text)
+    model = make().fit(X, by_text).set_params(decision=decision)
+    with pytest.raises(ValueError, match=words):
+        model.predict(X)
+    model.set_params(decision={"fraud": {"ok": 30}, "ok": {"fraud": 1}})
+    found = model.predict(X)
+    assert (found == "fraud").mean() > 2 * (by_text == "fraud").mean()
+    if not isinstance(model, ImbalancedHistGradientBoostingClassifier):
+        model.save_model(tmp_path / "model")
+        read = make()
+        read.load_model(tmp_path / "model")
+        np.testing.assert_array_equal(read.predict(X), found)
+
+
 def test_decisions_do_what_they_are_for(make):
     X, y = rows(2, 6000)
     train, test = slice(0, 3000), slice(3000, None)

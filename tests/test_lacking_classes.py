@@ -91,6 +91,38 @@ def test_a_training_set_trains_where_the_engine_does(engine, lack, name):
         assert ((raw > 0) == y).all() or name.startswith("GHM by")
 
 
+@pytest.mark.parametrize("engine", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize("codes", [(1, 2), (0, 2), (2, 3), (0, 50)])
+def test_classes_that_only_labels_count_have_rows(engine, codes):
+    y = np.array(codes)[SIDE]
+    with pytest.raises(ValueError, match=r"0 to K-1, each with rows .*num_class.*got \d"):
+        scores(engine, y, None, FocalLoss())
+    assert scores(engine, y, 51, FocalLoss()).shape == (N, 51)
+
+
+def test_a_call_that_cannot_be_right():
+    data = xgb.DMatrix(X, SIDE)
+    with pytest.raises(TypeError, match=r"dtrain must be an xgboost\.DMatrix, got ndarray"):
+        bx.train({}, X, 3, loss="focal")
+    with pytest.raises(TypeError, match="obj must be left out: loss takes its place"):
+        bx.cv({}, data, 3, loss="focal", obj=boostloss.focal_obj())
+    for call in (lambda: bx.train({}, data, 3, loss=FocalLoss),
+                 lambda: ImbalancedXGBClassifier(loss=FocalLoss).fit(X, SIDE),
+                 lambda: bg.train(QUIET, lgb.Dataset(X, SIDE), 3, loss=FocalLoss),
+                 lambda: boostloss.metric(FocalLoss)):  # fmt: skip
+        with pytest.raises(TypeError, match=r"loss must be .* got the class FocalLoss"):
+            call()
+    several = {"objective": "multi:softprob", "num_class": 3}
+    for call in (lambda: boostloss.focal_obj()(np.array([0, 1, 2]), np.zeros(3)),
+                 lambda: FocalLoss().value(np.array([0, 1, 2]), np.zeros(3))):  # fmt: skip
+        with pytest.raises(ValueError, match=r"y must hold 0 or 1, got 2; more classes need .*num_c"):
+            call()
+    y = np.arange(N) % 3
+    assert xgb.train(several, xgb.DMatrix(X, y), 2, obj=boostloss.focal_obj()) is not None
+    with pytest.raises(TypeError, match=r"y must hold numbers.*makes codes"):
+        FocalLoss().value(np.array(["a", "b"]), np.zeros(2))
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_fold_that_lacks_a_class(name):
     folds = [(np.arange(100, N), np.arange(100)), (np.arange(100), np.arange(100, N))]

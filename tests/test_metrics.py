@@ -138,3 +138,46 @@ def test_probabilities_of_0_and_1_are_held():
     assert bl.metric(CrossEntropy(), scores="probability")([1], expit([2.0])) == pytest.approx(
         -log_expit(2.0)
     )
+
+
+def test_predictions_that_are_not_what_scores_says():
+    probability = bl.focal_metric(scores="probability")
+    for wrong in (np.array([-0.1, 0.5, 0.5, 0.5]), np.array([0.5, 0.5, 1.1, 0.5]),
+                  np.array([0.5, np.nan, 0.5, 0.5])):  # fmt: skip
+        with pytest.raises(ValueError, match=r"scores must be 'raw' .* outside \[0, 1\]|finite"):
+            probability(Y, wrong)
+    y = np.array([0, 1, 2, 2])
+    p = np.random.default_rng(0).dirichlet(np.ones(3), 4)
+    for dtype in (np.float32, np.float64):
+        with pytest.raises(ValueError, match=r"scores must be 'probability' .* add up to 1"):
+            bl.focal_metric()(y, p.astype(dtype))
+        assert np.isfinite(bl.focal_metric(scores="probability")(y, p.astype(dtype)))
+    for raw in (np.log(p), np.full((4, 3), 1 / 3), p + 0.01, p[:1]):  # equal rows: an intercept
+        assert np.isfinite(bl.focal_metric()(y[: len(raw)], raw))
+
+
+@pytest.mark.parametrize(
+    "make", [bl.metric, bl.posterior_log_loss, bl.focal_metric, bl.ghm_metric, bl.balanced_ce_metric]
+)
+def test_names(make):
+    given = [FocalLoss()] if make in (bl.metric, bl.posterior_log_loss) else []
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    data = lgb.Dataset(X, X[:, 0] > 0).construct()
+    first, other = make(*given), make(*given, name="other")
+    assert first(np.zeros(200), data)[0] == first.__name__ != "other"
+    assert other(np.zeros(200), data)[0] == other.__name__ == "other"
+    params = {"verbose": -1, "num_threads": 1}
+    for feval in ([first, other], [first, first]):
+        model = bl.ImbalancedLGBMClassifier(n_estimators=2, n_jobs=1, verbose=-1)
+        calls = [
+            (lambda f=feval: bl.lightgbm.cv(params, lgb.Dataset(X, X[:, 0] > 0), 2, loss="focal",
+                                            feval=f), "feval"),
+            (lambda f=feval, m=model: m.fit(X, X[:, 0] > 0, eval_set=[(X, X[:, 0] > 0)],
+                                            eval_metric=f), "eval_metric"),
+        ]  # fmt: skip
+        for call, argument in calls:
+            if feval[1] is other:
+                call()
+                continue
+            with pytest.raises(ValueError, match=f"{argument} must hold metrics of different na"):
+                call()

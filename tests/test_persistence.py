@@ -21,11 +21,12 @@ import sklearn
 import xgboost as xgb
 from model_fixtures import FIXTURES, described, without_table
 from scipy.special import expit, softmax
+from sklearn.base import clone
 
 import boostloss as bl
 from boostloss import AsymmetricLoss, CrossEntropy, FocalLoss, GHMLoss, model_file
 from boostloss.lightgbm import ImbalancedLGBMClassifier
-from boostloss.losses import FittedLoss
+from boostloss.losses import FittedLoss, named
 from boostloss.xgboost import ImbalancedXGBClassifier
 
 FOLDERS = sorted(path for path in FIXTURES.iterdir() if path.is_dir())
@@ -546,3 +547,25 @@ def test_saving_leaves_the_model_alone(engine, tmp_path):
     if engine == "xgboost":
         assert model.get_booster().attributes() == {}
     assert [path.name for path in tmp_path.iterdir()] == [f"model.{SUFFIX[engine]}"]
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("loss", ["cross_entropy", "balanced", "focal", "ghm", FocalLoss(3.0)])
+@pytest.mark.parametrize("labels", [[0, 1], ["b", "a"]])
+def test_a_loaded_model_has_the_loss_that_trained(kind, loss, labels, tmp_path):
+    rng = np.random.default_rng(0)
+    codes = (rng.random(400) < 0.2).astype(int)
+    X, y = rng.normal(size=(400, 3)) + codes[:, None], np.array(labels)[codes]
+    model = MAKERS[kind](loss=loss, n_estimators=5).fit(X, y)
+    model.save_model(tmp_path / "model.json")
+    read = MAKERS[kind](n_estimators=5)
+    read.load_model(tmp_path / "model.json")
+    assert type(read.loss) is type(named(loss))
+    if loss != "balanced":
+        assert read.loss == named(loss)
+    again = clone(read).fit(X, y)
+    np.testing.assert_allclose(again.predict_proba(X), model.predict_proba(X), rtol=1e-5)
+    other = MAKERS["xgboost"]()
+    if kind == "lightgbm":
+        with pytest.raises(ValueError, match="LightGBM model: load it with ImbalancedLGBMClass"):
+            other.load_model(tmp_path / "model.json")

@@ -332,12 +332,15 @@ def test_priors_that_are_none(make):
         ({"a": 1.0, "b": 0.0}, "above 0"),
         ([0.5, 0.5], "prior must be"),
         (True, "prior must be"),
+        ("0.1", "prior must be"),
         (2.0, "prior must be"),
+        (0.0, "prior must be"),
     ]:
-        with pytest.raises(ValueError, match=words):
+        error = TypeError if isinstance(prior, list | bool | str) else ValueError
+        with pytest.raises(error, match=words):
             make(prior=prior).fit(X, y)
         model = make().fit(X, y).set_params(prior=prior)
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(error, match=words):
             model.predict_proba(X)
     with pytest.raises(ValueError, match="probability must be 'posterior'"):
         make(prior=0.1, probability="link").fit(X, codes)

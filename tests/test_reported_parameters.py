@@ -1,5 +1,7 @@
 """Reports on parameters and metrics from public trackers, each in its smallest form."""
 
+import re
+
 import lightgbm as lgb
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ from sklearn.metrics import log_loss
 import boostloss.lightgbm as bg
 import boostloss.xgboost as bx
 from boostloss import CrossEntropy, FocalLoss, Recorder
+from boostloss import classifier as shared
 from boostloss.lightgbm import ImbalancedLGBMClassifier
+from boostloss.xgboost import ImbalancedXGBClassifier
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(900, 4))
@@ -108,3 +112,42 @@ def test_log_loss_under_a_callable_is_the_built_in_one(loss):
     lgb.train(params, train, 8, valid_sets=[valid], callbacks=[lgb.record_evaluation(own)])
     wanted = own["valid_0"]["binary_logloss"]
     np.testing.assert_allclose(seen["binary_logloss"], wanted, rtol=1e-6)
+
+
+ENGINES = [ImbalancedXGBClassifier, ImbalancedLGBMClassifier]
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize(
+    "name",
+    ["los", "losss", "probabilty", "probabilities", "decison", "descision", "decisions",
+     "desicion", "priors", "prio"],
+)  # fmt: skip
+def test_a_parameter_of_ours_with_a_typing_error(kind, name):
+    with pytest.raises(ValueError, match=f"{name} is no parameter: write .*=0.1"):
+        kind(**{name: 0.1}).fit(X, Y)
+
+
+def test_parameters_of_a_loss_among_the_engines():
+    for kind, names in {
+        ImbalancedLGBMClassifier: {"gamma": 5, "alpha": 0.25, "beta": 0.99},
+        ImbalancedXGBClassifier: {"class_weight": "balanced", "beta": 0.99},
+    }.items():
+        for name, value in names.items():
+            with pytest.raises(ValueError, match=rf"{name} must be given to the loss, as in Focal"):
+                kind(loss="focal", **{name: value}).fit(X, Y)
+    with pytest.raises(ValueError, match="gamma must be given to the loss"):
+        bg.train({"gamma": 2}, lgb.Dataset(X, Y), 2, loss="focal")
+    assert ImbalancedXGBClassifier(loss="focal", gamma=1, alpha=0.5, n_estimators=1).fit(X, Y)
+
+
+def test_no_parameter_of_an_engine_is_taken_for_a_typing_error():
+    booster = xgb.train({}, xgb.DMatrix(X, Y), 1)
+    known = {
+        *re.findall(r'"(\w+)":', booster.save_config()),
+        *(n for k, v in lgb.basic._ConfigAliases._get_all_param_aliases().items() for n in (k, *v)),
+    }
+    assert len(known) > 300
+    for kind in ENGINES:
+        known |= set(kind().get_params())
+    shared.check_misplaced(dict.fromkeys(known, None), FocalLoss(), ())

@@ -13,6 +13,7 @@ from sklearn.utils import compute_class_weight
 from boostloss.classifier import (
     Fitted,
     LossClassifierMixin,
+    check_each_label,
     check_features,
     codes_of,
     encode_labels,
@@ -117,6 +118,8 @@ default="cross_entropy"
     (500, 2)
     """
 
+    _ways_to_fit = "fit"
+    _names_of_both = ("class_weight",)
     n_features_in_ = from_engine("n_features_in_", doc="Number of features in training.")
     feature_names_in_ = from_engine(
         "feature_names_in_", doc="Names of the features in training, if all of them are strings."
@@ -199,6 +202,7 @@ default="cross_entropy"
         self._check_decision(labels)
         weight = check_sample_weight(sample_weight, len(codes))
         counts = class_counts(codes, weight, len(labels))
+        check_each_label(counts, labels)
         in_use = self._shares_in_use(labels, counts)
         X = check_features(X, y=codes)
         check_recorder(recorder)

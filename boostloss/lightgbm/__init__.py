@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from boostloss.classifier import check_misplaced
 from boostloss.engine_call import stated_threads
 from boostloss.lightgbm.data_set import (
     as_list,
@@ -51,11 +52,12 @@ from boostloss.losses.validation import (
     LABEL_LIMIT,
     Array,
     check_labels,
+    check_no_gaps,
     check_sample_weight,
     class_counts,
     with_floor,
 )
-from boostloss.metrics import Metric, posterior_metric
+from boostloss.metrics import Metric, check_names_differ, posterior_metric
 from boostloss.model_file import calibrated_loss, calibrated_shift
 from boostloss.objectives import training_objective
 from boostloss.optional import import_when_used, refuse_distributed, require
@@ -393,11 +395,14 @@ def native_params(
     given: Loss = named(loss)
     num_class = value_of(params, "num_class")
     several = num_class is not None and int(num_class) > 1
+    if not several:
+        check_no_gaps(counts)
     n_classes = int(num_class) if several else len(counts)
     softmax = several or n_classes > 2
     objective_name = value_of(params, "objective")
     if objective_name not in (None, "multiclass" if softmax else "binary"):
         raise ValueError(f"params['objective'] must be left out with loss=, got {objective_name!r}")
+    check_misplaced(params, given, ("class_weight",))
     check_link(params)
     check_bagging_by_class(params, n_classes)
     native, factor = take_class_factor(
@@ -451,6 +456,7 @@ def _metrics(
 ) -> tuple[Params, Any]:
     """Parameters with the metrics that LightGBM sees right, and callables for all others."""
     users = list(feval) if isinstance(feval, list) else [feval] * (feval is not None)
+    check_names_differ("feval", users)
     params = without(native, "metric")
     given = value_of(native, "metric")
     listed = [given] if isinstance(given, str) else list(given or ())

@@ -18,6 +18,7 @@ from boostloss.classifier import (
     Fitted,
     LossClassifierMixin,
     calibrated_state,
+    check_each_label,
     check_features,
     check_positive_known,
     encode_labels,
@@ -27,7 +28,7 @@ from boostloss.classifier import (
     kept_labels,
     needs_training_scores,
     of_the_positive,
-    prior_by_label,
+    parameters_of,
 )
 from boostloss.lightgbm import (
     CLASS_ALIASES,
@@ -64,7 +65,7 @@ from boostloss.lightgbm.parameters import (
 from boostloss.lightgbm.prediction import KeepTrainingScores, fit_to_scores, with_drop_alike
 from boostloss.losses import Loss, LossName, is_plain_cross_entropy
 from boostloss.losses.validation import Array, check_sample_weight, class_counts
-from boostloss.metrics import posterior_metric
+from boostloss.metrics import check_names_differ, posterior_metric
 from boostloss.model_file import Probability
 from boostloss.optional import require
 from boostloss.recorder import Recorder
@@ -164,6 +165,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     (500, 2)
     """
 
+    _names_of_both = ("class_weight",)
     fitted_ = from_engine("fitted_", unfitted=False, doc="Whether the classifier is fitted.")
 
     def __init__(
@@ -224,12 +226,13 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         params = self._training_params(n_classes)
         users_X, X = X, _features(X, y=codes)
         weight = check_sample_weight(sample_weight, len(codes))
+        counts = class_counts(codes, weight, n_classes)
+        check_each_label(counts, labels)
         params, class_factor = _take_class_factor(params, codes, labels)
         loss = self._resolved_loss(codes, weight, labels, class_factor)
         sets = eval_codes(_pairs(eval_set, eval_X, eval_y), y, codes, labels)
         # the training set stays the same object: LightGBM recognises it by that
         sets = sets and [(X if own_X is users_X else own_X, own_y) for own_X, own_y in sets]
-        counts = class_counts(codes, weight, n_classes)
         own = built_in_weights(loss, recorder, None, judged=any(x is X for x, _ in sets or ()))
         metrics, callables = self._split_metrics(
             params,
@@ -439,6 +442,9 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     def load_model(self, filename: str | Path) -> Self:
         """Load a model that :meth:`save_model` wrote, with its loss and labels.
 
+        The parameters ``loss`` (with class weights as numbers by label), ``probability``, ``prior``
+        and ``decision`` become those of the model. The engine's parameters stay as they are.
+
         Parameters
         ----------
         filename : str or path
@@ -459,9 +465,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         keep_labels(booster, state.labels)
         self.__dict__.update(
             _fitted=Fitted(engine, state.labels, state.loss, state.class_share),
-            probability=state.probability,
-            prior=prior_by_label(state),
-            decision=state.decision,
+            **parameters_of(state),
         )
         return self
 
@@ -503,6 +507,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         by_alias = [params.pop(name) for name in METRIC_ALIASES if name in params]
         metric = next((metric for metric in by_alias if metric is not None), None)
         listed = [*_as_list(eval_metric), *_as_list(metric)]
+        check_names_differ("eval_metric", listed)
         names = as_names([m for m in listed if isinstance(m, str)], n_classes) or []
         scores: Literal["raw", "probability"] = "probability" if linked else "raw"
         ours: list[Any] = []

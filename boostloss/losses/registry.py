@@ -101,11 +101,12 @@ def named(loss: Any) -> Any:
     --------
     register : Registers a loss under its name.
     """
-    if hasattr(loss, "gradient_hessian"):
+    if hasattr(loss, "gradient_hessian") and not isinstance(loss, type):
         return loss
     allowed = f"a boostloss loss such as FocalLoss(), or one of {', '.join(map(repr, names()))}"
     if not isinstance(loss, str):
-        raise TypeError(f"loss must be {allowed}, got {loss!r}")
+        got = f"the class {loss.__name__}" if isinstance(loss, type) else repr(loss)
+        raise TypeError(f"loss must be {allowed}, got {got}")
     if loss not in names():
         raise ValueError(f"loss must be {allowed}, got {loss!r}")
     if loss == "balanced":

@@ -78,7 +78,8 @@ def _numeric(name: str, value: ArrayLike) -> Array:
             raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}") from error
     # complex numbers and times would be converted to floats silently
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}")
+        codes = "; np.searchsorted(classes, y) makes codes 0..K-1 of labels" if name == "y" else ""
+        raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}{codes}")
     return array
 
 
@@ -142,8 +143,10 @@ def check_labels(y: ArrayLike, n_classes: int, n_rows: int | None = None) -> Arr
         raise ValueError(f"y must hold {allowed}, got NaN")
     wrong = (labels < 0) | (labels > n_classes - 1) | (labels != np.floor(labels))
     found = labels[wrong][0]
-    soft = f"; {SOFT_LABELS}" if 0 < found < 1 else ""
-    raise ValueError(f"y must hold {allowed}, got {found:g}{soft}")
+    hint = f"; {SOFT_LABELS}" if 0 < found < 1 else ""
+    if n_classes == 2 and found >= 2:
+        hint = "; more classes need scores of shape (n, K), which engines have with num_class=K"
+    raise ValueError(f"y must hold {allowed}, got {found:g}{hint}")
 
 
 def as_sample_weight(
@@ -195,6 +198,17 @@ def with_floor(counts: Array, share: float, n_classes: int) -> Array:
     counts = np.pad(counts, (0, max(0, n_classes - len(counts))))
     floored: Array = np.maximum(counts, share * counts.sum())
     return floored
+
+
+def check_no_gaps(counts: Array) -> None:
+    """Raise an error if labels, which alone say how many classes there are, leave one out."""
+    if len(counts) > 2 and not (counts > 0).all():
+        found = np.flatnonzero(counts > 0)
+        shown = ", ".join(map(str, found[:9])) + (", ..." if len(found) > 9 else "")
+        raise ValueError(
+            "labels must be 0 to K-1, each with rows (of a weight above 0), unless "
+            f"params['num_class'] says how many classes there are, got {shown}"
+        )
 
 
 def check_present(counts: Array) -> None:

@@ -13,6 +13,7 @@ from boostloss.losses.validation import (
     LABEL_LIMIT,
     Array,
     check_labels,
+    check_no_gaps,
     check_sample_weight,
     class_counts,
     with_floor,
@@ -118,7 +119,7 @@ def train(
     boostloss.xgboost.predict_proba : Predicts probabilities with the booster.
     boostloss.xgboost.cv : Cross-validates a loss.
     """
-    refuse_distributed("dtrain", dtrain)
+    _check_call(dtrain, keywords)
     workers = engine_call.xgboost_workers()
     counts = _class_counts(dtrain, workers)
     arguments, resolved = training_arguments(params, loss, counts, custom_metric, recorder)
@@ -203,6 +204,7 @@ def cv(
     boostloss.xgboost.train : Trains on all rows.
     boostloss.compare : Compares losses on the same folds.
     """
+    _check_call(dtrain, keywords)
     params = as_params(params)
     if metrics:  # as in XGBoost, in place of those in params
         params["eval_metric"] = metrics
@@ -319,6 +321,14 @@ def _target(data: Any) -> tuple[Array, Array | None]:
     return y, check_sample_weight(weight, len(y), zero_allowed=True) if weight.size else None
 
 
+def _check_call(dtrain: Any, keywords: dict[str, Any]) -> None:
+    refuse_distributed("dtrain", dtrain)
+    if not isinstance(dtrain, xgb.DMatrix):
+        raise TypeError(f"dtrain must be an xgboost.DMatrix, got {type(dtrain).__name__}")
+    if "obj" in keywords:
+        raise TypeError(f"obj must be left out: loss takes its place, got {keywords['obj']!r}")
+
+
 def training_arguments(
     params: ParamsLike,
     loss: Loss | LossName,
@@ -336,6 +346,8 @@ def training_arguments(
     params = as_params(params)
     check_params(params)
     num_class = params.get("num_class")
+    if not num_class:
+        check_no_gaps(counts)
     n_classes = int(num_class) if num_class else len(counts)
     softmax = bool(num_class) or n_classes > 2
     name = "multi:softprob" if softmax else "binary:logistic"

@@ -14,6 +14,7 @@ from boostloss.classifier import (
     Fitted,
     LossClassifierMixin,
     calibrated_state,
+    check_each_label,
     check_features,
     encode_labels,
     eval_codes,
@@ -21,8 +22,8 @@ from boostloss.classifier import (
     keep_labels,
     kept_labels,
     needs_training_scores,
+    parameters_of,
     positive_factor,
-    prior_by_label,
 )
 from boostloss.engine_call import stated_threads
 from boostloss.losses import FittedLoss, Loss, LossName, is_plain_cross_entropy
@@ -60,6 +61,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
 
     n_jobs: Any
     scale_pos_weight: Any
+    _names_of_both = ("gamma", "alpha")
 
     # all that XGBoost's class knows of a fitted model, get_booster() first, it reads from these
     _Booster = from_engine("_Booster")
@@ -115,6 +117,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         self._check_objective(_OBJECTIVES, "binary:logistic")
         known = labels_of(xgb_model)
         labels, codes, weight, counts = self._read_target(y, sample_weight, known)
+        check_each_label(counts, labels)
         self._check_prior(labels)
         self._check_decision(labels)
         n_classes = len(labels)
@@ -268,6 +271,9 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     def load_model(self, fname: Any) -> None:
         """Load a model that :meth:`save_model` wrote, with its loss and labels.
 
+        The parameters ``loss`` (with class weights as numbers by label), ``probability``, ``prior``
+        and ``decision`` become those of the model. The engine's parameters stay as they are.
+
         Parameters
         ----------
         fname : str, path or bytearray
@@ -281,6 +287,11 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         in_memory = isinstance(fname, bytes | bytearray)
         source = "the model" if in_memory else f"{fname}"
         data = bytearray(fname if in_memory else Path(fname).expanduser().read_bytes())
+        if data.startswith(b"tree\n"):
+            raise ValueError(
+                f"{source} must be a model saved by this class, got a LightGBM model: load it with "
+                "ImbalancedLGBMClassifier"
+            )
         check_seal(data, source)
         engine = xgb.XGBClassifier(n_jobs=self.n_jobs)
         try:
@@ -297,9 +308,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         read = ("booster", "feature_types", "enable_categorical")  # as XGBoost's load_model does
         self.__dict__.update(
             _fitted=Fitted(engine, state.labels, state.loss, state.class_share),
-            probability=state.probability,
-            prior=prior_by_label(state),
-            decision=state.decision,
+            **parameters_of(state),
             **{name: getattr(engine, name) for name in read},
         )
 
