@@ -1,9 +1,9 @@
-"""What the classifiers of both engines share: labels, the loss, probabilities, decisions.
+"""Define what all classifiers share: labels, the loss, probabilities and decisions.
 
-Of two classes the positive one is the last of the sorted labels, as in scikit-learn: raw scores
-and ``predict_proba(X)[:, 1]`` are for it. A parameter that means the positive class (a number as
-``class_weight``, ``alpha``, ``scale_pos_weight``) is taken only where the labels themselves say
-which one that is: 0 and 1, False and True, -1 and 1. Otherwise ``class_weight`` is a dict by label.
+Of two classes the positive one is the last of the sorted labels, as in scikit-learn. Raw scores and
+``predict_proba(X)[:, 1]`` refer to it. Parameters for the positive class (a number as
+``class_weight``, ``alpha``, ``scale_pos_weight``) are accepted only if the labels show which class
+that is: 0 and 1, False and True, or -1 and 1. Otherwise ``class_weight`` must be a dict by label.
 """
 
 from __future__ import annotations
@@ -48,29 +48,29 @@ ALIKE = 0.75
 """Similarity from which a name is a typing error. No parameter of an engine comes near."""
 
 LOSS_PARAMETERS = ("loss", "probability", "prior", "decision")
-"""Parameters of the classifiers that the engine's own classifier does not have."""
+"""Parameters of the classifiers that the engine's classifier does not have."""
 
 
 class Fitted(NamedTuple):
-    """What training leaves in a classifier.
+    """The result of training a classifier.
 
-    One attribute contains all of it: an interrupted ``fit`` leaves the old model or the new one.
+    It is one attribute, so that an interrupted ``fit`` leaves either the old model or the new one.
     """
 
     engine: Any
-    """The engine's own classifier, fitted to the codes 0..K-1."""
+    """The engine's classifier, fitted to the codes 0..K-1."""
     labels: Array
     loss: FittedLoss
-    """Its posterior is that of the training rows."""
+    """The fitted loss. Its posterior refers to the class shares of the training rows."""
     class_share: Array | None = None
-    """Share of each class in the (weighted) training rows; unknown for a file of 0.1.0."""
+    """Share of each class in the (weighted) training rows, or None for a file of 0.1.0."""
 
 
 class LossClassifierMixin:
-    """Parameters ``loss``, ``probability`` and ``decision`` on an engine's own classifier.
+    """Add the parameters ``loss``, ``probability`` and ``decision`` to an engine's classifier.
 
-    Stands before the engine's class among the bases. Fitting sets ``_fitted`` and nothing else;
-    what the engine's class knows of a fitted model is read from there (:func:`from_engine`).
+    This base class comes before the engine's class. Fitting sets ``_fitted`` only. Attributes of
+    the engine's class are read from there (:func:`from_engine`).
     """
 
     loss: Any
@@ -120,7 +120,7 @@ class LossClassifierMixin:
         """
         fitted = self._fitted_or_raise()
         rule = self._check_decision(fitted.labels)
-        # with a prior the probabilities are those of its shares
+        # with a prior, probabilities refer to its class shares
         share = fitted.class_share if self.prior is None else self._check_prior(fitted.labels)
         return in_numbers(rule, fitted.loss, share)
 
@@ -189,7 +189,7 @@ class LossClassifierMixin:
         return self
 
     def _prior_shift(self, labels: Array, class_share: Array | None) -> Array:
-        """What ``prior`` adds to each class's log-probability."""
+        """Return the shift of each class's log-probability by ``prior``."""
         if class_share is None:
             raise ValueError(
                 "prior must be None for a model whose file has no class shares: older versions "
@@ -199,7 +199,7 @@ class LossClassifierMixin:
         return shift
 
     def _check_prior(self, labels: Array) -> Any:
-        """Class shares where the model is used, by code; None if they are those of training."""
+        """Return the class shares where the model is used, by code, or None without a prior."""
         if self.prior is None:
             return None
         if self.probability != "posterior":
@@ -210,12 +210,12 @@ class LossClassifierMixin:
         shares = shares_by_label(self.prior, labels)
         if not isinstance(self.prior, Mapping):
             first, last = labels.tolist()
-            by_label = f"give prior as a dict, {{{first!r}: ..., {last!r}: ...}}"
+            by_label = f"pass prior as a dict, {{{first!r}: ..., {last!r}: ...}}"
             check_positive_known(labels, {"prior": self.prior}, by_label)
         return shares
 
     def _shares_in_use(self, labels: Array, counts: Array) -> tuple[Array, Array] | None:
-        """Class shares of the training rows and where the model is used, for a metric."""
+        """Return the class shares of training and those in use, for a metric."""
         shares = self._check_prior(labels)
         return None if shares is None else (counts / counts.sum(), shares)
 
@@ -227,7 +227,7 @@ class LossClassifierMixin:
         return codes, weight
 
     def _gathered(self, collection: Any) -> Any:
-        """Rows on this machine."""
+        """Return the rows, which are on this machine."""
         return collection
 
     def set_params(self, **params: Any) -> Any:
@@ -247,7 +247,7 @@ class LossClassifierMixin:
         return self
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        """The loss, and what differs from a new one; XGBoost's own has 40 parameters."""
+        """Return the loss and the parameters that differ from the defaults."""
         params = self.get_params(deep=False)  # type: ignore[attr-defined]
         new = type(self)().get_params(deep=False)  # type: ignore[attr-defined]
         shown = {"loss": params.pop("loss")}
@@ -265,7 +265,7 @@ class LossClassifierMixin:
         return self._fitted
 
     def _engine_params(self) -> dict[str, Any]:
-        """Parameters of the engine's own classifier."""
+        """Return the parameters of the engine's classifier."""
         params = self.get_params(deep=False)  # type: ignore[attr-defined]
         params = {name: value for name, value in params.items() if name not in LOSS_PARAMETERS}
         check_misplaced(params, named(self.loss), self._names_of_both)
@@ -281,9 +281,9 @@ class LossClassifierMixin:
     def _resolved_loss(
         self, codes: Array, weight: Array | None, labels: Array, class_factor: Array | None
     ) -> Loss:
-        """The loss with class weights as numbers, times the engine's own class weights."""
+        """Return the loss with class weights as numbers, times the engine's class weights."""
         check_choice("probability", self.probability, PROBABILITIES)
-        # a copy: parameters set later must not reach into a fitted model
+        # a copy, since parameters set later must not change a fitted model
         loss = by_code(clone(named(self.loss)), labels)
         fitted = loss.fit(codes, None, weight, n_classes=len(labels))
         resolved: Loss = fitted.loss
@@ -292,16 +292,16 @@ class LossClassifierMixin:
         return resolved.with_class_weight(fitted.class_weight * class_factor)
 
     def _decide(self, raw: Any) -> Any:
-        """Labels, as the parameter ``decision`` says."""
+        """Return labels by the parameter ``decision``."""
         rule = self.decision_
         return decided(self._decided_on(raw, rule), rule, self.classes_)
 
     def _decided_on(self, raw: Any, rule: Rule) -> Any:
-        """What a rule looks at: the raw scores, or what ``predict_proba`` gives."""
+        """Return the input of a rule: raw scores, or the result of ``predict_proba``."""
         return self._raw_in_use(raw) if isinstance(rule, str) else self._probability(raw)
 
     def _scores_of_decision(self, raw: Any) -> Any:
-        """Scores for ``decision_function``: those that :meth:`_decide` chooses by."""
+        """Return the scores for ``decision_function``, by which :meth:`_decide` chooses."""
         rule = self.decision_
         if isinstance(rule, str):
             return self._raw_in_use(raw)
@@ -311,7 +311,7 @@ class LossClassifierMixin:
         rule = check_decision(self.decision, labels)
         if not isinstance(rule, str) and not is_by_label(self.decision):
             first, last = labels.tolist()[0], labels.tolist()[-1]
-            instead = f"give numbers or costs as a dict by label, {{{first!r}: ..., {last!r}: ...}}"
+            instead = f"pass numbers or costs as a dict by label, {{{first!r}: ..., {last!r}: ...}}"
             check_positive_known(labels, {"decision": self.decision}, instead)
         needs_posterior = rule == "balanced" if isinstance(rule, str) else np.ndim(rule) == 2
         if needs_posterior and self.probability != "posterior":
@@ -322,7 +322,7 @@ class LossClassifierMixin:
         return rule
 
     def _raw_in_use(self, raw: Any) -> Any:
-        """Raw scores on which the loss decides where ``prior`` are the class shares."""
+        """Return the raw scores by which the loss decides under the class shares of ``prior``."""
         if self.prior is None:
             return raw
         fitted = self._fitted_or_raise()
@@ -330,15 +330,15 @@ class LossClassifierMixin:
         return raw_for_shares(raw, fitted.loss.loss, fitted.loss, shift)
 
     def _probability(self, raw: Any) -> Any:
-        """Probabilities (n, K) of raw scores, as the parameter ``probability`` says."""
+        """Return probabilities (n, K) of raw scores by the parameter ``probability``."""
         return probabilities(raw, self.loss_, self.probability)
 
     def _metric_on_probability(
         self, metric: Any, loss: Loss, linked: bool, in_use: tuple[Array, Array] | None = None
     ) -> Any:
-        """A user's metric, which expects probabilities, for what the engine passes.
+        """Convert a user's metric of probabilities to a metric of what the engine passes.
 
-        That are raw scores or, ``linked``, their sigma or softmax.
+        The engine passes raw scores or, if ``linked``, their sigmoid or softmax.
         """
         if isinstance(metric, Metric):
             return metric.on_probabilities() if linked else metric
@@ -362,7 +362,7 @@ class LossClassifierMixin:
         return on_probability
 
     def _state(self) -> State:
-        """What a model file must contain beside the engine's model."""
+        """Return what a model file must contain beside the engine's model."""
         fitted = self._fitted_or_raise()
         return State(
             fitted.labels,
@@ -375,17 +375,17 @@ class LossClassifierMixin:
 
 
 def state_of(model: LossClassifierMixin) -> State:
-    """What a file of a fitted classifier must contain beside the engine's model."""
+    """Return what a file of a fitted classifier must contain beside the engine's model."""
     return model._state()
 
 
 def calibrated_state(model: LossClassifierMixin) -> tuple[State, Array]:
-    """The state of a model file with the posterior in its raw scores, and what is added to those.
+    """Return the state of a file whose raw scores contain the posterior, and their shift.
 
     Raises
     ------
     ValueError
-        With a loss whose posterior is not a shift of the raw score.
+        If the posterior of the loss is not a shift of the raw score.
     """
     state = model._state()
     if state.probability != "posterior":
@@ -399,7 +399,7 @@ def calibrated_state(model: LossClassifierMixin) -> tuple[State, Array]:
 
 
 def parameters_of(state: State) -> dict[str, Any]:
-    """The classifier's own parameters that a file's state stands for."""
+    """Return the classifier's parameters for the state of a file."""
     labels, loss = state.labels.tolist(), clone(state.loss.loss)
     weights = loss.class_weights(None, len(labels)).tolist()
     return {
@@ -417,7 +417,7 @@ def parameters_of(state: State) -> dict[str, Any]:
 
 
 def _by_label(value: Any, labels: list[Any]) -> Any:
-    """Numbers (K,) or (K, K) as dicts; a name or one number as it is."""
+    """Return numbers (K,) or (K, K) as dicts, and a name or one number unchanged."""
     if not isinstance(value, np.ndarray):
         return value
     rows = value.tolist() if value.ndim == 1 else [_by_label(row, labels) for row in value]
@@ -425,10 +425,10 @@ def _by_label(value: Any, labels: list[Any]) -> Any:
 
 
 def from_engine(name: str, unfitted: Any = NotFittedError, *, doc: str | None = None) -> Any:
-    """An attribute of the engine's class, read from the fitted engine.
+    """Return a property that reads an attribute of the engine's class from the fitted engine.
 
-    ``unfitted`` is its value before fitting; by default there is none. Assigning it does nothing:
-    only the engine's own constructor would. ``doc`` is the docstring of a public one.
+    ``unfitted`` is its value before fitting; by default there is none. Assigning a value does
+    nothing, since only the engine's constructor does so. ``doc`` is the docstring of a public one.
     """
 
     def read(classifier: LossClassifierMixin) -> Any:
@@ -440,7 +440,7 @@ def from_engine(name: str, unfitted: Any = NotFittedError, *, doc: str | None = 
 
 
 def probabilities(raw: Array, loss: FittedLoss, probability: str) -> Array:
-    """Probabilities (n, K): the loss's posterior, or the link of the raw scores."""
+    """Return probabilities (n, K): the loss's posterior, or the link of the raw scores."""
     p = _one_probability(raw, loss, probability)
     return p if p.ndim == 2 else np.column_stack([1.0 - p, p])
 
@@ -455,9 +455,9 @@ def _one_probability(raw: Array, loss: FittedLoss, probability: str) -> Array:
 
 
 def scores_by_rule(raw: Array, rule: float | Array, loss: FittedLoss, probability: str) -> Array:
-    """Scores (n,), above 0 for the second of two classes, or (n, K), the largest for the decision.
+    """Return scores (n,), above 0 for the second class, or (n, K), largest for the decision.
 
-    ``codes_by_rule`` decides alike, but for rows that are exactly at a threshold.
+    ``codes_by_rule`` decides in the same way, except for rows exactly at a threshold.
     """
     if np.ndim(rule) == 2:
         cost = probabilities(raw, loss, probability) @ rule
@@ -470,17 +470,17 @@ def scores_by_rule(raw: Array, rule: float | Array, loss: FittedLoss, probabilit
 
 
 def _log_probability(raw: Array, loss: FittedLoss, probability: str) -> Array:
-    """Log-odds (n,) of ``predict_proba``, or log-probabilities (n, K) up to a constant of a row."""
+    """Return log-odds (n,) of ``predict_proba``, or log-probabilities (n, K) up to a constant."""
     check_choice("probability", probability, PROBABILITIES)
     raw = np.asarray(raw, dtype=np.float64)
     return loss.log_odds(raw) if probability == "posterior" else raw
 
 
 def raw_for_shares(raw: Array, loss: Loss, fitted: FittedLoss, shift: Array) -> Array:
-    """Scores whose sign, or largest, is the loss's decision under other class shares.
+    """Return scores whose sign, or largest, is the loss's decision under other class shares.
 
-    A loss decides for the class with the largest posterior over that at equal raw scores: what it
-    adds to each class by its weights stays, and the shares change.
+    A loss decides for the class with the largest ratio of posterior to the posterior at equal raw
+    scores. Its preference for classes by weights is kept, and the shares change.
     """
     bare = FittedLoss(loss, fitted.log_weight_table)
     start = np.zeros((1, *np.shape(raw)[1:]))
@@ -490,17 +490,17 @@ def raw_for_shares(raw: Array, loss: Loss, fitted: FittedLoss, shift: Array) -> 
 
 
 def decided(values: Array, rule: Rule, labels: Array) -> Array:
-    """Labels by raw scores, or by a rule on probabilities (n, K)."""
+    """Return labels by raw scores, or by a rule on probabilities (n, K)."""
     codes = codes_by_raw(values) if isinstance(rule, str) else codes_by_rule(values, rule)
     decision: Array = labels[codes]
     return decision
 
 
 def encode_labels(y: Any, known: Array | None = None) -> tuple[Array, Array]:
-    """Sorted labels (K,) and each row's code 0..K-1 (n,); at least two classes.
+    """Return sorted labels (K,), at least two, and each row's code 0..K-1 (n,).
 
-    ``known`` are the labels of a model that training goes on from: they keep their codes, and y
-    must hold each of them and no other.
+    ``known`` contains the labels of a model that training continues from. They keep their codes,
+    and y must contain each of them and no others.
     """
     refuse_distributed("y", y)
     y = as_column(y)
@@ -509,59 +509,59 @@ def encode_labels(y: Any, known: Array | None = None) -> tuple[Array, Array]:
     check_labels_of_model(labels, known)
     if len(labels) < 2:
         raise ValueError(
-            f"y must hold at least two classes, got {'one class' if len(labels) else 'no rows'}, "
+            f"y must contain at least two classes, got {'one class' if len(labels) else 'no rows'}, "
             f"{labels.tolist()}, in n_samples = {len(y)}"
         )
     return labels if known is None else known, codes
 
 
 def keep_labels(booster: Any, labels: Array) -> None:
-    """Note a booster's labels on it: training that goes on from the booster alone knows them."""
+    """Store labels on a booster, for training that continues from the booster alone."""
     booster.boostloss_labels = labels
 
 
 def kept_labels(booster: Any) -> Array | None:
-    """What :func:`keep_labels` noted, on this object or the one that was pickled."""
+    """Return what :func:`keep_labels` stored, also before pickling."""
     labels: Array | None = getattr(booster, "boostloss_labels", None)
     return labels
 
 
 def check_labels_of_model(labels: Array, known: Array | None) -> None:
-    """Raise unless sorted labels are those of the model that training goes on from."""
+    """Raise an error unless the labels are those of the model that training continues from."""
     if known is None or labels.tolist() == known.tolist():
         return
     new = [label for label in labels.tolist() if label not in set(known.tolist())]
     if new:
         raise ValueError(
-            f"y must hold labels of the model that training continues from, {known.tolist()}, "
+            f"y must contain labels of the model that training continues from, {known.tolist()}, "
             f"got {new[:5]} (a booster or file without labels has the codes 0 to K-1: pass the "
             "classifier instead)"
         )
     absent = [label for label in known.tolist() if label not in set(labels.tolist())]
     raise ValueError(
-        f"y must hold every label of the model that training continues from, got no row of "
-        f"{absent[:5]}: the engines' classifiers need rows of each class; train(), with codes for "
-        "labels, goes on without"
+        f"y must contain every label of the model that training continues from, got no row of "
+        f"{absent[:5]}: the engines' classifiers need rows of each class; use train() with codes "
+        "as labels to continue without them"
     )
 
 
 def check_classes(y: Array) -> None:
-    """Raise for what is no class: probabilities, amounts, infinity."""
+    """Raise an error for labels that are not classes: probabilities, amounts or infinity."""
     assert_all_finite(y, input_name="y")
     if y.dtype.kind == "f" and (y != np.floor(y)).any():
         found = y[y != np.floor(y)][0]
         raise ValueError(
-            f"Unknown label type: continuous. y must hold classes, as whole numbers or texts, got "
-            f"{found}; {SOFT_LABELS}"
+            f"Unknown label type: continuous. y must contain classes, as whole numbers or strings, "
+            f"got {found}; {SOFT_LABELS}"
         )
     check_classification_targets(y)
 
 
 def as_column(y: Any, name: str = "y") -> Array:
-    """Labels as an array of texts, numbers, truth values or times, none of them missing.
+    """Return labels as an array of strings, numbers, booleans or times without missing values.
 
-    Objects and what frames hold get the NumPy type that says the same: a nullable column of whole
-    numbers does not become one of floats, which would tell large ones no longer apart.
+    Objects and columns of frames are converted to the matching NumPy type. A nullable column of
+    integers is not converted to floats, which cannot represent all large integers.
     """
     if np.ma.is_masked(y) or (hasattr(y, "isna") and np.any(y.isna())):
         raise ValueError(f"Input {name} contains NaN or another missing value")  # as scikit-learn
@@ -572,37 +572,38 @@ def as_column(y: Any, name: str = "y") -> Array:
     shape = np.shape(y)
     if len(shape) == 2 and shape[1] != 1:
         raise ValueError(
-            f"{name} must be a 1d array, a label for each row, got an array of shape {shape}: of "
-            "one-hot columns take argmax(axis=1); for several labels at once train one model for "
-            f"each, as sklearn.multioutput.MultiOutputClassifier does; {SOFT_LABELS}"
+            f"{name} must be a 1d array with one label per row, got an array of shape {shape}; "
+            "convert one-hot columns by argmax(axis=1); for several labels per row train one model "
+            f"for each, as sklearn.multioutput.MultiOutputClassifier does; {SOFT_LABELS}"
         )
     y = column_or_1d(y, warn=True)
     if y.dtype.kind in "OT":
         y = _plain(y.astype(object), name)
     if y.dtype.kind == "S":
         raise TypeError(
-            f"{name} must hold labels that are {_KINDS}, got bytes: {name}.astype(str) decodes them"
+            f"{name} must contain labels that are {_KINDS}, got bytes: decode them by "
+            f"{name}.astype(str)"
         )
     if y.dtype.kind in "cV":
-        raise TypeError(f"{name} must hold labels that are {_KINDS}, got dtype {y.dtype}")
+        raise TypeError(f"{name} must contain labels that are {_KINDS}, got dtype {y.dtype}")
     if y.dtype.kind in "mM" and np.isnat(y).any():
         raise ValueError(f"Input {name} contains NaN or another missing value, NaT")
     column: Array = y
     return column
 
 
-_KINDS = "texts, whole numbers, truth values or times"
+_KINDS = "strings, whole numbers, booleans or times"
 
 
 def _array_of(labels: Any) -> Any:
-    """A list as an array, in which NumPy must not write numbers or missing ones as texts."""
+    """Convert a list to an array without converting numbers or missing values to strings."""
     array = np.asarray(labels)
     texts = array.dtype.kind in "US" and array.ndim == 1
     return np.array(labels, object) if texts and len(set(map(type, labels))) > 1 else array
 
 
 def _plain(y: Array, name: str) -> Array:
-    """An array of objects with plain ones; numbers get a numeric type."""
+    """Convert an array of objects to plain Python objects, or to a numeric type."""
     values = [label.item() if isinstance(label, np.generic) else label for label in y]
     kinds = set(map(type, values))
     if kinds & {type(None), float} or any(kind.__name__ in ("NAType", "NaTType") for kind in kinds):
@@ -613,38 +614,40 @@ def _plain(y: Array, name: str) -> Array:
         return np.array(values)
     if len(kinds) > 1 and not all(issubclass(kind, str) for kind in kinds):
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
-        raise TypeError(f"{name} must hold labels of one kind, got {names}")
+        raise TypeError(f"{name} must contain labels of one kind, got {names}")
     if kinds and not all(issubclass(kind, str) for kind in kinds):
-        raise TypeError(f"{name} must hold labels that are {_KINDS}, got {kinds.pop().__name__}")
+        raise TypeError(f"{name} must contain labels that are {_KINDS}, got {kinds.pop().__name__}")
     plain = np.empty(len(values), object)
     plain[:] = [str(v) if isinstance(v, str) else v for v in values]
     return plain
 
 
 def unique_labels(y: Array, name: str) -> tuple[Array, Array]:
-    """Sorted labels and each row's code."""
+    """Return sorted labels and each row's code."""
     try:
         return np.unique(y, return_inverse=True)
     except TypeError as error:
         kinds = sorted({type(label).__name__ for label in y.tolist()})
-        raise TypeError(f"{name} must hold labels of one kind, got {', '.join(kinds)}") from error
+        raise TypeError(
+            f"{name} must contain labels of one kind, got {', '.join(kinds)}"
+        ) from error
 
 
 def codes_of(y: Any, labels: Array, name: str) -> Array:
-    """Codes of labels that must all have been seen in training."""
+    """Return the codes of labels, which must all have been seen in training."""
     y = as_column(y, name)
     seen = set(labels.tolist())
     unseen = [label for label in unique_labels(y, name)[0].tolist() if label not in seen]
     if unseen:
         raise ValueError(
-            f"{name} must hold labels seen in y, {labels.tolist()}; never seen: {unseen[:5]}"
+            f"{name} must contain labels seen in y, {labels.tolist()}; never seen: {unseen[:5]}"
         )
     codes: Array = np.searchsorted(labels, y)
     return codes
 
 
 def eval_codes(eval_set: Any, y: Any, codes: Array, labels: Array) -> Any:
-    """Evaluation sets with codes for labels; the training set stays the same object."""
+    """Return evaluation sets with codes as labels. The training set stays the same object."""
     if eval_set is None:
         return None
     one_pair = isinstance(eval_set, tuple) and not isinstance(eval_set[0], tuple)
@@ -658,14 +661,14 @@ def eval_codes(eval_set: Any, y: Any, codes: Array, labels: Array) -> Any:
 
 
 def check_features(X: Any, y: Any = None) -> Any:
-    """Array-likes as an array or sparse matrix; frames and device arrays as they are.
+    """Convert array-likes to an array or sparse matrix; return frames and device arrays unchanged.
 
     With ``y`` the rows must be as many, and at least two.
     """
     if y is None and type(X) is np.ndarray and X.ndim == 2 and X.size and X.dtype.kind == "f":
-        return X  # as check_array would return it, in a third of the time that one row takes
+        return X  # check_array would return the same, but take longer for one row
     refuse_distributed("X", X)
-    # on the type: a lazy frame would have to look at its data to answer
+    # ask the type, since a lazy frame would have to compute its data to answer
     known = ("columns", "__arrow_c_stream__", "__cuda_array_interface__")
     if not any(hasattr(type(X), name) for name in known):
         least = 1 if y is None else 2
@@ -676,12 +679,12 @@ def check_features(X: Any, y: Any = None) -> Any:
 
 
 def needs_training_scores(loss: Loss) -> bool:
-    """Whether a loss with numbers for class weights must see its training rows' raw scores.
+    """Return whether a loss must also be fitted to the raw scores of its training rows.
 
-    Cross-entropy of equally weighted classes keeps the mean posterior at the class shares by
-    itself; all others find their offset at these scores. GHM's density is that of these scores too:
-    the last round knew the one before its tree, and where training was stopped early that of a
-    later model, whose posterior was 0.01 to 0.1 off. Predicting takes 1 to 12% of a fit.
+    Training with equally weighted cross-entropy keeps the mean posterior at the class shares. All
+    other losses fit their offset to these scores, and GHM its density. The density of the last
+    round belongs to the scores before its tree or, after early stopping, to a later model, whose
+    posterior differed by 0.01 to 0.1. Predicting takes 1 to 12% of a fit.
     """
     weights = constant_weights(loss)
     return weights is None or bool(np.ptp(weights))
@@ -691,7 +694,7 @@ def needs_training_scores(loss: Loss) -> bool:
 
 
 def check_misplaced(params: Mapping[str, Any], loss: Loss, allowed: tuple[str, ...]) -> None:
-    """Raise for parameters that an engine would ignore: the loss's, and ours with a typing error.
+    """Raise an error for parameters that an engine ignores: the loss's, and misspelt ones of ours.
 
     Parameters
     ----------
@@ -705,39 +708,39 @@ def check_misplaced(params: Mapping[str, Any], loss: Loss, allowed: tuple[str, .
     for name in params:
         if name in of_the_loss and params[name] is not None:
             raise ValueError(
-                f"{name} must be given to the loss, as in {type(loss).__name__}({name}="
-                f"{params[name]!r}), got it among the engine's parameters"
+                f"{name} must be passed to the loss, as in {type(loss).__name__}({name}="
+                f"{params[name]!r}), not to the engine"
             )
         meant = _meant(name)
         if meant:
-            raise ValueError(f"{name} is no parameter: write {meant}={params[name]!r}")
+            raise ValueError(f"{name} is not a parameter: write {meant}={params[name]!r}")
 
 
 @functools.lru_cache(1000)
 def _meant(name: str) -> str | None:
-    """The parameter of ours that a name misspells."""
+    """Return our parameter that a name misspells, or None."""
     if name in LOSS_PARAMETERS:
         return None
     return next(iter(difflib.get_close_matches(name, LOSS_PARAMETERS, 1, ALIKE)), None)
 
 
 def check_each_label(counts: Array, labels: Array) -> None:
-    """Raise unless each label has rows of a weight above 0."""
+    """Raise an error unless each label has rows with a weight above 0."""
     absent = labels[counts <= 0].tolist()
     if absent:
         raise ValueError(
-            f"y must hold each of the labels {labels.tolist()}, in rows with a sample_weight above "
+            f"y must contain each of the labels {labels.tolist()}, in rows with a sample_weight above "
             f"0, got none of {absent[:5]}"
         )
 
 
 def says_the_positive(labels: Array) -> bool:
-    """Whether two labels say themselves which is the positive class: 0 and 1, or -1 and 1."""
+    """Return whether two labels show which class is positive: 0 and 1, or -1 and 1."""
     return labels.tolist() in ([0, 1], [-1, 1])  # equal to False and True, and to floats
 
 
 def check_positive_known(labels: Array, given: Mapping[str, Any], instead: str = "") -> None:
-    """Raise for parameters of the positive class where labels do not say which one that is.
+    """Raise an error for parameters of the positive class if labels do not show which one that is.
 
     Parameters
     ----------
@@ -753,10 +756,10 @@ def check_positive_known(labels: Array, given: Mapping[str, Any], instead: str =
     first, last = labels.tolist()
     name, value = next(iter(given.items()))
     by_label = f"class_weight={{{first!r}: ..., {last!r}: ...}}"
-    instead = instead or f"give the loss a dict by label, {by_label}"
+    instead = instead or f"pass the loss a dict by label, {by_label}"
     raise ValueError(
         f"{name} is for the positive class, and labels must be 0 and 1, False and True or -1 and 1 "
-        f"to say which one that is, got {name}={value!r} with labels {labels.tolist()}: {instead}"
+        f"to show which one that is, got {name}={value!r} with labels {labels.tolist()}: {instead}"
     )
 
 
@@ -765,17 +768,17 @@ OF_THE_POSITIVE = (
     *("pos_bagging_fraction", "pos_sub_row", "pos_subsample", "pos_bagging"),
     *("neg_bagging_fraction", "neg_sub_row", "neg_subsample", "neg_bagging"),
 )
-"""The engines' own parameters of the positive class, or of the negative one, and their aliases."""
+"""The engines' parameters of the positive or the negative class, with their aliases."""
 
 
 def of_the_positive(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of an engine's parameters that mean one of two classes; 1 treats them alike."""
+    """Return the engine's parameters that refer to one of two classes and are not 1."""
     given = {name: params[name] for name in OF_THE_POSITIVE if params.get(name) is not None}
     return {name: value for name, value in given.items() if value != 1}
 
 
 def positive_factor(scale_pos_weight: Any, labels: Array) -> Array | None:
-    """Class weights by an engine's own ``scale_pos_weight``; None where it says nothing."""
+    """Return class weights by an engine's ``scale_pos_weight``, or None if it has no effect."""
     if scale_pos_weight is None:
         return None
     scale = check_number("scale_pos_weight", scale_pos_weight, SMALLEST)
@@ -784,14 +787,14 @@ def positive_factor(scale_pos_weight: Any, labels: Array) -> Array | None:
     if len(labels) > 2:
         raise ValueError(
             f"scale_pos_weight is for two classes, got {scale_pos_weight!r} with {len(labels)}: "
-            "give the loss a class_weight, one number for each class"
+            "pass the loss a class_weight with one number for each class"
         )
     check_positive_known(labels, {"scale_pos_weight": scale_pos_weight})
     return np.array([1.0, scale])
 
 
 def by_code(loss: Loss, labels: Array, positive: int | None = None) -> Loss:
-    """The loss for codes 0..K-1: its ``class_weight`` dict of labels becomes a list.
+    """Return the loss for codes 0..K-1, with a list for its ``class_weight`` dict by label.
 
     Parameters
     ----------
@@ -810,7 +813,7 @@ def by_code(loss: Loss, labels: Array, positive: int | None = None) -> Loss:
     of_the_positive = loss.of_the_positive() if len(labels) == 2 else {}
     if positive is None:
         shape = [name for name in of_the_positive if name not in ("class_weight", "alpha")]
-        recode = f"encode {labels.tolist()} as 0 and 1, 1 for the class to be found"
+        recode = f"encode {labels.tolist()} as 0 and 1, with 1 for the positive class"
         check_positive_known(labels, of_the_positive, recode if shape else "")
     elif positive == 0 and of_the_positive:
         if not set(of_the_positive) <= {"class_weight", "alpha"}:

@@ -1,4 +1,4 @@
-"""The classifiers' parameter ``decision``: what it may be, and what it decides."""
+"""Check the classifiers' parameter ``decision``, and decide by it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from boostloss.losses.validation import Array
 
 NAMES = ("loss", "probability", "balanced", "raw")
 Rule = str | float | Array
-"""A name, a threshold, thresholds (K,) or costs (K, K); classes are in the order of their codes."""
+"""A name, a threshold, thresholds (K,) or costs (K, K). Classes are in the order of codes."""
 
 _ALLOWED = (
     "decision must be 'loss', 'probability', 'balanced', 'raw', a threshold in [0, 1] for two "
@@ -22,12 +22,12 @@ _ALLOWED = (
 
 
 def check_decision(decision: Any, labels: Array) -> Rule:
-    """The rule that a user's ``decision`` stands for.
+    """Convert the parameter ``decision`` to a rule.
 
     Raises
     ------
     ValueError, TypeError
-        For anything else than a rule for these labels.
+        If it is not a rule for these labels.
     """
     if isinstance(decision, str):
         if decision not in NAMES:
@@ -79,7 +79,7 @@ def _array(values: Any, n_classes: int) -> Array:
 
 
 def _by_code(by_label: Mapping[Any, Any], labels: list[Any]) -> list[Any]:
-    """Thresholds or costs in the order of the codes; a right decision not named costs nothing."""
+    """Return thresholds or costs in the order of codes. Right decisions cost 0 by default."""
     _check_keys(by_label, labels, set(labels), "")
     rows = [by_label[label] for label in labels]
     if not any(isinstance(row, Mapping) for row in rows):
@@ -99,11 +99,11 @@ def _check_keys(given: Mapping[Any, Any], labels: list[Any], needed: set[Any], o
 
 
 def in_numbers(rule: Rule, loss: FittedLoss, share: Array | None) -> Rule:
-    """A rule with numbers for its name, or "raw".
+    """Convert the name of a rule to numbers, or to "raw".
 
-    "loss" is "raw" with a loss that favours classes, and "probability" with all others. Their raw
-    scores decide alike but for offset and slope, which come after training: ``predict`` and
-    ``predict_proba`` would say different things of rows between two classes.
+    "loss" means "raw" for a loss that favours classes, and "probability" for all others. Raw scores
+    of the latter decide in the same way, apart from offset and slope, which are fitted after
+    training. With them, ``predict`` could contradict ``predict_proba``.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def in_numbers(rule: Rule, loss: FittedLoss, share: Array | None) -> Rule:
     Raises
     ------
     ValueError
-        For "balanced" without class shares.
+        If it is "balanced" and class shares are not known.
     """
     if not isinstance(rule, str):
         return rule
@@ -127,14 +127,14 @@ def in_numbers(rule: Rule, loss: FittedLoss, share: Array | None) -> Rule:
         return "raw"
     if share is None:
         raise ValueError(
-            "decision must not be 'balanced' for a model that was saved by 0.1.0: its file has no "
+            "decision must not be 'balanced' for a model that version 0.1.0 saved: its file has no "
             "class shares"
         )
     return share
 
 
 def codes_by_rule(probability: Array, rule: float | Array) -> Array:
-    """Codes of rows with these probabilities (n, K)."""
+    """Return codes by a rule on probabilities (n, K)."""
     if isinstance(rule, float):
         return (probability[:, 1] >= rule).astype(np.intp)
     if rule.ndim == 1:
@@ -145,6 +145,6 @@ def codes_by_rule(probability: Array, rule: float | Array) -> Array:
 
 
 def codes_by_raw(raw: Array) -> Array:
-    """Codes by raw scores: above 0, or the largest."""
+    """Return codes by raw scores: above 0, or the largest."""
     code: Array = np.argmax(raw, axis=1) if raw.ndim == 2 else (raw > 0).astype(np.intp)
     return code

@@ -313,7 +313,7 @@ def check_names_differ(argument: str, metrics: list[Any]) -> None:
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         raise ValueError(
-            f"{argument} must hold metrics of different names (name= gives another), got "
+            f"{argument} must contain metrics of different names (name= gives another), got "
             f"{twice[0]!r} {names.count(twice[0])} times"
         )
 

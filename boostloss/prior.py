@@ -1,4 +1,4 @@
-"""Probabilities for a population with other class shares than the training rows."""
+"""Adjust probabilities to a population with class shares that differ from the training rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from boostloss.losses.validation import Array, check_integer, check_number
 __all__ = ["add_unfound", "estimate_prior", "shift_prior"]
 
 SUM_TOLERANCE = 1e-4
-"""Shares, and probabilities of a row, may miss 1 by so much."""
+"""Largest allowed difference between 1 and the sum of shares or of a row's probabilities."""
 
 
 def shift_prior(probability: ArrayLike, old: ArrayLike, new: ArrayLike) -> Array:
@@ -138,10 +138,10 @@ def estimate_prior(
     max_iter = check_integer("max_iter", max_iter, 1)
     tol = check_number("tol", tol, np.nextafter(0, 1))
     if not len(p):
-        raise ValueError("probability must hold at least one row, got none")
+        raise ValueError("probability must contain at least one row, got none")
     weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     if weight is not None and (weight.shape != (len(p),) or not (weight >= 0).all()):
-        raise ValueError(f"sample_weight must be not negative, one for each of {len(p)} rows")
+        raise ValueError(f"sample_weight must have a number >= 0 for each of {len(p)} rows")
     likelihood, share = p / old, old
     for _ in range(max_iter):
         found = np.average(_normalised(likelihood * share), axis=0, weights=weight)
@@ -203,7 +203,7 @@ def add_unfound(probability: ArrayLike, unfound: float) -> Array:
 
 
 def as_shares(name: str, value: Any, n_classes: int) -> Array:
-    """Class shares (K,) of a float for the positive one of two classes, or of K numbers."""
+    """Return class shares (K,) from K numbers, or from a float for the positive of two classes."""
     try:
         share = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -220,7 +220,7 @@ def as_shares(name: str, value: Any, n_classes: int) -> Array:
 
 
 def shares_by_label(prior: Any, labels: Array) -> Array:
-    """The classifiers' parameter ``prior`` as shares in the order of the labels."""
+    """Return the classifiers' parameter ``prior`` as shares in the order of the labels."""
     if isinstance(prior, Mapping):
         wanted = labels.tolist()
         if set(prior) != set(wanted):
@@ -238,11 +238,11 @@ def shares_by_label(prior: Any, labels: Array) -> Array:
 
 
 def _probabilities(probability: ArrayLike) -> tuple[Array, bool]:
-    """Probabilities (n, K), and whether they were given so."""
+    """Return probabilities (n, K), and whether they were passed with this shape."""
     try:
         p = np.asarray(probability, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"probability must hold numbers, got {probability!r}") from error
+        raise TypeError(f"probability must contain numbers, got {probability!r}") from error
     if p.ndim not in (1, 2) or (p.ndim == 2 and p.shape[1] < 2):
         raise ValueError(f"probability must have shape (n,) or (n, K), got {p.shape}")
     if not ((p >= 0) & (p <= 1)).all():

@@ -589,7 +589,7 @@ def test_bad_input(make, binary):
         (lambda: make(3).fit(X, y), "loss"),
         (lambda: make(probability="sigma").fit(X, y), "probability"),
         (lambda: make(objective="reg:squarederror").fit(X, y), "objective"),
-        (lambda: make().fit(X, np.zeros(len(y))), "y must hold at least two classes"),
+        (lambda: make().fit(X, np.zeros(len(y))), "y must contain at least two classes"),
         (lambda: make().fit(X, np.where(y, np.nan, 0.0)), "y"),
         (lambda: make().fit(X, np.random.default_rng(0).random(len(y))), "continuous"),
         (lambda: make().fit(X, y[:-1]), "rows"),
@@ -599,7 +599,7 @@ def test_bad_input(make, binary):
         (lambda: make(FocalLoss().set_params(gamma=-1)).fit(X, y), "gamma"),
         (lambda: make(scale_pos_weight=-1.0).fit(X, y), "scale_pos_weight"),
         (lambda: make().fit(X, np.where(y, "a", "b"), eval_set=[(X, np.where(y, "a", "c"))]),
-         r"eval_set\[0\]'s y must hold labels seen.*'c'"),
+         r"eval_set\[0\]'s y must contain labels seen.*'c'"),
     ]:  # fmt: skip
         with pytest.raises((ValueError, TypeError), match=name):
             call()

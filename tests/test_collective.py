@@ -85,7 +85,7 @@ def a_wrong_label(X, y, X_all):
         y[3] = -1
     messages = []
     for loss in LOSSES:
-        with pytest.raises(ValueError, match="y must hold") as caught:
+        with pytest.raises(ValueError, match="y must contain") as caught:
             boostloss.xgboost.train(PARAMS, xgb.DMatrix(X, y), 2, loss=loss)
         messages.append(str(caught.value))
     return messages

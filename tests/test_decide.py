@@ -110,9 +110,9 @@ def test_what_is_wrong_with_probabilities_or_costs_is_said(probability, costs, m
 
 
 def test_what_is_wrong_with_labels_or_decisions_is_said():
-    with pytest.raises(ValueError, match="y must hold 0 or 1, got 2"):
+    with pytest.raises(ValueError, match="y must contain 0 or 1, got 2"):
         observed_cost([0, 2], [0, 1], np.eye(2))
-    with pytest.raises(ValueError, match="decision must hold 0 or 1, got 2"):
+    with pytest.raises(ValueError, match="decision must contain 0 or 1, got 2"):
         observed_cost([0, 1], [0, 2], np.eye(2))
     with pytest.raises(ValueError, match="decision must have an entry for each of 2 rows, got 1"):
         observed_cost([0, 1], [0], np.eye(2))

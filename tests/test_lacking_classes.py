@@ -115,11 +115,11 @@ def test_a_call_that_cannot_be_right():
     several = {"objective": "multi:softprob", "num_class": 3}
     for call in (lambda: boostloss.focal_obj()(np.array([0, 1, 2]), np.zeros(3)),
                  lambda: FocalLoss().value(np.array([0, 1, 2]), np.zeros(3))):  # fmt: skip
-        with pytest.raises(ValueError, match=r"y must hold 0 or 1, got 2; more classes need .*num_c"):
+        with pytest.raises(ValueError, match=r"y must contain 0 or 1, got 2; more classes need .*num_c"):
             call()
     y = np.arange(N) % 3
     assert xgb.train(several, xgb.DMatrix(X, y), 2, obj=boostloss.focal_obj()) is not None
-    with pytest.raises(TypeError, match=r"y must hold numbers.*makes codes"):
+    with pytest.raises(TypeError, match=r"y must contain numbers.*makes codes"):
         FocalLoss().value(np.array(["a", "b"]), np.zeros(2))
 
 
@@ -249,11 +249,11 @@ def test_intervals_in_words(make, words):
 
 def test_soft_labels_of_the_engines_sets():
     soft = np.where(SIDE, 0.9, 0.1)
-    with pytest.raises(ValueError, match=r"got 0\.\d; soft labels are fitted by"):
+    with pytest.raises(ValueError, match=r"got 0\.\d; to fit soft labels, pass"):
         bx.train({}, xgb.DMatrix(X, soft), loss="focal")
-    with pytest.raises(ValueError, match=r"got 0\.\d; soft labels are fitted by"):
+    with pytest.raises(ValueError, match=r"got 0\.\d; to fit soft labels, pass"):
         bg.train(QUIET, lgb.Dataset(X, soft), loss="focal")
-    with pytest.raises(ValueError, match="of one-hot columns take argmax"):
+    with pytest.raises(ValueError, match="convert one-hot columns by argmax"):
         FocalLoss().value(np.eye(2)[SIDE], X[:, 0])
 
 

@@ -179,5 +179,5 @@ def test_names(make):
             if feval[1] is other:
                 call()
                 continue
-            with pytest.raises(ValueError, match=f"{argument} must hold metrics of different na"):
+            with pytest.raises(ValueError, match=f"{argument} must contain metrics of different na"):
                 call()

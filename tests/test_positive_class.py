@@ -80,7 +80,7 @@ def test_a_number_needs_labels_that_say_which_class(make, labels):
             assert make(loss=loss).fit(X, y).classes_.tolist() == labels
         else:
             with pytest.raises(
-                ValueError, match=r"to say which one that is.*(class_weight=|encode)"
+                ValueError, match=r"to show which one that is.*(class_weight=|encode)"
             ):
                 make(loss=loss).fit(X, y)
     for loss in NO_NUMBERS:
@@ -246,13 +246,13 @@ MISSING = {
     "arrow": pa.array([None if i else 0 for i in CODES]),
 }
 REFUSED = {
-    "bytes": (TEXTS.astype("S"), TypeError, r"got bytes: y\.astype"),
+    "bytes": (TEXTS.astype("S"), TypeError, r"got bytes: decode them by y\.astype"),
     "numbers and texts": ([["a", 1][i] for i in CODES], TypeError, "one kind, got int, str"),
     "tuples": (pd.Series([(int(i),) for i in CODES]), TypeError, "got tuple"),
     "complex": (CODES.astype(complex), TypeError, "omplex"),
     "records": (np.array([(i,) for i in CODES], dtype=[("a", "i4")]), TypeError, "dtype"),
-    "soft labels": (0.1 + 0.8 * CODES, ValueError, "got 0.9; soft labels are fitted by"),
-    "one-hot": (np.eye(2)[CODES], ValueError, r"shape \(120, 2\): of one-hot columns take argmax"),
+    "soft labels": (0.1 + 0.8 * CODES, ValueError, "got 0.9; to fit soft labels, pass"),
+    "one-hot": (np.eye(2)[CODES], ValueError, r"shape \(120, 2\); convert one-hot columns by argmax"),
     "several labels": (np.eye(3)[CODES], ValueError, "MultiOutputClassifier"),
     "infinite": (np.where(CODES, np.inf, 0.0), ValueError, "infinity"),
     "one class": (np.zeros(N), ValueError, "at least two classes"),

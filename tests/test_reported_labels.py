@@ -104,10 +104,10 @@ def test_xgboost_325_labels_that_are_probabilities():
     soft = np.where(Y, 0.9, 0.1)
     for maker in MAKERS:
         with pytest.raises(
-            ValueError, match="soft labels are fitted by giving a row once for each"
+            ValueError, match="to fit soft labels, pass each row once for each"
         ):
             maker().fit(X, soft)
-    with pytest.raises(ValueError, match=r"y must hold 0 or 1, got 0\.\d"):
+    with pytest.raises(ValueError, match=r"y must contain 0 or 1, got 0\.\d"):
         xgb.train(
             {"objective": "binary:logistic"}, xgb.DMatrix(X, soft), 1, obj=objective(FocalLoss())
         )

@@ -124,7 +124,7 @@ ENGINES = [ImbalancedXGBClassifier, ImbalancedLGBMClassifier]
      "desicion", "priors", "prio"],
 )  # fmt: skip
 def test_a_parameter_of_ours_with_a_typing_error(kind, name):
-    with pytest.raises(ValueError, match=f"{name} is no parameter: write .*=0.1"):
+    with pytest.raises(ValueError, match=f"{name} is not a parameter: write .*=0.1"):
         kind(**{name: 0.1}).fit(X, Y)
 
 
@@ -134,9 +134,9 @@ def test_parameters_of_a_loss_among_the_engines():
         ImbalancedXGBClassifier: {"class_weight": "balanced", "beta": 0.99},
     }.items():
         for name, value in names.items():
-            with pytest.raises(ValueError, match=rf"{name} must be given to the loss, as in Focal"):
+            with pytest.raises(ValueError, match=rf"{name} must be passed to the loss, as in Focal"):
                 kind(loss="focal", **{name: value}).fit(X, Y)
-    with pytest.raises(ValueError, match="gamma must be given to the loss"):
+    with pytest.raises(ValueError, match="gamma must be passed to the loss"):
         bg.train({"gamma": 2}, lgb.Dataset(X, Y), 2, loss="focal")
     assert ImbalancedXGBClassifier(loss="focal", gamma=1, alpha=0.5, n_estimators=1).fit(X, Y)
 

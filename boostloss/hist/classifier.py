@@ -210,7 +210,7 @@ default="cross_entropy"
         validation = _validation(X_val, y_val, sample_weight_val, labels)
         engine = self._engine_to_fit(going_on)
         if validation and self.early_stopping == "auto":
-            engine.set_params(early_stopping=True)  # as scikit-learn says it does
+            engine.set_params(early_stopping=True)  # as scikit-learn documents it
         constant = constant_weights(loss)
         in_rows = None if constant is None or (constant == 1.0).all() else constant
         if in_rows is not None:
@@ -228,7 +228,7 @@ default="cross_entropy"
                     in_use=in_use,
                 )
             )  # fmt: skip
-        # with the labels themselves: scorers that follow the training see them
+        # with the original labels, which scorers see during training
         engine.fit(X, labels[codes], sample_weight=weight, **validation)
         fitted = self._fitted_loss(loss, engine, X, codes, weight, in_rows)
         if isinstance(engine.loss, HistLoss):
@@ -351,21 +351,21 @@ default="cross_entropy"
         """
         raise NotImplementedError(f"load_model: {_NO_FILE} (skops.io.load, pickle or joblib.load)")
 
-    # -- inside -------------------------------------------------------------------------
+    # -- internal -----------------------------------------------------------------------
 
     def _class_factor(self, y: Array, labels: Array) -> Array | None:
-        """scikit-learn's own class weights."""
+        """Return scikit-learn's class weights, or None."""
         if self.class_weight is None:
             return None
         factor: Array = compute_class_weight(self.class_weight, classes=labels, y=y)
         return factor
 
     def _engine_to_fit(self, going_on: bool) -> Any:
-        """scikit-learn's own classifier, with the trees that are there if training goes on."""
+        """Return scikit-learn's classifier, with the existing trees if training continues."""
         params = {**self._engine_params(), "class_weight": None}
         if not going_on:
             return _Parent(**params)
-        # a copy: an interrupted training leaves the old model
+        # a copy, so that an interrupted training leaves the old model
         return copy.deepcopy(self._fitted_or_raise().engine).set_params(**params)
 
     def _fitted_loss(
@@ -384,7 +384,7 @@ _NO_FILE = (
 
 
 def _signature() -> inspect.Signature:
-    """Of the constructor: scikit-learn reads the parameters' names there."""
+    """Return the signature of the constructor, from which scikit-learn reads parameter names."""
     ours = inspect.signature(ImbalancedHistGradientBoostingClassifier.__init__).parameters
     theirs = inspect.signature(_Parent.__init__).parameters
     named = {**theirs, **{name: ours[name] for name in ours if name != "kwargs"}}
@@ -397,15 +397,15 @@ ImbalancedHistGradientBoostingClassifier.__init__.__signature__ = _signature()  
 
 
 def _is_built_in(loss: Loss, in_rows: Array | None, early_stopping: Any) -> bool:
-    """Whether scikit-learn's own log loss does what is asked for.
+    """Return whether scikit-learn's log loss can be used instead of the loss.
 
-    With class weights early stopping would follow the weighted loss.
+    With class weights it cannot, because early stopping would use the weighted loss.
     """
     return is_plain_cross_entropy(loss) or (in_rows is not None and early_stopping is False)
 
 
 def _validation(X: Any, y: Any, sample_weight: Any, labels: Array) -> dict[str, Any]:
-    """Arguments of scikit-learn's ``fit`` for rows that stop the training."""
+    """Return the arguments of scikit-learn's ``fit`` for validation rows."""
     given = {"X_val": X, "y_val": y, "sample_weight_val": sample_weight}
     given = {name: value for name, value in given.items() if value is not None}
     if not given:
@@ -423,7 +423,7 @@ def _validation(X: Any, y: Any, sample_weight: Any, labels: Array) -> dict[str, 
 
 
 def _weigh_by_class(validation: dict[str, Any], labels: Array, class_weight: Array) -> None:
-    """Multiply the weights of the validation rows as those of the training rows are."""
+    """Multiply the weights of the validation rows by class weights, as for training rows."""
     if validation:
         row_weight = class_weight[np.searchsorted(labels, validation["y_val"])]
         own = validation["sample_weight_val"]

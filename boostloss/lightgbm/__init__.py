@@ -1,4 +1,4 @@
-"""LightGBM: train and cv with ``loss=``, and the classifier."""
+"""LightGBM: ``train`` and ``cv`` with ``loss=``, and the classifier."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ lgb = require("lightgbm", "lightgbm")
 
 __all__ = ["ImbalancedLGBMClassifier", "cv", "predict_proba", "train"]
 
-# the classifier is built on this module; what needs Dask, which few have, comes when asked for
+# The classifier imports this module. Names that need Dask are imported when they are used.
 _LATE = {
     "ImbalancedLGBMClassifier": "boostloss.lightgbm.classifier",
     "dask_train": "boostloss.lightgbm.dask",
@@ -83,7 +83,7 @@ Params = dict[str, Any]
 OBJECTIVE_ALIASES, METRIC_ALIASES = NAMES["objective"], NAMES["metric"]
 CLASS_ALIASES = NAMES["num_class"]
 LEAST_SHARE = 1e-15
-"""Of a class where LightGBM's own start is made: one that is absent starts there."""
+"""Smallest class share at the start of training, used for absent classes. It is LightGBM's."""
 
 
 def train(
@@ -231,7 +231,7 @@ def train(
                 **{
                     **keywords,
                     "callbacks": with_drop_alike(keywords.get("callbacks")),
-                    "keep_training_booster": True,  # finished once, below
+                    "keep_training_booster": True,  # it is finished below
                 },
             )
             fitted = fit_to_training_rows(resolved, booster, y, weight, loss_by_class)
@@ -256,7 +256,7 @@ def _check_calibrated(loss: FittedLoss, keywords: dict[str, Any]) -> None:
 
 
 def _finished(booster: Any, fitted: FittedLoss, calibrated: bool) -> Any:
-    """The booster with its fitted loss and, ``calibrated``, with the posterior in its leaves."""
+    """Return the booster with its fitted loss and, if calibrated, the posterior in its leaves."""
     if calibrated:
         booster, fitted = shifted(booster, calibrated_shift(fitted)), calibrated_loss(fitted)
     return carry(booster, fitted)
@@ -319,7 +319,7 @@ def cv(
     boostloss.compare : Compares losses on the same folds.
     """
     init_model = keywords.get("init_model")
-    if metrics is not None:  # as in LightGBM, in place of those in params
+    if metrics is not None:  # as in LightGBM, they replace those in params
         params = {**without(params, "metric"), "metric": metrics}
     y, weight = target(train_set, _of_data_set(params), init_model)
     counts = _class_counts(y, weight)
@@ -376,7 +376,7 @@ def cv(
 
 
 def _of_data_set(params: Params) -> Params:
-    """Parameters with which a data set may be constructed: none that name the problem."""
+    """Return the parameters for constructing a data set, which do not name the problem."""
     return without(params, "objective", "metric", "num_class")
 
 
@@ -388,9 +388,10 @@ def _class_counts(y: Array, weight: Array | None) -> Array:
 def native_params(
     params: Params, loss: Loss | LossName, counts: Array, rows: Array
 ) -> tuple[Params, Loss, int | None]:
-    """Parameters without an objective, the loss with fixed weights, K (None for binary).
+    """Return parameters without objective, the loss with numbers as weights, and K or None.
 
-    ``counts`` are the summed weights of each class, ``rows`` its rows.
+    ``counts`` are the summed weights of each class, ``rows`` its number of rows. K is None for two
+    classes with the binary objective.
     """
     given: Loss = named(loss)
     num_class = value_of(params, "num_class")
@@ -418,21 +419,21 @@ def native_params(
 
 
 def callable_objective(native: Params, loss: Loss, recorder: Recorder | None = None) -> Any:
-    """The objective for LightGBM's parameters."""
+    """Return the objective to pass in LightGBM's parameters."""
     n_threads = stated_threads(native)
     return training_objective(loss, "lightgbm", n_threads=n_threads, recorder=recorder)
 
 
-# -- cross-entropy with constant class weights: LightGBM's own objective ------------------------
+# -- cross-entropy with constant class weights: LightGBM's built-in objective -------------------
 
 
 def built_in_weights(
     loss: Loss, recorder: Recorder | None, metrics: Any, judged: bool
 ) -> Array | None:
-    """Class weights for the rows where the built-in objective does the work; None for a callable.
+    """Return class weights for the built-in objective, or None if a callable is needed.
 
-    The rows' weights are also those of a metric on the training set, where that is ``judged``; and
-    a metric of the user's expects raw scores.
+    It is needed for class weights if the training set is ``judged``, because its metrics would be
+    weighted too, and for metrics of the user, which expect raw scores.
     """
     weights = constant_weights(loss)
     if weights is None or recorder is not None or (judged and (weights != 1.0).any()):
@@ -442,19 +443,19 @@ def built_in_weights(
 
 
 def built_in_objective(n_classes: int | None) -> str:
-    """LightGBM's name for cross-entropy (``n_classes=None``: binary)."""
+    """Return LightGBM's name for cross-entropy. ``n_classes=None`` means binary."""
     return "binary" if n_classes is None else "multiclass"
 
 
 def on_probabilities(metrics: list[Any]) -> list[Any]:
-    """Metrics of boostloss for probabilities, which a built-in objective hands out."""
+    """Return boostloss's metrics for probabilities, which a built-in objective passes."""
     return [metric.on_probabilities() for metric in metrics]
 
 
 def _metrics(
     native: Params, loss: Loss, feval: Any, n_classes: int | None, linked: bool
 ) -> tuple[Params, Any]:
-    """Parameters with the metrics that LightGBM sees right, and callables for all others."""
+    """Return parameters with LightGBM's metrics that are right, and callables for the others."""
     users = list(feval) if isinstance(feval, list) else [feval] * (feval is not None)
     check_names_differ("feval", users)
     params = without(native, "metric")
@@ -471,9 +472,9 @@ def _metrics(
 def intercept_of(
     loss: Loss, y: Array, weight: Array | None, n_classes: int | None, params: Params
 ) -> Array:
-    """The intercept: one raw score (``n_classes=None``), or one for each class.
+    """Return the intercept: one raw score (``n_classes=None``), or one for each class.
 
-    0 where the parameters have ``boost_from_average=False``.
+    It is 0 with ``boost_from_average=False``.
     """
     if not starts_from_average(params):
         return np.zeros(n_classes or 1)
@@ -482,14 +483,14 @@ def intercept_of(
 
 
 def no_feature_splits(error: Exception) -> bool:
-    """Whether LightGBM found no feature that can be split.
+    """Return whether LightGBM found no feature that can be split.
 
-    It then stops under a custom objective, where a built-in one gives the constant model.
+    A custom objective then raises an error. A built-in objective returns a constant model.
     """
     return "num_features()) > (0)" in str(error)
 
 
 def built_in_params(params: Params, n_classes: int | None) -> Params:
-    """The same parameters with LightGBM's own objective and no early stopping."""
+    """Return the parameters with LightGBM's built-in objective and without early stopping."""
     kept = without(params, "early_stopping_round")
     return {**kept, "objective": built_in_objective(n_classes)}

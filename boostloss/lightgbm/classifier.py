@@ -231,7 +231,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         params, class_factor = _take_class_factor(params, codes, labels)
         loss = self._resolved_loss(codes, weight, labels, class_factor)
         sets = eval_codes(_pairs(eval_set, eval_X, eval_y), y, codes, labels)
-        # the training set stays the same object: LightGBM recognises it by that
+        # the training set stays the same object, by which LightGBM recognises it
         sets = sets and [(X if own_X is users_X else own_X, own_y) for own_X, own_y in sets]
         own = built_in_weights(loss, recorder, None, judged=any(x is X for x, _ in sets or ()))
         metrics, callables = self._split_metrics(
@@ -268,7 +268,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             callbacks = [*(callbacks or ()), scores]
         if init_model is None:
             stated = dict(params)
-            if stated.get("min_child_weight") == DEFAULT:  # the classifier's own name and default
+            if stated.get("min_child_weight") == DEFAULT:  # the classifier's name and default
                 del stated["min_child_weight"]
             counts = class_counts(codes, weight, n_classes)
             warn_of_few_rows(stated, loss, counts, len(codes), softmax, "min_child_weight")
@@ -469,10 +469,10 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         )
         return self
 
-    # -- inside -------------------------------------------------------------------------
+    # -- internal -----------------------------------------------------------------------
 
     def _training_params(self, n_classes: int) -> dict[str, Any]:
-        """Parameters for LightGBM's own classifier, all but the objective and the metrics."""
+        """Return parameters for LightGBM's classifier, without objective and metrics."""
         params = self._engine_params()
         self._check_objective(_OBJECTIVES, None)
         for name in OBJECTIVE_ALIASES:
@@ -485,7 +485,9 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         for name in CLASS_ALIASES:
             num_class = params.pop(name, None)
             if num_class not in (None, n_classes) and not (num_class == 1 and n_classes == 2):
-                raise ValueError(f"{name} must be left out: y holds {n_classes} classes")
+                raise ValueError(
+                    f"{name} must be left out: y contains {n_classes} classes, got {num_class!r}"
+                )
         return params
 
     def _split_metrics(
@@ -497,12 +499,12 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         in_use: tuple[Array, Array] | None,
         n_classes: int,
     ) -> tuple[Any, list[Any]]:
-        """LightGBM's own metrics, and callables, from ``metric`` and ``eval_metric``.
+        """Return LightGBM's metrics and callables from ``metric`` and ``eval_metric``.
 
         As in LightGBM, the default is evaluated beside ``eval_metric``.
         """
         default = "multi_logloss" if n_classes > 2 else "binary_logloss"
-        # cross-entropy's posterior is its link: LightGBM's own default says the same
+        # the posterior of cross-entropy is its link, so LightGBM's default metric is the same
         plain = is_plain_cross_entropy(loss) and in_use is None
         by_alias = [params.pop(name) for name in METRIC_ALIASES if name in params]
         metric = next((metric for metric in by_alias if metric is not None), None)
@@ -528,31 +530,31 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         return chosen.names or "None", [*chosen.callables, *ours, *users]
 
     def _raw(self, X: Any, *options: Any, **keywords: Any) -> Any:
-        """Raw scores, or the leaves or SHAP values that the options ask for."""
+        """Return raw scores, or leaves or SHAP values if the options request them."""
         engine = self._fitted_or_raise().engine
-        engine.n_jobs = self.n_jobs  # may have been assigned since
+        engine.n_jobs = self.n_jobs  # may have been changed after fitting
         output = engine.predict(_features(X), True, *options, **keywords)
         leaves_or_shap = any(options[2:4])
         if leaves_or_shap or not is_forest(engine.booster_):
             return output
-        # LightGBM's raw score of a random forest is the trees' sum, its prediction their mean
+        # for a random forest LightGBM's raw score is the sum of the trees, its prediction the mean
         named = (keywords.get("start_iteration", 0), keywords.get("num_iteration"))
         return output / rounds_used(engine.booster_, *(options[:2] or named))
 
     def _engine_of(self, booster: Any, n_classes: int) -> Any:
-        """LightGBM's own classifier around a booster, for which it has no function."""
+        """Return LightGBM's classifier for a booster, for which LightGBM has no function."""
         engine = lgb.LGBMClassifier(**_for_prediction(self.get_params(deep=False)))
         engine.set_params(objective=built_in_objective(n_classes if n_classes > 2 else None))
         engine._Booster, engine.fitted_ = booster, True
         engine._classes, engine._n_classes = np.arange(n_classes), n_classes
-        engine._le = LabelEncoder().fit(engine._classes)  # its predict asks for it
+        engine._le = LabelEncoder().fit(engine._classes)  # its predict needs it
         engine._n_features = engine._n_features_in = booster.num_feature()
         engine._fitted_with_feature_names = not has_default_names(booster)
         return engine
 
 
-# LightGBM's class has properties for all that it knows of a fitted model; they, and tools, read
-# these attributes, which its constructor makes. _other_params and _class_weight are parameters.
+# The properties of LightGBM's class, and other tools, read these attributes, which its constructor
+# creates. _other_params and _class_weight are parameters.
 for _name, _value in vars(lgb.LGBMClassifier()).items():
     if _name.startswith("_") and _name not in ("_other_params", "_class_weight"):
         setattr(ImbalancedLGBMClassifier, _name, from_engine(_name, unfitted=_value))
@@ -567,7 +569,7 @@ def _train(
     refit: bool,
     **fitting: Any,
 ) -> Any:
-    """LightGBM's own classifier with a native model; a constant one if no feature can be split."""
+    """Train LightGBM's classifier. Its model is constant if no feature can be split."""
     X, codes, sets = rows
     n_classes = int(codes.max()) + 1
     softmax = n_classes if n_classes > 2 else None
@@ -582,12 +584,12 @@ def _train(
             raise
         engine = lgb.LGBMClassifier(**constant_params).fit(X, codes, **data)
         engine._Booster = make_constant(engine.booster_, intercept, softmax, refit=refit)
-    # LightGBM's predict asks for it; the callable has done its work
+    # LightGBM's predict needs it; the callable is no longer needed
     return engine.set_params(objective=built_in_objective(softmax))
 
 
 def labels_of(model: Any) -> Array | None:
-    """Sorted labels of the model that training goes on from: its own, or else codes 0..K-1.
+    """Return the sorted labels of the model that training continues from, or codes 0..K-1.
 
     Parameters
     ----------
@@ -611,15 +613,15 @@ def labels_of(model: Any) -> Array | None:
 
 
 def _for_prediction(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that LightGBM's own classifier may read when it predicts."""
+    """Return the parameters that LightGBM's classifier may read in prediction."""
     mine = (*LOSS_PARAMETERS, *OBJECTIVE_ALIASES, *CLASS_ALIASES, *METRIC_ALIASES)
     return {name: value for name, value in params.items() if name.partition("__")[0] not in mine}
 
 
 def _features(X: Any, y: Any = None) -> Any:
-    """As :func:`boostloss.classifier.check_features`; LightGBM takes categories from pandas only.
+    """Do as :func:`boostloss.classifier.check_features`, with categories as pandas frames.
 
-    A polars or Arrow frame that has some would end the process.
+    LightGBM supports categories of pandas only. Those of polars or Arrow would crash the process.
     """
     library = type(X).__module__.partition(".")[0]
     plain = True
@@ -634,9 +636,9 @@ def _features(X: Any, y: Any = None) -> Any:
 def _take_class_factor(
     params: dict[str, Any], codes: Array, labels: Array
 ) -> tuple[dict[str, Any], Array | None]:
-    """Parameters without LightGBM's own class weights, and the product of these.
+    """Return the parameters without LightGBM's class weights, and the factor of each class.
 
-    ``class_weight``, put into the sample weights, would cancel against a loss that balances them.
+    ``class_weight`` in the sample weights would be cancelled by a loss with balanced weights.
     """
     class_weight = params.pop("class_weight", None)
     check_positive_known(labels, of_the_positive(params))
@@ -648,13 +650,13 @@ def _take_class_factor(
 
 
 def _pairs(eval_set: Any, eval_X: Any, eval_y: Any) -> Any:
-    """Evaluation sets as pairs, however they were given."""
+    """Return the evaluation sets as pairs."""
     if (eval_X is None) != (eval_y is None):
-        raise ValueError("eval_X and eval_y must be given both, got one of them")
+        raise ValueError("eval_X and eval_y must be given together, got only one of them")
     if eval_X is None:
         return eval_set
     if eval_set is not None:
-        raise ValueError("eval_set must be None where eval_X and eval_y are given, got both")
+        raise ValueError("eval_set must be None if eval_X and eval_y are given, got both")
     if not isinstance(eval_X, tuple):
         return [(eval_X, eval_y)]
     if not isinstance(eval_y, tuple) or len(eval_X) != len(eval_y):
@@ -664,10 +666,10 @@ def _pairs(eval_set: Any, eval_X: Any, eval_y: Any) -> Any:
 
 @contextmanager
 def _eval_keywords(sets: Any, X: Any, codes: Array) -> Iterator[dict[str, Any]]:
-    """Evaluation sets as this LightGBM takes them; from 4.7 on ``eval_set`` is deprecated.
+    """Return the evaluation sets as arguments for this version of LightGBM.
 
-    Only there does it know the training set again, though, and only then is a warning filtered:
-    filters belong to the whole process.
+    ``eval_set`` is deprecated from 4.7 on, but needed to recognise the training set. The warning is
+    filtered only then, because filters affect the whole process.
     """
     if not sets:
         yield {}
@@ -682,7 +684,7 @@ def _eval_keywords(sets: Any, X: Any, codes: Array) -> Iterator[dict[str, Any]]:
 
 
 def _eval_weight_by_code(eval_class_weight: Any, labels: Array) -> Any:
-    """Class weights of evaluation sets with codes for labels."""
+    """Return the class weights of evaluation sets by code instead of label."""
     code = {label: k for k, label in enumerate(labels.tolist())}
 
     def by_code(class_weight: Any) -> Any:

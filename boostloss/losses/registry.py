@@ -143,12 +143,12 @@ def from_dict(plain: Any) -> Any:
     kind, params = _TYPES[name], plain.get("params")
     known = set(inspect.signature(kind).parameters)
     if not isinstance(params, Mapping) or not set(params) <= known:
-        raise ValueError(f"params of {name} in the file are not known: {params!r}")
+        raise ValueError(f"params of {name} in the file must be of {sorted(known)}, got {params!r}")
     try:
         loss = kind(**params)
         loss.check_params()
     except TypeError as error:
-        raise ValueError(f"params of {name} in the file are not right: {error}") from error
+        raise ValueError(f"params of {name} in the file are invalid: {error}") from error
     return loss
 
 

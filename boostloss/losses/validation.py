@@ -18,8 +18,8 @@ SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 
 
 SOFT_LABELS = (
-    "soft labels are fitted by giving a row once for each class, with the class as its label and "
-    "its probability as its weight"
+    "to fit soft labels, pass each row once for each class, with the class as its label and the "
+    "probability as its weight"
 )
 
 LABEL_LIMIT = 2**24
@@ -75,11 +75,11 @@ def _numeric(name: str, value: ArrayLike) -> Array:
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError, OverflowError) as error:
-            raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}") from error
+            raise TypeError(f"{name} must contain numbers, got dtype {array.dtype}") from error
     # complex numbers and times would be converted to floats silently
     if array.dtype.kind not in "biuf":
         codes = "; np.searchsorted(classes, y) makes codes 0..K-1 of labels" if name == "y" else ""
-        raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}{codes}")
+        raise TypeError(f"{name} must contain numbers, got dtype {array.dtype}{codes}")
     return array
 
 
@@ -123,7 +123,7 @@ def as_labels(y: ArrayLike, n_rows: int | None = None) -> Array:
     """Return labels as contiguous float32, the type that both engines pass."""
     array = _numeric("y", y)
     if array.ndim != 1:
-        one_hot = ": of one-hot columns take argmax(axis=1)" if array.ndim == 2 else ""
+        one_hot = "; convert one-hot columns by argmax(axis=1)" if array.ndim == 2 else ""
         raise ValueError(f"y must have shape (n,), got {array.shape}{one_hot}")
     if n_rows is not None and len(array) != n_rows:
         raise ValueError(f"y must have one label for each of raw's {n_rows} rows, got {len(array)}")
@@ -140,13 +140,13 @@ def check_labels(y: ArrayLike, n_classes: int, n_rows: int | None = None) -> Arr
         return labels
     allowed = "0 or 1" if n_classes == 2 else f"whole numbers from 0 to {n_classes - 1}"
     if np.isnan(labels).any():
-        raise ValueError(f"y must hold {allowed}, got NaN")
+        raise ValueError(f"y must contain {allowed}, got NaN")
     wrong = (labels < 0) | (labels > n_classes - 1) | (labels != np.floor(labels))
     found = labels[wrong][0]
     hint = f"; {SOFT_LABELS}" if 0 < found < 1 else ""
     if n_classes == 2 and found >= 2:
         hint = "; more classes need scores of shape (n, K), which engines have with num_class=K"
-    raise ValueError(f"y must hold {allowed}, got {found:g}{hint}")
+    raise ValueError(f"y must contain {allowed}, got {found:g}{hint}")
 
 
 def as_sample_weight(
@@ -217,6 +217,6 @@ def check_present(counts: Array) -> None:
     if len(absent):
         named = ", ".join(map(str, absent[:9])) + (", ..." if len(absent) > 9 else "")
         raise ValueError(
-            f"y must hold every class from 0 to {len(counts) - 1}, "
+            f"y must contain every class from 0 to {len(counts) - 1}, "
             f"got no row (with weight) of class {named}"
         )

@@ -1,4 +1,4 @@
-"""XGBoost: train and cv with ``loss=``, the exact ``base_score``, and the classifiers."""
+"""XGBoost: ``train`` and ``cv`` with ``loss=``, the loss's ``base_score``, and the classifiers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ xgb = require("xgboost", "xgboost")
 
 __all__ = ["ImbalancedXGBClassifier", "base_score", "cv", "predict_proba", "train"]
 
-# the classifier is built on this module; what needs Dask, which few have, comes when asked for
+# The classifier imports this module. Names that need Dask are imported when they are used.
 _LATE = {
     "DaskImbalancedXGBClassifier": "boostloss.xgboost.dask",
     "ImbalancedXGBClassifier": "boostloss.xgboost.classifier",
@@ -48,10 +48,10 @@ __getattr__, __dir__ = import_when_used(__name__, _LATE)
 
 Params = dict[str, Any]
 ParamsLike = Mapping[str, Any] | Sequence[tuple[str, Any]]
-"""Parameters as XGBoost takes them: a dict, or pairs of which several may name a metric."""
+"""Parameters as in XGBoost: a dict, or pairs, of which several may name a metric."""
 
 LEAST_SHARE = 1e-6
-"""Of a class where XGBoost's own start is made: one that is absent starts there."""
+"""Smallest class share at the start of training, used for absent classes. It is XGBoost's."""
 
 
 def train(
@@ -139,7 +139,7 @@ def train(
     if not fitted.keeps_shares:
         y, weight = workers.together(_target, dtrain)
         raw = raw_scores(booster, dtrain)
-        if not raw.size:  # XGBoost gives no rows another shape
+        if not raw.size:  # XGBoost returns another shape if there are no rows
             raw = np.empty((0, n_classes) if n_classes else 0, np.float32)
         fitted = resolved.fit(y, raw, weight, workers=workers)
     if calibrated:
@@ -206,7 +206,7 @@ def cv(
     """
     _check_call(dtrain, keywords)
     params = as_params(params)
-    if metrics:  # as in XGBoost, in place of those in params
+    if metrics:  # as in XGBoost, they replace those in params
         params["eval_metric"] = metrics
     arguments, resolved = training_arguments(
         params, loss, _class_counts(dtrain), custom_metric, recorder
@@ -229,7 +229,7 @@ def cv(
 
 
 def as_params(params: ParamsLike) -> Params:
-    """Copy parameters into a dict; the metrics of several pairs become a list."""
+    """Copy parameters to a dict, in which several metrics are a list."""
     if isinstance(params, Mapping):
         return dict(params)
     pairs = list(params)
@@ -285,9 +285,9 @@ def base_score(
 
 
 def as_base_score(raw: Any, softmax_floor: float = 0.0) -> float | str:
-    """A raw score as XGBoost takes it: a probability, or a list of raw scores as a string.
+    """Convert a raw score to ``base_score``: a probability, or a list of raw scores as a string.
 
-    Those sum to 0, as XGBoost's own do: softmax depends on differences only.
+    The raw scores sum to 0, as in XGBoost, since softmax depends on differences only.
     """
     if np.ndim(raw) == 0:
         return float(1.0 / (1.0 + np.exp(-np.float64(raw))))
@@ -296,7 +296,7 @@ def as_base_score(raw: Any, softmax_floor: float = 0.0) -> float | str:
 
 
 def set_base_score(params: Params, loss: Loss, counts: Array) -> None:
-    """Start from the loss's intercept unless ``params`` says where to start."""
+    """Set ``base_score`` to the loss's intercept unless ``params`` contains it."""
     if params.get("base_score") is None:
         n_classes = params.get("num_class")
         counts = with_floor(counts, LEAST_SHARE, n_classes or len(counts))
@@ -304,12 +304,12 @@ def set_base_score(params: Params, loss: Loss, counts: Array) -> None:
 
 
 def _class_counts(data: Any, workers: Workers = ALONE) -> Array:
-    """Rows, or their summed weights, of each class on all workers: what a loss starts from."""
+    """Count the rows of each class, or sum their weights, on all workers."""
     y, weight = workers.together(_target, data)
     found = int(workers.largest(np.array([y.max(initial=1.0)]))[0]) + 1
     counts = workers.sum(class_counts(y, weight, found))
     if not counts.any():
-        raise ValueError("dtrain must hold rows with weight, got none")
+        raise ValueError("dtrain must contain rows with weight, got none")
     return counts
 
 
@@ -337,10 +337,10 @@ def training_arguments(
     recorder: Recorder | None = None,
     in_use: tuple[Array, Array] | None = None,
 ) -> tuple[dict[str, Any], Loss]:
-    """Arguments of XGBoost's own functions, and the loss with class weights as numbers.
+    """Return arguments for XGBoost's functions, and the loss with class weights as numbers.
 
-    ``counts`` are the rows of each class, or their summed weights. ``in_use`` are the class shares
-    of training and those where the model is used, for metrics.
+    ``counts`` contains the number of rows, or the weight, of each class. ``in_use`` contains the
+    class shares of training and those where the model is used, for metrics.
     """
     given: Loss = named(loss)
     params = as_params(params)
@@ -374,7 +374,7 @@ def training_arguments(
         native, resolved, custom_metric, n_classes=n_outputs, in_use=in_use
     )
     own = None
-    # multi:softmax hands out labels alone, and a metric of the user's expects raw scores
+    # multi:softmax predicts labels only, and a metric of the user expects raw scores
     if native["objective"] == name and isinstance(custom_metric, Metric | None) and not recorder:
         own = built_in_params(native, resolved, softmax)
     if own is not None:
@@ -391,16 +391,16 @@ _REGULARISATION = {
     ("gamma", "min_split_loss"): 0.0,
     ("min_child_weight",): 1.0,
 }
-"""Parameters that are compared with sums of gradients or Hessians, and their defaults."""
+"""Parameters that XGBoost compares with sums of gradients or Hessians, and their defaults."""
 
 
 def built_in_params(params: Params, loss: Loss, softmax: bool) -> Params | None:
-    """Parameters with which XGBoost's built-in objective does what the loss asks for, or None.
+    """Return parameters with which XGBoost's built-in objective equals the loss, or None.
 
-    That is so for cross-entropy with one weight for all classes, or with two classes, whose ratio
-    is ``scale_pos_weight``. A weight w of all rows is not handed in, since its rounding moves
-    XGBoost's quantiles (raw scores 0.05 apart with 1/3): dividing what sums of the gradients are
-    compared with by w gives the same trees.
+    They exist for cross-entropy with equal class weights, or with two classes, whose ratio is
+    ``scale_pos_weight``. A common weight w is not passed as row weights, since their rounding
+    changes XGBoost's quantiles (raw scores differed by 0.05 with 1/3). Instead, parameters that
+    are compared with sums of gradients are divided by w, which leads to the same trees.
     """
     weights = constant_weights(loss)
     if weights is None or (softmax and np.ptp(weights)):

@@ -48,22 +48,22 @@ from boostloss.xgboost.parameters import check_params
 
 xgb = require("xgboost", "xgboost")
 _Parent: Any = xgb.XGBClassifier
-_Engine: Any = object  # stands for the one of XGBoost's classifiers that comes after the mixin
+_Engine: Any = object  # represents the XGBoost classifier that follows the mixin
 
 _OBJECTIVES = (None, "binary:logistic", "multi:softprob", "multi:softmax")
 
 
 class XGBLossMixin(LossClassifierMixin, _Engine):
-    """What XGBoost's classifiers share with a loss, on one machine or many.
+    """Add a loss to one of XGBoost's classifiers, for one machine or several.
 
-    Stands before one of XGBoost's own classifiers among the bases.
+    This base class comes before XGBoost's classifier.
     """
 
     n_jobs: Any
     scale_pos_weight: Any
     _names_of_both = ("gamma", "alpha")
 
-    # all that XGBoost's class knows of a fitted model, get_booster() first, it reads from these
+    # XGBoost's class reads these for all properties of a fitted model, such as get_booster()
     _Booster = from_engine("_Booster")
     evals_result_ = from_engine(
         "evals_result_",
@@ -121,7 +121,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         self._check_prior(labels)
         self._check_decision(labels)
         n_classes = len(labels)
-        # one row for each class, weighted with its count: a loss asks no more of the labels
+        # one row for each class, weighted by its count, which is all a loss needs of the labels
         loss = self._resolved_loss(
             np.arange(n_classes),
             counts,
@@ -148,13 +148,13 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             fitted = self._fit_loss(loss, codes, raw, weight)
         else:
             fitted = loss.fit(np.arange(n_classes), None, counts)
-        # without the callables that trained it: they need not pickle
+        # without the callables used in training, which need not be picklable
         engine.objective, engine.eval_metric = _native_objective(n_classes), None
-        if isinstance(engine, SeveralValues):  # the same fitted model, of the engine's own class
+        if isinstance(engine, SeveralValues):  # convert the fitted model to the engine's class
             plain = engine.parent()
             vars(plain).update(vars(engine))
             engine = plain
-        engine.get_booster().set_attr(**{ATTRIBUTE: None, SEAL: None})  # of a file gone on from
+        engine.get_booster().set_attr(**{ATTRIBUTE: None, SEAL: None})  # from a file continued from
         keep_labels(engine.get_booster(), labels)
         self._fitted = Fitted(engine, labels, fitted, counts / counts.sum())
         return self
@@ -257,7 +257,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             With ``calibrated``, if the posterior is not the raw score plus a constant, as for
             focal and GHM. :func:`boostloss.onnx.to_onnx` exports these.
         """
-        booster = self.get_booster().copy()  # others may be saving this one at the same time
+        booster = self.get_booster().copy()  # other threads may be saving this one
         state = self._state()
         if calibrated:
             state, shift = calibrated_state(self)
@@ -305,27 +305,27 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         check_objective(state, wanted, [f"{engine.objective} for {engine.n_classes_}"], source)
         booster.set_attr(**{ATTRIBUTE: None, SEAL: None})
         keep_labels(booster, state.labels)
-        read = ("booster", "feature_types", "enable_categorical")  # as XGBoost's load_model does
+        read = ("booster", "feature_types", "enable_categorical")  # as in XGBoost's load_model
         self.__dict__.update(
             _fitted=Fitted(engine, state.labels, state.loss, state.class_share),
             **parameters_of(state),
             **{name: getattr(engine, name) for name in read},
         )
 
-    # -- inside -------------------------------------------------------------------------
+    # -- internal -----------------------------------------------------------------------
 
     def _training_params(self, loss: Loss, counts: Array, xgb_model: Any) -> dict[str, Any]:
-        """Parameters for the engine's own classifier, which does the training."""
+        """Return the parameters of the engine's classifier, which does the training."""
         params = self._engine_params()
         n_classes = len(counts)
         if params.pop("num_class", None) not in (None, n_classes):
-            raise ValueError(f"num_class must be left out: y holds {n_classes} classes")
+            raise ValueError(f"num_class must be left out: y contains {n_classes} classes")
         check_params(params)
-        params["scale_pos_weight"] = None  # it is in the loss
+        params["scale_pos_weight"] = None  # it is included in the loss
         if params["base_score"] is None and xgb_model is None:
             softmax = n_classes if n_classes > 2 else None
             raw = loss.init_score(np.arange(n_classes), counts, n_classes=softmax)
-            # XGBoost's own objective, plain cross-entropy, starts from log(share + 1e-6)
+            # XGBoost's built-in objective starts from log(share + 1e-6)
             floor = 1e-6 if is_plain_cross_entropy(loss) else 0.0
             params["base_score"] = as_base_score(raw, floor)
         return params
@@ -333,7 +333,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     def _with_objective(
         self, params: dict[str, Any], loss: Loss, recorder: Any, labels: Array, counts: Array
     ) -> Any:
-        """Parameters with the built-in objective where it does what the loss asks for."""
+        """Return parameters with the built-in objective if it can replace the loss."""
         n = len(labels)
         native = {**params, "objective": _native_objective(n)}
         own = built_in_params(native, loss, n > 2) if recorder is None else None
@@ -359,7 +359,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             self._metric_on_probability(m, loss, linked, in_use) for m in listed if callable(m)
         ]
         if not listed:
-            # cross-entropy's posterior is its link: XGBoost's own default says the same
+            # the posterior of cross-entropy is its link, so XGBoost's default metric is the same
             plain = in_use is None and is_plain_cross_entropy(loss)
             if not plain and not params.get("disable_default_eval_metric"):
                 scores: Literal["raw", "probability"] = "probability" if linked else "raw"
@@ -368,7 +368,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             return params
         if len(users) > 1:
             raise ValueError(
-                f"eval_metric must hold one callable at most, as in XGBoost, got {len(users)}"
+                f"eval_metric must contain at most one callable, as in XGBoost, got {len(users)}"
             )
         n_classes = FittedLoss(loss).n_classes
         named = {**params, "eval_metric": [m for m in listed if not callable(m)]}
@@ -384,12 +384,12 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             params["eval_metric"] = metric.on_probabilities() if linked else metric
             return params
         metrics = [*params["eval_metric"], *users]
-        # XGBoost's booster would be sent a list of callables alone
+        # XGBoost would pass only a list of callables to its booster
         params["eval_metric"] = metrics[0] if len(metrics) == 1 else metrics
         return params
 
     def _raw(self, X: Any, validate_features: bool, base_margin: Any, iteration_range: Any) -> Any:
-        """Raw scores, by XGBoost's own code: parameters set after fitting reach it as usual."""
+        """Return raw scores by XGBoost's code, which also reads parameters set after fitting."""
         return super().predict(
             self._read_features(X),
             output_margin=True,
@@ -398,7 +398,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             iteration_range=iteration_range,
         )
 
-    # -- what differs on Dask -------------------------------------------------------------
+    # -- different on Dask ----------------------------------------------------------------
 
     def _new_engine(self, params: dict[str, Any]) -> Any:
         return _Trainer(**params) if has_several_values(params) else xgb.XGBClassifier(**params)
@@ -406,7 +406,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     def _read_target(
         self, y: Any, sample_weight: Any, known: Array | None
     ) -> tuple[Array, Any, Any, Array]:
-        """Labels, each row's code and weight, and the rows, or summed weights, of each class."""
+        """Return labels, each row's code and weight, and the total weight of each class."""
         labels, codes = encode_labels(y, known)
         weight = check_sample_weight(sample_weight, len(codes))
         return labels, codes, weight, class_counts(codes, weight, len(labels))
@@ -422,13 +422,13 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
 
 
 class SeveralValues(_Engine):
-    """Lets one metric of XGBoost's classifiers have several values, as that of ``train`` may.
+    """Lets a metric of XGBoost's classifiers have several values, as in ``train``.
 
-    Their own fitting makes each callable a metric of one value; there is no public way around.
+    XGBoost's ``fit`` converts each callable to a metric of one value, and has no public option.
     """
 
     parent: Any
-    """XGBoost's class, to which the trained object returns."""
+    """XGBoost's class, to which the trained object is converted."""
 
     def _configure_fit(self, *arguments: Any, **keywords: Any) -> Any:
         model, metric, *rest = super()._configure_fit(*arguments, **keywords)
@@ -437,13 +437,13 @@ class SeveralValues(_Engine):
 
 
 class _Trainer(SeveralValues, _Parent):
-    """XGBoost's own classifier, trained with several values of one metric."""
+    """XGBoost's classifier, which may report several values of one metric."""
 
     parent = xgb.XGBClassifier
 
 
 def has_several_values(params: dict[str, Any]) -> bool:
-    """Whether the metric among parameters has several values."""
+    """Return whether the metric in the parameters has several values."""
     return isinstance(params["eval_metric"], XGBoostMetrics)
 
 
@@ -542,7 +542,7 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
         return tags
 
     def _raw(self, X: Any, validate_features: bool, base_margin: Any, iteration_range: Any) -> Any:
-        # of XGBClassifier's predict only what matters here, the base's: 15% of the time of one row
+        # only the base class's part of XGBClassifier's predict: 15% faster for one row
         return xgb.XGBModel.predict(
             self,
             self._read_features(X),
@@ -554,7 +554,7 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
 
 
 def labels_of(model: Any) -> Array | None:
-    """Sorted labels of the model that training goes on from: its own, or else codes 0..K-1.
+    """Return the sorted labels of the model that training continues from, or codes 0..K-1.
 
     Parameters
     ----------
@@ -578,7 +578,7 @@ def labels_of(model: Any) -> Array | None:
 
 
 def _of_data_set(metric: Any) -> Any:
-    """A metric of the scikit-learn kind as one of ``xgboost.train``."""
+    """Convert a metric as in scikit-learn to one for ``xgboost.train``."""
     if isinstance(metric, Metric):
         return metric
 

@@ -250,7 +250,7 @@ def test_rows_that_stop_the_training(problem, loss):
     assert -model.validation_score_[-1] == pytest.approx(
         log_loss(problem.y_valid, p, sample_weight=weight), rel=1e-9
     )
-    with pytest.raises(ValueError, match="y_val must hold labels seen in y"):
+    with pytest.raises(ValueError, match="y_val must contain labels seen in y"):
         model.fit(problem.X, y, X_val=problem.X_valid, y_val=problem.y_valid)
     with pytest.raises(ValueError, match="X_val and y_val must be given together, got X_val"):
         model.fit(problem.X, y, X_val=problem.X_valid)
@@ -283,7 +283,7 @@ def test_warm_start(problem, loss):
         model.predict_proba(problem.X_valid), whole.predict_proba(problem.X_valid), rtol=1e-9
     )
     with pytest.raises(
-        ValueError, match="must hold labels of the model that training continues from"
+        ValueError, match="must contain labels of the model that training continues from"
     ):
         model.fit(problem.X, problem.y + 1)
 
@@ -446,7 +446,7 @@ def test_bad_input(binary):
         (lambda: make(probability="sigma").fit(X, y), "probability"),
         (lambda: make(max_iter=0).fit(X, y), "max_iter"),
         (lambda: make(class_weight="even").fit(X, y), "class_weight"),
-        (lambda: make().fit(X, np.zeros(len(y))), "y must hold at least two classes"),
+        (lambda: make().fit(X, np.zeros(len(y))), "y must contain at least two classes"),
         (lambda: make().fit(X, np.where(y, np.nan, 0.0)), "y"),
         (lambda: make().fit(X, np.random.default_rng(0).random(len(y))), "continuous"),
         (lambda: make().fit(X, y[:-1]), "rows"),

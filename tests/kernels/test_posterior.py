@@ -133,7 +133,7 @@ def test_log_loss_refuses_what_is_not_a_class(loss, n_classes, label):
     raw = np.zeros(9) if n_classes == 2 else np.zeros((9, 3))
     y = np.arange(9.0) % n_classes
     y[5] = label
-    with pytest.raises(ValueError, match="y must hold"):
+    with pytest.raises(ValueError, match="y must contain"):
         loss.fit(np.arange(n_classes)).log_loss(y, raw)
     y[5], raw[3] = 0, np.nan
     with pytest.raises(ValueError, match="raw must be finite"):

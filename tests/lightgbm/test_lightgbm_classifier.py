@@ -134,7 +134,7 @@ def test_number_of_classes(problem):
         p = theirs.predict_proba(problem.X_valid)
         np.testing.assert_allclose(model.predict_proba(problem.X_valid), p, atol=1e-9)
         assert model.get_params()[name] == problem.n_classes
-        with pytest.raises(ValueError, match=f"{name} must be left out: y holds"):
+        with pytest.raises(ValueError, match=f"{name} must be left out: y contains"):
             model.set_params(**{name: 7}).fit(problem.X, problem.y)
 
 

@@ -150,7 +150,7 @@ def test_what_was_refused_is_not_remembered_as_good():
         loss.gradient_hessian(Y[:2], RAW, run=run)
     wrong = Y + 0.5
     for _ in range(2):
-        with pytest.raises(ValueError, match="y must hold 0 or 1"):
+        with pytest.raises(ValueError, match="y must contain 0 or 1"):
             loss.gradient_hessian(wrong, RAW, run=run)
     np.testing.assert_array_equal(
         loss.gradient_hessian(Y, RAW, run=run), loss.gradient_hessian(Y, RAW)

@@ -175,10 +175,10 @@ def test_vectors_early_stopping_and_what_is_refused(session):
             PARAMS, plain.filter("label = 0"), 2, features=NAMES, loss="focal", num_workers=2
         )
     for label, words in [
-        (-1.0, "y must hold whole numbers from 0 to .*, got -1"),
-        (0.5, "y must hold whole numbers from 0 to .*, got 0.5"),
-        (np.nan, "y must hold whole numbers from 0 to .*, got NaN"),
-        (None, "y must hold whole numbers from 0 to .*, got NaN"),
+        (-1.0, "y must contain whole numbers from 0 to .*, got -1"),
+        (0.5, "y must contain whole numbers from 0 to .*, got 0.5"),
+        (np.nan, "y must contain whole numbers from 0 to .*, got NaN"),
+        (None, "y must contain whole numbers from 0 to .*, got NaN"),
     ]:
         with pytest.raises(ValueError, match=words):
             spark_train(PARAMS, positives_as(plain, label), 2, features=NAMES, loss="focal")

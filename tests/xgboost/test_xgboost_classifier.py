@@ -35,7 +35,7 @@ def test_base_score_says_what_xgboost_takes():
         scores = base_score(CrossEntropy(), y, n_classes=n_classes)
         np.testing.assert_allclose(eval(scores), 0.0, atol=1e-12)
         assert len(eval(scores)) == (n_classes or 3)
-    with pytest.raises(ValueError, match="y must hold"):
+    with pytest.raises(ValueError, match="y must contain"):
         base_score(CrossEntropy(), [0.5, 1])
 
 

@@ -188,10 +188,10 @@ def wrong_label(y):
 
 def test_a_wrong_label_on_one_worker(two_workers, rows):
     data = dask_matrix(two_workers, rows.X, wrong_label(rows.y))
-    with pytest.raises(ValueError, match=r"y must hold whole numbers .* got 2\.5"):
+    with pytest.raises(ValueError, match=r"y must contain whole numbers .* got 2\.5"):
         dask_train(two_workers, PARAMS, data, 2, loss=GHMLoss())
     for loss in LOSSES:
-        with pytest.raises(ValueError, match=r"^y must hold .* got 2\.5 \(on worker \d of 2\)$"):
+        with pytest.raises(ValueError, match=r"^y must contain .* got 2\.5 \(on worker \d of 2\)$"):
             xgb_dask.train(two_workers, native_params(rows.n_classes), data, 2, obj=objective(loss))
 
 
@@ -205,7 +205,7 @@ def test_a_wrong_label_is_said_by_every_worker(two_workers, rows):
         )
     first, second = said.get(timeout=30), said.get(timeout=30)
     assert first == second
-    assert "y must hold" in first
+    assert "y must contain" in first
 
 
 class _Telling:
@@ -371,7 +371,7 @@ def test_classifier_on_frames_with_an_evaluation_set(two_workers, rows, tmp_path
     served = ImbalancedXGBClassifier()
     served.load_model(tmp_path / "model.json")
     np.testing.assert_allclose(served.predict_proba(frame), alone.predict_proba(frame), rtol=1e-6)
-    with pytest.raises(ValueError, match=r"eval_set\[0\]'s y must hold labels seen in y"):
+    with pytest.raises(ValueError, match=r"eval_set\[0\]'s y must contain labels seen in y"):
         model.fit(X, y, eval_set=[(X, y.replace("alder", "oak"))])
 
 
