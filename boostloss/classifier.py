@@ -509,8 +509,8 @@ def encode_labels(y: Any, known: Array | None = None) -> tuple[Array, Array]:
     check_labels_of_model(labels, known)
     if len(labels) < 2:
         raise ValueError(
-            f"y must contain at least two classes, got {'one class' if len(labels) else 'no rows'}, "
-            f"{labels.tolist()}, in n_samples = {len(y)}"
+            f"y must contain at least two classes, got {'one class' if len(labels) else 'no rows'}"
+            f", {labels.tolist()}, in n_samples = {len(y)}"
         )
     return labels if known is None else known, codes
 
@@ -729,8 +729,8 @@ def check_each_label(counts: Array, labels: Array) -> None:
     absent = labels[counts <= 0].tolist()
     if absent:
         raise ValueError(
-            f"y must contain each of the labels {labels.tolist()}, in rows with a sample_weight above "
-            f"0, got none of {absent[:5]}"
+            f"y must contain each of the labels {labels.tolist()}, in rows with a sample_weight "
+            f"above 0, got none of {absent[:5]}"
         )
 
 
