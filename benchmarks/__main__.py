@@ -10,7 +10,17 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from benchmarks import engines, hist, kernels, others, recording, small, start, training
+from benchmarks import (
+    engines,
+    hist,
+    kernels,
+    others,
+    recording,
+    small,
+    small_trees,
+    start,
+    training,
+)
 
 
 def sections(quick: bool, output: Path) -> dict[str, Callable[[], str]]:
@@ -28,6 +38,7 @@ def sections(quick: bool, output: Path) -> dict[str, Callable[[], str]]:
         "recorder": lambda: recording.share_of_training(cases, 1 if quick else 5),
         "training": lambda: training.whole(cases, 1 if quick else 7),
         "hist": lambda: hist.whole(quick),
+        "small_trees": lambda: small_trees.whole(quick),
         "engines": lambda: engines.whole(quick),
         "others": lambda: others.side_by_side(n, 2 if quick else 20, repeats),
     }

@@ -11,7 +11,7 @@ from benchmarks import endurance, scale
 from benchmarks.__main__ import main
 
 
-@pytest.mark.parametrize("section", ["small", "kernels", "rows", "memory", "training", "hist", "engines", "others"])
+@pytest.mark.parametrize("section", ["small", "kernels", "rows", "memory", "training", "hist", "small_trees", "engines", "others"])
 def test_section_runs(section, tmp_path, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[1])  # its subprocesses import it
     main(["--quick", "--only", section, "--output", str(tmp_path)])
