@@ -165,15 +165,15 @@ def write_model(comparison: Comparison, folder: Path) -> tuple[str, Any]:
 def usage(comparison: Comparison) -> str:
     """Return how ``use_model.py`` is used, and what it needs."""
     engine = {"xgboost": "XGBoost", "lightgbm": "LightGBM", "hist": "scikit-learn and joblib"}
-    packages = ["NumPy", "pandas", engine[comparison.settings.engine]]
+    needs = f"NumPy, pandas, {engine[comparison.settings.engine]}"
+    files = f"model.{SUFFIXES[comparison.settings.engine]}"
     if comparison.losses[comparison.best] is not None:
-        packages.append("boostloss")
-    suffix = SUFFIXES[comparison.settings.engine]
+        needs, files = f"{needs}, boostloss", f"{files} and model_loss.json"
     return f"""    python use_model.py new_rows.csv predictions.csv
 
 reads new rows as the training file was read, and writes their probabilities. Without the second
 file it prints them. In Python, ``from use_model import predict``; ``predict(frame)`` returns them.
-It needs model.{suffix} and model_loss.json in its directory, and {", ".join(packages)}."""
+It needs {files} in its directory, and the packages {needs}."""
 
 
 def _script(comparison: Comparison) -> str:

@@ -194,7 +194,10 @@ def read_new_rows(path: Path, form: Mapping[str, Any] | None, columns: Mapping[s
     if not path.is_file():
         raise BadInput(f"{path} must be a CSV or Parquet file, got no such file")
     if path.suffix.lower() in PARQUET:
-        frame = pd.read_parquet(path).reset_index(drop=True)
+        try:
+            frame = pd.read_parquet(path).reset_index(drop=True)
+        except Exception as error:
+            raise BadInput(f"{path} cannot be read as Parquet: {first_line(error)}") from error
         return frame.set_axis([str(name).strip() for name in frame.columns], axis=1)
     if form is None:
         raise BadInput(f"{path} must be a Parquet file, as that of the training rows was")
@@ -238,6 +241,8 @@ def features(
     lacking = [name for name in columns if name not in names]
     if lacking:
         raise BadInput(f"rows must have the columns of the training rows, got no {listed(lacking)}")
+    if not len(frame):
+        raise BadInput("rows must be at least one, got none")
     found = {}
     for name, how in columns.items():
         column = frame.iloc[:, names.index(name)].reset_index(drop=True)

@@ -251,6 +251,8 @@ CHANGED = {
     "a short line": (csv(WORDS) + "1\n", "must have 3 fields on every line, got 1", True),
     "a name twice": (csv(WORDS).replace("target", "x"), "got twice 'x'", True),
     "other bytes": (csv(["low", "é", "", ""]).encode("cp1252"), "must be utf-8, got other bytes on line", True),
+    "no rows": ("x,a,target\n", "must be at least one, got none", True),
+    "nothing": ("", "cannot be read as CSV: No columns to parse", True),
     "a workbook": (b"PK\x03\x04" + bytes(50), "got Excel", True),
 }  # fmt: skip
 
@@ -266,6 +268,29 @@ def test_another_file_with(kind, tmp_path, monkeypatch, capsys):
     assert module.main() == (2 if is_raised else 0)
     assert words in capsys.readouterr().err
     assert (tmp_path / "p.csv").exists() != is_raised
+
+
+def test_parquet_that_is_none_and_a_format_that_is_not_known(tmp_path, monkeypatch, capsys):
+    pd.DataFrame({"x": texts_of(WORDS), "a": np.array(A, float), "target": Y}).to_parquet(
+        tmp_path / "d.parquet"
+    )
+    module, expected = written(
+        read(tmp_path / "d.parquet"), tmp_path / "out", "hist", monkeypatch
+    )
+    for name, words in (
+        ("new.parquet", "cannot be read as Parquet"),
+        ("new.csv", "must be a Parquet file, as that of the training rows was"),
+        ("nowhere.parquet", "got no such file"),
+    ):
+        if "nowhere" not in name:
+            (tmp_path / name).write_text(csv(WORDS))
+        monkeypatch.setattr(sys, "argv", ["use_model.py", str(tmp_path / name)])
+        assert module.main() == 2
+        assert words in capsys.readouterr().err
+    # rows of a CSV file in a Parquet file
+    (tmp_path / "d.csv").write_text(csv(WORDS))
+    module, expected = written(read(tmp_path / "d.csv"), tmp_path / "two", "hist", monkeypatch)
+    np.testing.assert_allclose(predictions(module, tmp_path / "d.parquet"), expected, atol=1e-6)
 
 
 def test_codes_that_became_numbers_are_said(tmp_path, monkeypatch, capsys):
