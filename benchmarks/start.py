@@ -13,11 +13,19 @@ from benchmarks.interleaved import table
 
 IMPORT = """
 import time
-import sklearn.base, numba, scipy.optimize, scipy.special, joblib
 start = time.perf_counter()
-import boostloss
+{statement}
 print(time.perf_counter() - start)
 """
+IMPORTS = (
+    "import boostloss",
+    "from boostloss import ImbalancedHistGradientBoostingClassifier",
+    "from sklearn.ensemble import HistGradientBoostingClassifier",
+    "from boostloss import ImbalancedXGBClassifier",
+    "from xgboost import XGBClassifier",
+    "from boostloss import ImbalancedLGBMClassifier",
+    "from lightgbm import LGBMClassifier",
+)
 FIRST = """
 import time
 import numpy as np
@@ -56,7 +64,10 @@ def cold_start(repeats: int, softmax: bool) -> str:
     if softmax:
         cases.append(("all softmax losses", ALL, 4))
     with tempfile.TemporaryDirectory() as folder:
-        rows: list[list[object]] = [["import boostloss", "", _median(IMPORT, folder, repeats)]]
+        rows: list[list[object]] = [
+            [f"`{one}`", "", _median(IMPORT.format(statement=one), folder, repeats)]
+            for one in IMPORTS
+        ]
         fits = [(loss, k) for k in ((2, 3) if softmax else (2,)) for loss in ("focal", "ghm")]
         programs = [
             (f"first fit and predict_proba, {loss}, {k} classes", FIT.format(loss=loss, classes=k))
