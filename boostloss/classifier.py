@@ -729,8 +729,8 @@ def check_each_label(counts: Array, labels: Array) -> None:
     absent = labels[counts <= 0].tolist()
     if absent:
         raise ValueError(
-            f"y must contain each of the labels {labels.tolist()}, in rows with a sample_weight "
-            f"above 0, got none of {absent[:5]}"
+            f"y must contain rows of each class, {labels.tolist()}, with a sample_weight above 0, "
+            f"got none of {absent[:5]}"
         )
 
 

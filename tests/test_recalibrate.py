@@ -145,7 +145,7 @@ def test_rows_that_do_not_recalibrate(make):
     model = make().fit(X, y)
     with pytest.raises(ValueError, match="never seen"):
         model.recalibrate(X[:2], ["a", "z"])
-    with pytest.raises(ValueError, match=r"each of the labels \['a', 'b'\].* got none of \['b'\]"):
+    with pytest.raises(ValueError, match=r"rows of each class, \['a', 'b'\].* got none of \['b'\]"):
         model.recalibrate(X[:2], ["a", "a"])
     with pytest.raises(ValueError, match="as many rows"):
         model.recalibrate(X[:9], y[:8])

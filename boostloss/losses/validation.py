@@ -144,7 +144,7 @@ def check_labels(y: ArrayLike, n_classes: int, n_rows: int | None = None) -> Arr
     wrong = (labels < 0) | (labels > n_classes - 1) | (labels != np.floor(labels))
     found = labels[wrong][0]
     hint = f"; {SOFT_LABELS}" if 0 < found < 1 else ""
-    if n_classes == 2 and found >= 2:
+    if n_classes == 2 and found >= 2 and found == np.floor(found):
         hint = "; more classes need scores of shape (n, K), which engines have with num_class=K"
     raise ValueError(f"y must contain {allowed}, got {found:g}{hint}")
 

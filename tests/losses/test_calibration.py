@@ -169,7 +169,7 @@ def test_recalibrated_finds_what_was_done_to_the_scores():
 
 def test_rows_that_cannot_recalibrate():
     fitted = CrossEntropy().fit([0, 1])
-    with pytest.raises(ValueError, match="separate"):
+    with pytest.raises(ValueError, match="not perfectly"):
         fitted.recalibrated([0, 0, 1, 1], [-2.0, -1.0, 1.0, 2.0])
     with pytest.raises(ValueError, match="chance"):
         fitted.recalibrated([1, 0, 1, 0, 1, 0], [-2.0, -1.0, -1.0, 1.0, 0.0, 2.0])

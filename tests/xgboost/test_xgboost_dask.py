@@ -5,6 +5,7 @@ import signal
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost as xgb
 from sklearn.base import clone
@@ -314,7 +315,8 @@ def test_classifier(two_workers, rows, loss):
     np.testing.assert_array_equal(decided.compute(), alone.predict(rows.X))
     costs = np.ones((rows.n_classes, rows.n_classes)) - np.eye(rows.n_classes)
     costs[-1] *= 7
-    for decision in ("balanced", costs, "raw"):
+    by_label = pd.DataFrame(costs, model.classes_, model.classes_)
+    for decision in ("balanced", by_label, "raw"):
         model.set_params(decision=decision)
         alone.set_params(decision=decision)
         scores = model.decision_function(X)
