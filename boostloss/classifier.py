@@ -80,8 +80,8 @@ class LossClassifierMixin:
     objective: Any
     _fitted: Fitted | None = None
     _ways_to_fit = "fit or load_model"
-    _names_of_both: tuple[str, ...] = ()
-    """Parameters that losses have and the engine too."""
+    _engine_names: frozenset[str] = frozenset()
+    """Names of the engine's parameters."""
 
     @property
     def classes_(self) -> Array:
@@ -268,7 +268,7 @@ class LossClassifierMixin:
         """Return the parameters of the engine's classifier."""
         params = self.get_params(deep=False)  # type: ignore[attr-defined]
         params = {name: value for name, value in params.items() if name not in LOSS_PARAMETERS}
-        check_misplaced(params, named(self.loss), self._names_of_both)
+        check_misplaced(params, named(self.loss), self._engine_names)
         return params
 
     def _check_objective(self, allowed: tuple[str | None, ...], default: str | None) -> None:
@@ -693,27 +693,39 @@ def needs_training_scores(loss: Loss) -> bool:
 # -- which class is the positive one ----------------------------------------------------
 
 
-def check_misplaced(params: Mapping[str, Any], loss: Loss, allowed: tuple[str, ...]) -> None:
-    """Raise an error for parameters that an engine ignores: the loss's, and misspelt ones of ours.
+def check_misplaced(params: Mapping[str, Any], loss: Loss, engine_names: frozenset[str]) -> None:
+    """Raise an error for parameters that an engine ignores: the loss's, and ours, misspelt too.
 
     Parameters
     ----------
     params : dict
-        An engine's parameters.
+        Parameters for an engine.
     loss : Loss
-    allowed : tuple of str
-        Parameters of losses that the engine has too.
+    engine_names : frozenset of str
+        Names of the engine's own parameters. Others may be missing.
     """
-    of_the_loss = set(loss.get_params()).difference(allowed)
-    for name in params:
-        if name in of_the_loss and params[name] is not None:
+    of_the_loss = loss.get_params()
+    for name, value in params.items():
+        if name in engine_names or value is None:
+            continue
+        if name in of_the_loss:
             raise ValueError(
                 f"{name} must be passed to the loss, as in {type(loss).__name__}({name}="
-                f"{params[name]!r}), not to the engine"
+                f"{value!r}), not to the engine"
             )
+        if name in LOSS_PARAMETERS:
+            raise ValueError(f"params must not contain {name!r}, {_INSTEAD[name]}, got {value!r}")
         meant = _meant(name)
         if meant:
-            raise ValueError(f"{name} is not a parameter: write {meant}={params[name]!r}")
+            raise ValueError(f"{name} is not a parameter: write {meant}={value!r}")
+
+
+_INSTEAD = {
+    "loss": "which is an argument of its own",
+    "probability": "a parameter of the classifiers: boosters predict the link of the raw score",
+    "prior": "a parameter of the classifiers: use boostloss.decide.shift_prior",
+    "decision": "a parameter of the classifiers: use boostloss.decide.decide",
+}
 
 
 @functools.lru_cache(1000)

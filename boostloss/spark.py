@@ -59,6 +59,7 @@ class SparkImbalancedXGBClassifier(_Estimator):
     decision : {"loss", "probability", "balanced", "raw"}, float, array or dict, default="loss"
         How the prediction column is computed: a name, a threshold, thresholds or costs of the
         classes, as in :class:`boostloss.ImbalancedXGBClassifier`.
+    **kwargs
         Parameters of ``SparkXGBClassifier``: ``features_col``, ``label_col``, ``weight_col``,
         ``validation_indicator_col``, ``num_workers``, ``max_depth`` and so on. Labels are codes
         0..K-1, for example from ``pyspark.ml.feature.StringIndexer``.

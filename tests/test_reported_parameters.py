@@ -12,8 +12,11 @@ import boostloss.lightgbm as bg
 import boostloss.xgboost as bx
 from boostloss import CrossEntropy, FocalLoss, Recorder
 from boostloss import classifier as shared
+from boostloss.hist import ImbalancedHistGradientBoostingClassifier
 from boostloss.lightgbm import ImbalancedLGBMClassifier
+from boostloss.lightgbm.parameters import ENGINE_NAMES as lightgbm_names
 from boostloss.xgboost import ImbalancedXGBClassifier
+from boostloss.xgboost.parameters import ENGINE_NAMES as xgboost_names
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(900, 4))
@@ -141,13 +144,58 @@ def test_parameters_of_a_loss_among_the_engines():
     assert ImbalancedXGBClassifier(loss="focal", gamma=1, alpha=0.5, n_estimators=1).fit(X, Y)
 
 
-def test_no_parameter_of_an_engine_is_taken_for_a_typing_error():
-    booster = xgb.train({}, xgb.DMatrix(X, Y), 1)
-    known = {
-        *re.findall(r'"(\w+)":', booster.save_config()),
-        *(n for k, v in lgb.basic._ConfigAliases._get_all_param_aliases().items() for n in (k, *v)),
-    }
-    assert len(known) > 300
-    for kind in ENGINES:
-        known |= set(kind().get_params())
-    shared.check_misplaced(dict.fromkeys(known, None), FocalLoss(), ())
+def xgboost_parameters():
+    config = xgb.train({}, xgb.DMatrix(X, Y), 1).save_config()
+    return {*re.findall(r'"(\w+)":', config), *ImbalancedXGBClassifier().get_params()}
+
+
+def lightgbm_parameters():
+    aliases = lgb.basic._ConfigAliases._get_all_param_aliases()
+    every = {name for known, others in aliases.items() for name in (known, *others)}
+    return every.union(ImbalancedLGBMClassifier().get_params())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "own"),
+    [(xgboost_parameters, xgboost_names), (lightgbm_parameters, lightgbm_names)],
+)
+def test_no_parameter_of_an_engine_is_taken_for_a_typing_error(parameters, own):
+    known = parameters().difference(shared.LOSS_PARAMETERS)
+    assert len(known) > 70
+    shared.check_misplaced(dict.fromkeys(known, 1), CrossEntropy(), own)
+
+
+class Slow(CrossEntropy):
+    """A loss of a user, whose parameter has the name of an engine's."""
+
+    def __init__(self, learning_rate=1.0, class_weight=None, beta=0.999):
+        super().__init__(class_weight=class_weight, beta=beta)
+        self.learning_rate = learning_rate
+
+
+@pytest.mark.parametrize("kind", [*ENGINES, ImbalancedHistGradientBoostingClassifier])
+def test_a_loss_may_have_a_parameter_of_an_engine(kind):
+    rounds = "max_iter" if kind is ImbalancedHistGradientBoostingClassifier else "n_estimators"
+    plain, own = (
+        kind(loss=loss, learning_rate=0.3, **{rounds: 3}).fit(X, Y) for loss in ("cross_entropy", Slow())
+    )
+    np.testing.assert_allclose(own.raw_score(X), plain.raw_score(X), rtol=0, atol=2e-6)
+
+
+TRAINERS = {
+    "xgboost.train": lambda params: bx.train(params, xgb.DMatrix(X, Y), 2, loss="focal"),
+    "xgboost.cv": lambda params: bx.cv(params, xgb.DMatrix(X, Y), 2, loss="focal"),
+    "lightgbm.train": lambda params: bg.train(params, lgb.Dataset(X, Y), 2, loss="focal"),
+    "lightgbm.cv": lambda params: bg.cv(params, lgb.Dataset(X, Y), 2, loss="focal"),
+}
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_parameters_of_a_classifier_in_training(trainer):
+    for name, value in {"decision": 0.2, "prior": 0.1, "probability": "link"}.items():
+        with pytest.raises(ValueError, match=f"params must not contain '{name}', a parameter of"):
+            TRAINERS[trainer]({name: value})
+    with pytest.raises(ValueError, match=r"'objective'|'loss', which is an argument of its own"):
+        TRAINERS[trainer]({"loss": "ghm"})
+    with pytest.raises(ValueError, match=r"decisions is not a parameter: write decision=0\.2"):
+        TRAINERS[trainer]({"decisions": 0.2})

@@ -119,7 +119,7 @@ default="cross_entropy"
     """
 
     _ways_to_fit = "fit"
-    _names_of_both = ("class_weight",)
+    _engine_names = frozenset(HistGradientBoostingClassifier().get_params())
     n_features_in_ = from_engine("n_features_in_", doc="Number of features in training.")
     feature_names_in_ = from_engine(
         "feature_names_in_", doc="Names of the features in training, if all of them are strings."

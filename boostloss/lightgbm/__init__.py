@@ -25,6 +25,7 @@ from boostloss.lightgbm.few_rows import warn_of_few_rows
 from boostloss.lightgbm.metrics import as_names, of_posterior
 from boostloss.lightgbm.model import carry, make_constant, make_native, shifted
 from boostloss.lightgbm.parameters import (
+    ENGINE_NAMES,
     NAMES,
     check_bagging_by_class,
     check_callable,
@@ -403,7 +404,7 @@ def native_params(
     objective_name = value_of(params, "objective")
     if objective_name not in (None, "multiclass" if softmax else "binary"):
         raise ValueError(f"params['objective'] must be left out with loss=, got {objective_name!r}")
-    check_misplaced(params, given, ("class_weight",))
+    check_misplaced(params, given, ENGINE_NAMES)
     check_link(params)
     check_bagging_by_class(params, n_classes)
     native, factor = take_class_factor(

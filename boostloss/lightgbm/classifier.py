@@ -56,6 +56,7 @@ from boostloss.lightgbm.model import (
     to_file,
 )
 from boostloss.lightgbm.parameters import (
+    ENGINE_NAMES,
     check_bagging_by_class,
     check_callable,
     check_link,
@@ -165,7 +166,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     (500, 2)
     """
 
-    _names_of_both = ("class_weight",)
+    _engine_names = ENGINE_NAMES
     fitted_ = from_engine("fitted_", unfitted=False, doc="Whether the classifier is fitted.")
 
     def __init__(

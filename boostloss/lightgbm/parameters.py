@@ -9,6 +9,9 @@ import numpy as np
 
 from boostloss.classifier import positive_factor
 from boostloss.losses.validation import Array
+from boostloss.optional import require
+
+lgb = require("lightgbm", "lightgbm")
 
 NAMES: dict[str, tuple[str, ...]] = {
     "objective": ("objective", "app", "loss", "application", "objective_type"),
@@ -45,6 +48,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "num_threads": ("num_threads", "n_jobs", "nthread", "nthreads", "num_thread"),
 }  # fmt: skip
 """All names of each parameter that is read or set here."""
+
+ENGINE_NAMES = frozenset(lgb.LGBMClassifier().get_params()).union(*NAMES.values())
+"""Names of LightGBM's most common parameters. A loss may have parameters of the same names."""
 
 _METRIC_PARAMS = (
     *("auc_mu_weights", "multi_error_top_k", "label_gain"),

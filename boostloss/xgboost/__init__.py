@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boostloss import engine_call
+from boostloss.classifier import check_misplaced
 from boostloss.losses import ALONE, Loss, LossName, Workers, constant_weights, named
 from boostloss.losses.validation import (
     LABEL_LIMIT,
@@ -25,7 +26,7 @@ from boostloss.optional import import_when_used, refuse_distributed, require
 from boostloss.recorder import Recorder
 from boostloss.xgboost.metrics import of_posterior
 from boostloss.xgboost.model import carry, predict_proba, raw_scores, shifted
-from boostloss.xgboost.parameters import check_params, take_class_factor
+from boostloss.xgboost.parameters import ENGINE_NAMES, check_params, take_class_factor
 
 if TYPE_CHECKING:
     from boostloss.xgboost.classifier import ImbalancedXGBClassifier as ImbalancedXGBClassifier
@@ -345,6 +346,7 @@ def training_arguments(
     given: Loss = named(loss)
     params = as_params(params)
     check_params(params)
+    check_misplaced(params, given, ENGINE_NAMES)
     num_class = params.get("num_class")
     if not num_class:
         check_no_gaps(counts)

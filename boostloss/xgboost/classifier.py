@@ -44,7 +44,7 @@ from boostloss.recorder import Recorder
 from boostloss.xgboost import as_base_score, built_in_params
 from boostloss.xgboost.metrics import XGBoostMetrics, as_names, of_posterior
 from boostloss.xgboost.model import ATTRIBUTE, shifted
-from boostloss.xgboost.parameters import check_params
+from boostloss.xgboost.parameters import ENGINE_NAMES, check_params
 
 xgb = require("xgboost", "xgboost")
 _Parent: Any = xgb.XGBClassifier
@@ -61,7 +61,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
 
     n_jobs: Any
     scale_pos_weight: Any
-    _names_of_both = ("gamma", "alpha")
+    _engine_names = ENGINE_NAMES
 
     # XGBoost's class reads these for all properties of a fitted model, such as get_booster()
     _Booster = from_engine("_Booster")

@@ -9,6 +9,9 @@ import numpy as np
 
 from boostloss.classifier import positive_factor
 from boostloss.losses.validation import Array
+from boostloss.optional import require
+
+xgb = require("xgboost", "xgboost")
 
 NAMES: dict[str, tuple[str, ...]] = {
     "eta": ("eta", "learning_rate"),
@@ -19,6 +22,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "gamma": ("gamma", "min_split_loss"),
 }
 """Parameters with two names."""
+
+ENGINE_NAMES = frozenset(xgb.XGBClassifier().get_params()).union(*NAMES.values())
+"""Names of XGBoost's most common parameters. A loss may have parameters of the same names."""
 
 _METRIC_PARAMS = ("quantile_alpha", "expectile_alpha", "huber_slope")
 """Parameters that XGBoost's metrics use."""

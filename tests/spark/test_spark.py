@@ -136,9 +136,13 @@ def positives_as(rows, label):
 def test_a_code_without_rows_is_a_class_without_rows(session):
     frame = table(2)
     rows = positives_as(session.createDataFrame(frame), 2)
-    found = spark_train(PARAMS, rows, 2, loss="focal", features=NAMES, num_workers=2)
+    common = {"loss": "focal", "features": NAMES, "num_workers": 2}
+    with pytest.raises(ValueError, match=r"unless params\['num_class'\] says .*, got 0, 2$"):
+        spark_train(PARAMS, rows, 2, **common)
+    three = PARAMS | {"num_class": 3}
+    found = spark_train(three, rows, 2, **common)
     d = xgb.QuantileDMatrix(frame[NAMES], 2 * frame["label"])
-    alone = boostloss.xgboost.train(PARAMS, d, 2, loss="focal")
+    alone = boostloss.xgboost.train(three, d, 2, loss="focal")
     got, want = found["booster"].predict(d), alone.predict(d)
     assert want.shape == (len(frame), 3)
     np.testing.assert_allclose(got, want, rtol=0, atol=2e-6)
@@ -287,7 +291,7 @@ def test_estimator_refuses_classes_that_no_training_row_has(session):
     rows = session.createDataFrame(table(3))
     held_out = rows.withColumn("held_out", rows["label"] == 2)
     validated = estimator("focal", validation_indicator_col="held_out")
-    with pytest.raises(ValueError, match="of the training rows, 0, 1, where held_out is true, got"):
+    with pytest.raises(ValueError, match="of the training rows, 0, 1, if held_out is true, got 2"):
         validated.fit(held_out)
     unknown = functions.when(rows["label"] == 2, None).otherwise(rows["held_out"])
     with pytest.raises(ValueError, match="held_out must be true or false in each row, got null"):
