@@ -38,6 +38,7 @@ from boostloss.losses.validation import (
     check_number,
     check_sample_weight,
     class_counts,
+    with_labels,
 )
 from boostloss.metrics import Metric, raw_of_probability, workers_now
 from boostloss.model_file import PROBABILITIES, State, calibrated_loss, calibrated_shift
@@ -208,7 +209,7 @@ class LossClassifierMixin:
                 f"got {self.probability!r}"
             )
         shares = shares_by_label(self.prior, labels)
-        if not isinstance(self.prior, Mapping):
+        if not isinstance(with_labels(self.prior), Mapping):
             first, last = labels.tolist()
             by_label = f"pass prior as a dict, {{{first!r}: ..., {last!r}: ...}}"
             check_positive_known(labels, {"prior": self.prior}, by_label)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from boostloss.losses import FittedLoss
-from boostloss.losses.validation import Array
+from boostloss.losses.validation import Array, with_labels
 
 NAMES = ("loss", "probability", "balanced", "raw")
 Rule = str | float | Array
@@ -17,7 +17,7 @@ Rule = str | float | Array
 _ALLOWED = (
     "decision must be 'loss', 'probability', 'balanced', 'raw', a threshold in [0, 1] for two "
     "classes, thresholds above 0 for each class, or a cost matrix (K, K), the last two also as "
-    "dicts by label"
+    "dicts or in pandas by label"
 )
 
 
@@ -37,8 +37,7 @@ def check_decision(decision: Any, labels: Array) -> Rule:
         raise TypeError(f"{_ALLOWED}; got {decision!r}")
     if isinstance(decision, int | float | np.number):
         return _threshold(decision, len(labels))
-    if type(decision).__name__ == "DataFrame" and hasattr(decision, "to_dict"):
-        decision = decision.to_dict(orient="index")  # its rows and columns are named by label
+    decision = with_labels(decision)
     if isinstance(decision, Mapping):
         decision = _by_code(decision, labels.tolist())
     return _array(decision, len(labels))
@@ -46,7 +45,7 @@ def check_decision(decision: Any, labels: Array) -> Rule:
 
 def is_by_label(decision: Any) -> bool:
     """Whether numbers or costs name the label that each is for."""
-    return isinstance(decision, Mapping) or hasattr(decision, "to_dict")
+    return isinstance(with_labels(decision), Mapping)
 
 
 def _threshold(number: Any, n_classes: int) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from boostloss.losses.validation import Array, check_integer, check_number
+from boostloss.losses.validation import Array, check_integer, check_number, with_labels
 
 __all__ = ["add_unfound", "estimate_prior", "shift_prior"]
 
@@ -221,6 +221,7 @@ def as_shares(name: str, value: Any, n_classes: int) -> Array:
 
 def shares_by_label(prior: Any, labels: Array) -> Array:
     """Return the classifiers' parameter ``prior`` as shares in the order of the labels."""
+    prior = with_labels(prior)
     if isinstance(prior, Mapping):
         wanted = labels.tolist()
         if set(prior) != set(wanted):

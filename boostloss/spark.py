@@ -20,7 +20,7 @@ from boostloss.classifier import raw_for_shares
 from boostloss.decision import check_decision, codes_by_raw, codes_by_rule
 from boostloss.losses import FittedLoss, Loss, calibration, named
 from boostloss.losses.registry import from_dict, to_dict
-from boostloss.losses.validation import LABEL_LIMIT, Array
+from boostloss.losses.validation import LABEL_LIMIT, Array, with_labels
 from boostloss.model_file import State, read_state
 from boostloss.optional import require
 from boostloss.prior import shares_by_label
@@ -273,8 +273,9 @@ class SparkImbalancedXGBClassifierModel(_Model):
 
     @property
     def prior(self) -> Any:
-        """Class shares where the model is used, (K,); None if they are those of training."""
-        return self._state.prior
+        """Class shares by code where the model is used, or None if they are those of training."""
+        shares = self._state.prior
+        return None if shares is None else dict(enumerate(shares.tolist()))
 
     @prior.setter
     def prior(self, prior: Any) -> None:
@@ -408,6 +409,7 @@ def _scores(column: Any) -> Array:
 
 def _plain_prior(prior: Any) -> Any:
     """Convert the estimator's ``prior`` for JSON: a number, or the shares by code."""
+    prior = with_labels(prior)
     if isinstance(prior, Mapping):
         return shares_by_label(prior, np.arange(len(prior))).tolist()
     return prior if prior is None else float(prior)

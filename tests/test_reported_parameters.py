@@ -177,7 +177,8 @@ class Slow(CrossEntropy):
 def test_a_loss_may_have_a_parameter_of_an_engine(kind):
     rounds = "max_iter" if kind is ImbalancedHistGradientBoostingClassifier else "n_estimators"
     plain, own = (
-        kind(loss=loss, learning_rate=0.3, **{rounds: 3}).fit(X, Y) for loss in ("cross_entropy", Slow())
+        kind(loss=loss, learning_rate=0.3, **{rounds: 3}).fit(X, Y)
+        for loss in ("cross_entropy", Slow())
     )
     np.testing.assert_allclose(own.raw_score(X), plain.raw_score(X), rtol=0, atol=2e-6)
 

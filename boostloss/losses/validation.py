@@ -57,6 +57,16 @@ def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     return str(value)
 
 
+def with_labels(value: Any) -> Any:
+    """Return a frame or series with an index, as pandas has, as a dict by label; all else as it is.
+
+    Its order need not be that of the labels: ``y.value_counts()`` starts with the most frequent.
+    """
+    if not (hasattr(value, "to_dict") and hasattr(value, "index")):
+        return value
+    return value.to_dict(orient="index") if value.ndim == 2 else value.to_dict()
+
+
 def check_integer(name: str, value: Any, low: int) -> int:
     """Return the value if it is an integer of at least ``low``."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):

@@ -9,7 +9,7 @@ import numpy as np
 
 from boostloss.classifier import check_positive_known
 from boostloss.decide import cost_matrix
-from boostloss.decision import check_decision
+from boostloss.decision import check_decision, is_by_label
 from boostloss.losses.validation import Array, check_number
 
 LEAST = np.nextafter(0.0, 1.0)
@@ -81,7 +81,7 @@ def _matrix(costs: Any, labels: Array) -> Array:
         raise type(error)(_wanted(costs, labels)) from error
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2:
         raise ValueError(_wanted(costs, labels))
-    by_label = isinstance(costs, Mapping) or hasattr(costs, "columns")
+    by_label = is_by_label(costs)
     if not by_label:
         check_positive_known(labels, {"costs": matrix.tolist()}, f"give {_example(labels)}")
     return matrix
