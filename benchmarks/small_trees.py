@@ -24,7 +24,7 @@ LOSSES = {"cross-entropy": "cross_entropy", "focal": FocalLoss(gamma=2)}
 
 
 def data(n_rows: int, seed: int) -> tuple[Any, Any]:
-    """Return ten features and 8% positives."""
+    """Return ten features and 7% positives."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_rows, 10))
     log_odds = 1.2 * X[:, 0] + X[:, 1] + 0.8 * X[:, 2] * X[:, 3] - 3.6

@@ -372,6 +372,7 @@ class LossClassifierMixin:
             class_share=fitted.class_share,
             prior=self._check_prior(fitted.labels),
             decision=self._check_decision(fitted.labels),
+            given_loss=by_code(clone(named(self.loss)), fitted.labels),
         )
 
 
@@ -395,18 +396,16 @@ def calibrated_state(model: LossClassifierMixin) -> tuple[State, Array]:
         )
     shift = calibrated_shift(model.loss_)
     share = state.class_share if state.prior is None else state.prior
-    made = state._replace(loss=calibrated_loss(state.loss), class_share=share, prior=None)
+    loss = calibrated_loss(state.loss)
+    made = state._replace(loss=loss, class_share=share, prior=None, given_loss=None)
     return made, shift
 
 
 def parameters_of(state: State) -> dict[str, Any]:
     """Return the classifier's parameters for the state of a file."""
-    labels, loss = state.labels.tolist(), clone(state.loss.loss)
-    weights = loss.class_weights(None, len(labels)).tolist()
+    labels = state.labels.tolist()
     return {
-        "loss": loss.set_params(
-            class_weight=dict(zip(labels, weights, strict=True)) if set(weights) != {1.0} else None
-        ),
+        "loss": _given_loss(state),
         "probability": state.probability,
         "prior": None if state.prior is None else _by_label(state.prior, labels),
         "decision": (
@@ -415,6 +414,20 @@ def parameters_of(state: State) -> dict[str, Any]:
             else _by_label(state.decision, labels)
         ),
     }
+
+
+def _given_loss(state: State) -> Loss:
+    """Return the loss that the classifier had as a parameter, with class weights by label."""
+    loss: Loss
+    if state.given_loss is not None:
+        loss, weight = clone(state.given_loss), state.given_loss.class_weight
+        weight = np.array(weight) if isinstance(weight, list) else weight
+    else:  # only the weights of its training are known
+        loss = clone(state.loss.loss)
+        weight = loss.class_weights(None, len(state.labels))
+        weight = None if (weight == 1.0).all() else weight
+    loss.set_params(class_weight=_by_label(weight, state.labels.tolist()))
+    return loss
 
 
 def _by_label(value: Any, labels: list[Any]) -> Any:
@@ -455,6 +468,10 @@ def _one_probability(raw: Array, loss: FittedLoss, probability: str) -> Array:
     return p
 
 
+_SHARES_WITH_FINITE_LOGIT = (float(np.finfo(float).tiny), 1.0 - float(np.finfo(float).epsneg))
+"""A threshold of 0 or 1 gives finite scores, which keep the order of the rows."""
+
+
 def scores_by_rule(raw: Array, rule: float | Array, loss: FittedLoss, probability: str) -> Array:
     """Return scores (n,), above 0 for the second class, or (n, K), largest for the decision.
 
@@ -465,7 +482,8 @@ def scores_by_rule(raw: Array, rule: float | Array, loss: FittedLoss, probabilit
         return cost[:, 0] - cost[:, 1] if cost.shape[1] == 2 else -cost
     log_p = _log_probability(raw, loss, probability)
     if isinstance(rule, float):
-        return log_p - logit(rule)
+        scores: Array = log_p - logit(np.clip(rule, *_SHARES_WITH_FINITE_LOGIT))
+        return scores
     log_rule = np.log(rule)
     return log_p - (log_rule[1] - log_rule[0] if log_p.ndim == 1 else log_rule)
 

@@ -10,14 +10,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from boostloss.decision import Rule, check_decision, in_numbers
-from boostloss.losses import CrossEntropy, FittedLoss
+from boostloss.losses import CrossEntropy, FittedLoss, Loss
+from boostloss.losses.registry import from_dict, to_dict
 from boostloss.losses.validation import Array, check_choice
 from boostloss.prior import as_shares
 
 FORMAT = 3
 READ_FORMATS = (1, 2, 3)
 FORMAT_WITH_SHARES = 3
-"""First format with class shares, a prior, and losses with an offset and a slope."""
+"""First format with class shares, a prior, a loss as given, and an offset and slope of the loss."""
 
 Probability = Literal["posterior", "link"]
 PROBABILITIES = ("posterior", "link")
@@ -39,6 +40,8 @@ class State(NamedTuple):
     class_share: Array | None = None
     prior: Array | None = None
     decision: Rule = "loss"
+    given_loss: Loss | None = None
+    """The classifier's parameter, whose weights may be counted in the next training."""
 
     @property
     def prior_shift(self) -> Array | None:
@@ -70,6 +73,7 @@ class State(NamedTuple):
             "prior": None if self.prior is None else self.prior.tolist(),
             "decision": _plain(self.decision),
             "loss": self.loss.to_dict(),
+            "given_loss": None if self.given_loss is None else to_dict(self.given_loss),
             "labels": labels,
             "positive": positive_of(labels["values"]),
         }
@@ -135,6 +139,7 @@ def read_state(text: str, source: str) -> State:
             class_share=_read_shares("class_share", state, len(labels)),
             prior=_read_shares("prior", state, len(labels)),
             decision=_read_decision(state, labels),
+            given_loss=_read_given_loss(state, len(labels)),
         )
         if read.prior is not None and read.class_share is None:
             raise ValueError(f"prior must be null without class_share, got {read.prior.tolist()}")
@@ -147,6 +152,15 @@ def read_state(text: str, source: str) -> State:
 def _read_shares(name: str, state: Any, n_classes: int) -> Array | None:
     plain = state[name] if state["format"] >= FORMAT_WITH_SHARES else None
     return None if plain is None else as_shares(name, plain, n_classes)
+
+
+def _read_given_loss(state: Any, n_classes: int) -> Loss | None:
+    plain = state["given_loss"] if state["format"] >= FORMAT_WITH_SHARES else None
+    if plain is None:
+        return None
+    loss: Loss = from_dict(plain)
+    loss.class_weights(np.ones(n_classes), n_classes)  # an error if they are of other classes
+    return loss
 
 
 def check_objective(state: State, wanted: str, found: list[str], source: str) -> None:

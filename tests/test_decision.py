@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy.special import expit, logit, softmax
 from sklearn.base import clone
@@ -177,6 +178,31 @@ def test_decision_function_is_in_logarithms(make, n_classes, loss):
     np.testing.assert_array_equal(model.decision_function(X), raw)
     model.set_params(decision="probability")
     np.testing.assert_array_equal(model.decision_function(X), raw)
+
+
+def test_pandas_is_read_by_label(make):
+    X, codes = rows(2)
+    y = np.array(["ok", "fraud"])[codes]
+    thresholds = pd.Series({"ok": 0.9, "fraud": 0.1})
+    costs = pd.DataFrame({"ok": [0.0, 5.0], "fraud": [1.0, 0.0]}, index=["ok", "fraud"])
+    model = make().fit(X, y)
+    for by_pandas, plain in ((thresholds, thresholds.to_dict()), (costs, costs.T.to_dict())):
+        want = model.set_params(decision=plain).predict(X)
+        assert 0 < (want == "fraud").sum() < len(X)
+        for frame in (by_pandas, by_pandas.iloc[::-1]):
+            np.testing.assert_array_equal(model.set_params(decision=frame).predict(X), want)
+    shares = pd.Series({"ok": 0.99, "fraud": 0.01})
+    want = model.set_params(prior=shares.to_dict(), decision="loss").predict_proba(X)
+    for series in (shares, shares.iloc[::-1]):
+        found = model.set_params(prior=series).predict_proba(X)
+        np.testing.assert_array_equal(found, want)
+    with pytest.raises(ValueError, match=r"a dict must have the keys \['fraud', 'ok'\], got"):
+        model.set_params(decision=pd.Series([0.3, 0.7])).predict(X)
+    with pytest.raises(ValueError, match=r"prior must have the keys \['fraud', 'ok'\], got"):
+        model.set_params(decision="loss", prior=pd.Series([0.3, 0.7])).predict(X)
+    by_position = pl.DataFrame({"fraud": [0.0, 30.0], "ok": [1.0, 0.0]})
+    with pytest.raises(ValueError, match="decision is for the positive class"):
+        model.set_params(prior=None, decision=by_position).predict(X)
 
 
 @pytest.mark.parametrize("decision", [0.03, np.array([0.3, 0.7]), COSTS[2], COSTS[2].tolist()])

@@ -373,6 +373,8 @@ WRONG = {
     "shares that are none": {"class_share": ["a", "b"]},
     "prior that does not add up": {"prior": [0.5, 0.6]},
     "format as text": {"format": "1"},
+    "given loss of three": {"given_loss": {"type": "focal", "params": {"class_weight": [1, 2, 3]}}},
+    "given loss unknown": {"given_loss": {"type": "os.system", "params": {}}},
     "no probability": {"probability": "eval"},
     "probability list": {"probability": ["posterior"]},
     "unknown loss": loss("os.system", command="touch harm"),
@@ -561,11 +563,45 @@ def test_a_loaded_model_has_the_loss_that_trained(kind, loss, labels, tmp_path):
     read = MAKERS[kind](n_estimators=5)
     read.load_model(tmp_path / "model.json")
     assert type(read.loss) is type(named(loss))
-    if loss != "balanced":
-        assert read.loss == named(loss)
+    assert read.loss == named(loss)
     again = clone(read).fit(X, y)
     np.testing.assert_allclose(again.predict_proba(X), model.predict_proba(X), rtol=1e-5)
     other = MAKERS["xgboost"]()
     if kind == "lightgbm":
         with pytest.raises(ValueError, match="LightGBM model: load it with ImbalancedLGBMClass"):
             other.load_model(tmp_path / "model.json")
+
+
+WEIGHTS = ["balanced", "effective", None, {"no": 1.0, "yes": 7.0}, [1.0, 7.0]]
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+@pytest.mark.parametrize("engine", MAKERS)
+def test_another_fit_after_loading_counts_the_weights_of_its_own_rows(engine, weight, tmp_path):
+    loss = FocalLoss(2.0, class_weight=weight, beta=0.9)
+    model = fitted(engine, loss)
+    model.save_model(tmp_path / "model")
+    read = MAKERS[engine](n_estimators=2)
+    read.load_model(tmp_path / "model")
+    by_label = {"no": 1.0, "yes": 7.0} if isinstance(weight, list) else weight
+    assert read.loss == FocalLoss(2.0, class_weight=by_label, beta=0.9)
+    labels = np.array(["no", "yes"])[np.arange(200) % 2]
+    again = read.fit(X, labels).predict_proba(X)
+    np.testing.assert_array_equal(again, model.fit(X, labels).predict_proba(X))
+    if by_label is None or isinstance(weight, str):
+        other = np.array(["a", "b", "c"])[np.arange(200) % 3]
+        np.testing.assert_array_equal(read.fit(X, other).classes_, ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("engine", MAKERS)
+def test_the_engines_class_weights_are_not_applied_twice_after_loading(engine, tmp_path):
+    labels = np.array([0, 1])[y]
+    params = {"n_estimators": 2, "scale_pos_weight": 9.0}
+    model = MAKERS[engine](loss="focal", **params).fit(X, labels)
+    model.save_model(tmp_path / "model")
+    read = MAKERS[engine](**params)
+    read.load_model(tmp_path / "model")
+    np.testing.assert_array_equal(read.loss_.class_weight, [1.0, 9.0])
+    assert read.loss == FocalLoss()
+    again = read.fit(X, labels).predict_proba(X)
+    np.testing.assert_array_equal(again, model.predict_proba(X))

@@ -356,8 +356,21 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     ) -> Any:
         """Scores by which :meth:`predict` decides, as the parameter ``decision`` says.
 
-        By default they are the log-odds of :meth:`predict_proba`. Arguments are those of
-        :meth:`raw_score`.
+        By default they are the log-odds of :meth:`predict_proba`, or the raw score if the loss has
+        different weights or shape parameters for the classes.
+
+        Parameters
+        ----------
+        X : array or frame of shape (n, d)
+            Features.
+        start_iteration : int, default=0
+            First round that counts.
+        num_iteration : int, optional
+            Number of rounds that count. Default: up to the best.
+        validate_features : bool, default=False
+            Whether a frame's columns must have the names of those in training.
+        **kwargs
+            Further parameters of ``LGBMClassifier.predict``.
 
         Returns
         -------
@@ -443,8 +456,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     def load_model(self, filename: str | Path) -> Self:
         """Load a model that :meth:`save_model` wrote, with its loss and labels.
 
-        The parameters ``loss`` (with class weights as numbers by label), ``probability``, ``prior``
-        and ``decision`` become those of the model. The engine's parameters stay as they are.
+        The parameters ``loss``, ``probability``, ``prior`` and ``decision`` become those of the
+        model, with class weights by label. The engine's parameters stay as they are.
 
         Parameters
         ----------

@@ -140,7 +140,7 @@ def read_columns(frame: Any, reading: Reading) -> Features:
 def _how(column: _Read, inside: str) -> dict[str, Any]:
     """Return how new rows are read."""
     sign = {"sign": ""} if column.kind == "numbers" else {}
-    return {"inside": inside, **(column.how or {"kind": column.kind, **sign})}
+    return {"inside": inside, **sign, **(column.how or {"kind": column.kind})}
 
 
 def _with_name(remarks: list[str], name: str, inside: str) -> list[str]:
@@ -368,7 +368,10 @@ def _text_of_numbers(
     values = _series(found.spread(parsed.values), column)
     read = _numbers(values, "numbers", [])
     said = [remark for remark in read.remarks if not remark.endswith(" missing")]
-    how = {"kind": "numbers", "sign": parsed.sign}
+    has_commas = any("," in found.texts[i] for i in np.flatnonzero(parsed.is_number))
+    how: dict[str, Any] = {"kind": "numbers", "sign": parsed.sign}
+    if reading.decimal == ".":
+        how["thousands"] = reading.decimal_given or has_commas
     return _Read(read.values, read.kind, [*remarks, *parsed.remarks, *said], how)
 
 

@@ -97,7 +97,8 @@ def predict(frame):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Predict " + ", ".join(PREDICTED))
+    described = ", ".join(PREDICTED).replace("%", "%%")
+    parser = argparse.ArgumentParser(description="Predict " + described)
     parser.add_argument("rows", type=Path, help="new rows, in a file like the training file")
     parser.add_argument("predictions", type=Path, nargs="?", help="CSV to write; default: print")
     options = parser.parse_args()

@@ -144,7 +144,10 @@ def check_shape(path: Path, text: str, separator: str) -> Shape:
 def _misshapen(path: Path, line: int, n: int, header: list[str], widths: set[int]) -> str:
     text = f"{path} must have {len(header)} fields on every line, got {n} on line {line}"
     if widths == {len(header) + 1}:
-        return f"{text}: the first column has no name in the header; name it"
+        return (
+            f"{text}: the first column has no name in the header; name it, or write the file "
+            "without it, in R with row.names=FALSE"
+        )
     if n > len(header):
         return f"{text}: a cell that contains the separator must be in quotes"
     return f"{text}: is the line cut off, or no row of the table?"
@@ -205,15 +208,18 @@ def read_new_rows(path: Path, form: Mapping[str, Any] | None, columns: Mapping[s
     names = check_shape(path, text, form["separator"]).names
     twice = sorted({name for name in names if name in columns and names.count(name) > 1})
     if twice:
-        raise BadInput(f"columns of {path} must have different names, got twice {listed(twice)}")
+        raise BadInput(f"columns must have different names, got more than one {listed(twice)}")
     unique = [f"{name}\0{i}" if name not in columns else name for i, name in enumerate(names)]
     as_text = [name for name, how in columns.items() if how["kind"] != "numbers"]
     frame = frame_of_text(path, text, form["separator"], unique, form["decimal"], as_text)
     named = [key for key, name in zip(unique, names, strict=True) if name[:8] != "Unnamed:"]
-    empty = frame[named].isna().all(axis=1)
-    if empty.any():
-        tell(f"left out: {int(empty.sum()):,} rows without any value")
-    return frame[~empty].reset_index(drop=True)
+    empty = frame[named].isna().all(axis=1).to_numpy()
+    n_rows = len(empty) - int(np.argmin(empty[::-1])) if not empty.all() else 0
+    if n_rows < len(empty):
+        tell(f"left out: {len(empty) - n_rows:,} rows without any value at the end")
+    if empty[:n_rows].any():
+        tell(f"{int(empty[:n_rows].sum()):,} rows have no value, and get predictions all the same")
+    return frame.iloc[:n_rows]
 
 
 def features(
@@ -241,6 +247,9 @@ def features(
     lacking = [name for name in columns if name not in names]
     if lacking:
         raise BadInput(f"rows must have the columns of the training rows, got no {listed(lacking)}")
+    twice = sorted({name for name in columns if names.count(name) > 1})
+    if twice:
+        raise BadInput(f"columns must have different names, got more than one {listed(twice)}")
     if not len(frame):
         raise BadInput("rows must be at least one, got none")
     found = {}
@@ -263,9 +272,10 @@ def _read_numbers(
         cells = column.astype(object).dropna().unique()
         texts = list({cell.strip() for cell in cells if isinstance(cell, str)} - missing)
         try:
-            parsed = parse(texts, decimal, decimal_given=True)
+            parsed = parse(texts, decimal, decimal_given=how.get("thousands", False))
         except Ambiguous as error:
-            raise BadInput(f"column {name!r}: {error}") from error
+            fix = ": write it without the comma" if "thousands" in str(error) else ""
+            raise BadInput(f"column {name!r}: {error}{fix}") from error
         sign = parsed.sign
         numbers = {texts[i]: float(parsed.values[i]) for i in np.flatnonzero(parsed.is_number)}
 

@@ -131,7 +131,9 @@ def _parquet(path: Path, form: Format) -> Source:
     if named:
         notes.append(f"left out: {', '.join(named)} (the frame's index)")
     frame = frame.reset_index(drop=True)
-    frame.columns = [str(name).strip() for name in frame.columns]
+    names = [str(name).strip() for name in frame.columns]
+    _check_different(names)
+    frame.columns = names
     decimal = form.decimal or ("," if _has_decimal_commas(frame) else ".")
     how = "Parquet" + (', decimal mark "," in strings' if decimal == "," else "")
     return Source(frame, how, notes, decimal)

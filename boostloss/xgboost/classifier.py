@@ -196,8 +196,9 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     ) -> Any:
         """Scores by which :meth:`predict` decides, as the parameter ``decision`` says.
 
-        By default they are the log-odds of :meth:`predict_proba`. Other arguments are those of
-        :meth:`predict`.
+        By default they are the log-odds of :meth:`predict_proba`, or the raw score if the loss has
+        different weights or shape parameters for the classes. Arguments are those of
+        :meth:`raw_score`.
 
         Returns
         -------
@@ -271,8 +272,8 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     def load_model(self, fname: Any) -> None:
         """Load a model that :meth:`save_model` wrote, with its loss and labels.
 
-        The parameters ``loss`` (with class weights as numbers by label), ``probability``, ``prior``
-        and ``decision`` become those of the model. The engine's parameters stay as they are.
+        The parameters ``loss``, ``probability``, ``prior`` and ``decision`` become those of the
+        model, with class weights by label. The engine's parameters stay as they are.
 
         Parameters
         ----------

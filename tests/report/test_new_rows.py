@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from boostloss.report import model, table, training
 from boostloss.report.columns import Reading
 from boostloss.report.compare import cross_validate
+from boostloss.report.new_rows import BadInput
 from boostloss.report.scores import Comparison
 from boostloss.report.source import Format
 from boostloss.report.training import Settings
@@ -124,7 +125,7 @@ PARQUET = {
 }  # fmt: skip
 
 
-def written(data, folder, engine, monkeypatch, best="built-in"):
+def written(data, folder, engine, monkeypatch, best="built-in", positive="yes"):
     """The script as a module, and the probabilities of the model that the comparison trained."""
     trained = []
     train = training.train
@@ -132,7 +133,7 @@ def written(data, folder, engine, monkeypatch, best="built-in"):
     monkeypatch.setattr(Comparison, "best", property(lambda self: best))
     losses = {} if best == "built-in" else [best]
     settings = Settings(engine, "log_loss", 10, 0.3, {}, 0)
-    found = cross_validate(data, settings, losses=losses, folds=2, progress=False, positive="yes")
+    found = cross_validate(data, settings, losses=losses, folds=2, progress=False, positive=positive)
     folder.mkdir(exist_ok=True)
     script, _ = model.write_model(found, folder)
     (folder / "use_model.py").write_text(script, encoding="utf-8")
@@ -175,7 +176,7 @@ def test_a_csv_file_with(kind, engine, tmp_path, monkeypatch, capsys):
     check_matters(p)
     said = capsys.readouterr().err
     if kind == "rows of commas":
-        assert said == "left out: 2 rows without any value\n"
+        assert said == "left out: 2 rows without any value at the end\n"
     elif kind == "other words than numbers":
         n = (Z == 3).sum()
         assert f"column 'x': the values of {n} rows cannot be read as numbers" in said
@@ -248,8 +249,10 @@ CHANGED = {
     "a word among numbers": (csv(WORDS).replace(f",{A[0]},", ",much,", 1), "column 'a': the values of 1 rows cannot be read as numbers and count as missing: 'much'", False),
     "percent of numbers": (csv(WORDS).replace(",yes", "%,yes").replace(",no", "%,no"), "column 'a': the numbers have % here and no sign in the training rows", False),
     "two units": (csv(WORDS).replace(",yes", "%,yes"), "may differ in their unit", True),
+    "commas of two meanings": (csv(WORDS).replace(f",{A[0]},", ',"1,234",', 1), "column 'a': '1,234' may be thousands or have a decimal comma: write it without the comma", True),
+    "commas of thousands": (csv(WORDS).replace(f",{A[0]},", ',"1,234.5",', 1), "", False),
     "a short line": (csv(WORDS) + "1\n", "must have 3 fields on every line, got 1", True),
-    "a name twice": (csv(WORDS).replace("target", "x"), "got twice 'x'", True),
+    "a name twice": (csv(WORDS).replace("target", "x"), "got more than one 'x'", True),
     "other bytes": (csv(["low", "é", "", ""]).encode("cp1252"), "must be utf-8, got other bytes on line", True),
     "no rows": ("x,a,target\n", "must be at least one, got none", True),
     "nothing": ("", "cannot be read as CSV: No columns to parse", True),
@@ -291,6 +294,42 @@ def test_parquet_that_is_none_and_a_format_that_is_not_known(tmp_path, monkeypat
     (tmp_path / "d.csv").write_text(csv(WORDS))
     module, expected = written(read(tmp_path / "d.csv"), tmp_path / "two", "hist", monkeypatch)
     np.testing.assert_allclose(predictions(module, tmp_path / "d.parquet"), expected, atol=1e-6)
+
+
+def test_a_row_without_values_has_a_prediction_in_its_place(tmp_path, monkeypatch, capsys):
+    (tmp_path / "d.csv").write_text(csv(WORDS))
+    module, expected = written(read(tmp_path / "d.csv"), tmp_path / "out", "hist", monkeypatch)
+    head, *rows = csv(WORDS).splitlines()
+    (tmp_path / "new.csv").write_text("\n".join([head, *rows[:5], ",,", *rows[5:], ",,", ",,"]))
+    p = predictions(module, tmp_path / "new.csv")
+    np.testing.assert_allclose(np.delete(p, 5), expected, atol=1e-6, rtol=0)
+    assert capsys.readouterr().err == (
+        "left out: 2 rows without any value at the end\n"
+        "1 rows have no value, and get predictions all the same\n"
+    )
+
+
+def test_columns_that_differ_by_spaces(tmp_path, monkeypatch, capsys):
+    frame = pd.DataFrame({"x": texts_of(WORDS), "a": np.array(A, float), "target": Y})
+    frame.assign(**{"a ": 1.0}).to_parquet(tmp_path / "d.parquet")
+    with pytest.raises(BadInput, match="columns must have different names, got more than one a"):
+        read(tmp_path / "d.parquet")
+    frame.to_parquet(tmp_path / "good.parquet")
+    module, _ = written(read(tmp_path / "good.parquet"), tmp_path / "out", "hist", monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["use_model.py", str(tmp_path / "d.parquet")])
+    assert module.main() == 2
+    assert "different names, got more than one 'a'" in capsys.readouterr().err
+
+
+def test_help_of_a_label_with_a_percent_sign(tmp_path, monkeypatch, capsys):
+    (tmp_path / "d.csv").write_text(csv(WORDS).replace("yes", "5%"))
+    module, _ = written(
+        read(tmp_path / "d.csv"), tmp_path / "out", "hist", monkeypatch, positive="5%"
+    )
+    monkeypatch.setattr(sys, "argv", ["use_model.py", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        module.main()
+    assert "Predict probability_5%" in capsys.readouterr().out
 
 
 def test_codes_that_became_numbers_are_said(tmp_path, monkeypatch, capsys):
