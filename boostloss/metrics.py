@@ -297,6 +297,8 @@ def raw_of_probability(probability: Array) -> Array:
     """Return the raw scores of probabilities, clipped 1e-15 (float32: 1e-7) from 0 and 1."""
     # False for NaN, too
     if probability.size and not (probability.min() >= 0.0 and probability.max() <= 1.0 + ROUNDING):
+        if np.isnan(probability).any():
+            raise ValueError("predictions must be finite, got NaN")
         raise ValueError(
             "scores must be 'raw' for predictions outside [0, 1], which a custom objective has, "
             f"got 'probability' and predictions from {probability.min()} to {probability.max()}"

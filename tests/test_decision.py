@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from scipy.special import expit, logit, softmax
 from sklearn.base import clone
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 
 from boostloss import (
@@ -178,6 +178,17 @@ def test_decision_function_is_in_logarithms(make, n_classes, loss):
     np.testing.assert_array_equal(model.decision_function(X), raw)
     model.set_params(decision="probability")
     np.testing.assert_array_equal(model.decision_function(X), raw)
+
+
+@pytest.mark.parametrize("threshold", [0, 1])
+def test_scores_of_extreme_thresholds_are_finite_and_keep_the_order(make, threshold):
+    X, y = rows(2)
+    model = make(decision=threshold).fit(X, y)
+    scores = model.decision_function(X)
+    assert np.isfinite(scores).all()
+    np.testing.assert_array_equal(scores > 0, np.full(len(X), threshold == 0))
+    np.testing.assert_array_equal(model.predict(X), np.full(len(X), 1 - threshold))
+    assert roc_auc_score(y, scores) == pytest.approx(roc_auc_score(y, model.predict_proba(X)[:, 1]))
 
 
 def test_pandas_is_read_by_label(make):
