@@ -4,7 +4,7 @@ VERSIONS ?= newest
 VENV := .venv$(patsubst %,-%,$(filter-out newest,$(VERSIONS)))
 BIN := $(VENV)/bin
 
-.PHONY: demo test old-engines spark ray canary coverage mutation bench docs lint types dist dist-check clean
+.PHONY: demo test old-engines spark ray other-tools canary coverage mutation bench docs lint types dist dist-check clean
 
 demo: $(VENV)/ready-demo
 	$(BIN)/python examples/demo.py
@@ -22,6 +22,10 @@ spark: .venv-spark/ready
 # inside Ray Train's function
 ray: .venv-ray/ready
 	.venv-ray/bin/python -m pytest $(PYTEST_oldest) tests/ray
+
+# the page "With other tools", on Python 3.11 to 3.13; in an environment of 2 GB
+other-tools: .venv-other-tools/ready
+	OMP_NUM_THREADS=1 .venv-other-tools/bin/python -m pytest $(PYTEST_oldest) tests/other_tools
 
 .venv-%/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-$*
@@ -128,4 +132,4 @@ $(VENV)/ready-bench: $(VENV)/ready-test
 	touch $@
 
 clean:
-	rm -rf .venv .venv-spark .venv-ray .venv-oldest .venv-next .venv-old-engines dist
+	rm -rf .venv .venv-spark .venv-ray .venv-other-tools .venv-oldest .venv-next .venv-old-engines dist
