@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import assert_all_finite
 
-from boostloss.classifier import as_column, check_classes, codes_of, unique_labels
+from boostloss.labels import as_column, check_classes, codes_of, unique_labels
 from boostloss.losses import FittedLoss, calibration, validation
 from boostloss.losses.validation import Array, check_raw, check_sample_weight
 from boostloss.optional import require

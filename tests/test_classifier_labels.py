@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import any_losses
 
-from boostloss.classifier import says_the_positive
+from boostloss.labels import says_the_positive
 from boostloss.lightgbm import ImbalancedLGBMClassifier
 from boostloss.xgboost import ImbalancedXGBClassifier
 

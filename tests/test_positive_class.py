@@ -13,8 +13,8 @@ import pytest
 import xgboost as xgb
 
 from boostloss import AsymmetricLoss, CrossEntropy, FocalLoss, GHMLoss, compare
-from boostloss.classifier import OF_THE_POSITIVE, as_column
 from boostloss.dask import class_counts
+from boostloss.labels import OF_THE_POSITIVE, as_column
 from boostloss.lightgbm import ImbalancedLGBMClassifier
 from boostloss.losses import named, names
 from boostloss.report import page

@@ -10,17 +10,9 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils import compute_class_weight
 
-from boostloss.classifier import (
-    Fitted,
-    LossClassifierMixin,
-    check_each_label,
-    check_features,
-    codes_of,
-    encode_labels,
-    from_engine,
-    needs_training_scores,
-)
+from boostloss.classifier import Fitted, LossClassifierMixin, from_engine, needs_training_scores
 from boostloss.hist.sklearn_loss import FIT_TAKES_VALIDATION, EngineState, HistLoss, plain
+from boostloss.labels import check_each_label, check_features, codes_of, encode_labels
 from boostloss.losses import (
     CrossEntropy,
     FittedLoss,

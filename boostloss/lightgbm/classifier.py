@@ -18,17 +18,19 @@ from boostloss.classifier import (
     Fitted,
     LossClassifierMixin,
     calibrated_state,
+    from_engine,
+    needs_training_scores,
+    parameters_of,
+)
+from boostloss.labels import (
     check_each_label,
     check_features,
     check_positive_known,
     encode_labels,
     eval_codes,
-    from_engine,
     keep_labels,
     kept_labels,
-    needs_training_scores,
     of_the_positive,
-    parameters_of,
 )
 from boostloss.lightgbm import (
     CLASS_ALIASES,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.classifier import positive_factor
+from boostloss.labels import positive_factor
 from boostloss.losses.validation import Array
 from boostloss.optional import require
 

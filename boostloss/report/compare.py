@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
-from boostloss.classifier import (
+from boostloss.decide import decide, observed_cost
+from boostloss.labels import (
     by_code,
     check_features,
     check_positive_known,
@@ -20,7 +21,6 @@ from boostloss.classifier import (
     of_the_positive,
     says_the_positive,
 )
-from boostloss.decide import decide, observed_cost
 from boostloss.losses import CrossEntropy, FocalLoss, Loss, LossName, named
 from boostloss.losses.validation import Array, check_integer, check_sample_weight
 from boostloss.optional import require

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boostloss.classifier import check_positive_known
 from boostloss.decide import cost_matrix
 from boostloss.decision import check_decision, is_by_label
+from boostloss.labels import check_positive_known
 from boostloss.losses.validation import Array, check_number
 
 LEAST = np.nextafter(0.0, 1.0)

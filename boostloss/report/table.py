@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.classifier import check_features
+from boostloss.labels import check_features
 from boostloss.losses.validation import Array
 from boostloss.optional import refuse_distributed, require
 from boostloss.report.columns import Column, Reading, quoted, read_columns

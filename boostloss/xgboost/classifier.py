@@ -14,18 +14,20 @@ from boostloss.classifier import (
     Fitted,
     LossClassifierMixin,
     calibrated_state,
+    from_engine,
+    needs_training_scores,
+    parameters_of,
+)
+from boostloss.engine_call import stated_threads
+from boostloss.labels import (
     check_each_label,
     check_features,
     encode_labels,
     eval_codes,
-    from_engine,
     keep_labels,
     kept_labels,
-    needs_training_scores,
-    parameters_of,
     positive_factor,
 )
-from boostloss.engine_call import stated_threads
 from boostloss.losses import FittedLoss, Loss, LossName, is_plain_cross_entropy
 from boostloss.losses.validation import Array, check_sample_weight, class_counts
 from boostloss.metrics import Metric, posterior_metric

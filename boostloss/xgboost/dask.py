@@ -8,13 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.classifier import (
-    check_labels_of_model,
-    decided,
-    probabilities,
-    raw_for_shares,
-    scores_by_rule,
-)
+from boostloss.classifier import decided, probabilities, raw_for_shares, scores_by_rule
 from boostloss.dask import (
     check_labels_seen,
     class_counts,
@@ -24,6 +18,7 @@ from boostloss.dask import (
     merged_counts,
     part_counts,
 )
+from boostloss.labels import check_labels_of_model
 from boostloss.losses import FittedLoss, Loss, LossName
 from boostloss.losses.validation import LABEL_LIMIT, Array, check_labels
 from boostloss.optional import require
