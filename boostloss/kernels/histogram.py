@@ -133,8 +133,10 @@ def add_rows(
     """Add each row to its cell of ``sums``, a flat array (tables, classes, cells, 2 or 3)."""
     fields = _2 if slopes is None else _2 + _1
     n_cells, turn = np.uint64(sums.shape[0]) // (fields * tables), tables - _1
-    cell, share = np.zeros(BLOCK, np.uint32), np.zeros(BLOCK, np.float32)
-    counted, packed = np.zeros(tables * n_cells, np.uint64), np.zeros(BLOCK, np.uint64)
+    cell, share = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.float32)
+    counted, packed = np.empty(tables * n_cells, np.uint64), np.empty(BLOCK, np.uint64)
+    for k in range(counted.shape[0]):
+        counted[k] = 0
     for block in range(0, norms.shape[0], BLOCK):
         start, n_rows = np.uint64(block), np.uint64(min(BLOCK, norms.shape[0] - block))
         _cells(norms, start, n_rows, grid, cell, share)
@@ -174,7 +176,7 @@ def apply_weights(
     ``step`` is its increase to the right end, or None if the weight is constant in each cell.
     ``hessian`` is None if ``out`` is to contain the weights themselves.
     """
-    cell, factor = np.zeros(BLOCK, np.uint32), np.zeros(BLOCK, left.dtype)
+    cell, factor = np.empty(BLOCK, np.uint32), np.empty(BLOCK, left.dtype)
     for block in range(0, norms.shape[0], BLOCK):
         start, n_rows = np.uint64(block), np.uint64(min(BLOCK, norms.shape[0] - block))
         _cells(norms, start, n_rows, grid, cell, factor)
@@ -235,9 +237,8 @@ def node_mass(
         tables = np.uint64(_tables(grid, n_classes))
         mass = mass_of_rows(norms, y, weight, tuple(grid), tables, n_classes, grid.n_cells)
     else:
-        mass = mass_of_cells(
-            histogram(norms, y, weight, grid, n_classes, n_threads=n_threads)[None]
-        )
+        sums = histogram(norms, y, weight, grid, n_classes, n_threads=n_threads)
+        mass = mass_of_cells(sums.ravel(), 1, n_classes, grid.n_cells)
     return mass
 
 
@@ -246,22 +247,25 @@ def mass_of_rows(
     norms: Any, y: Any, weight: Any, grid: Any, tables: Any, n_classes: int, n_cells: int
 ) -> Any:
     """Compute :func:`node_mass` in compiled code, which is faster than NumPy for small tables."""
-    sums = np.zeros((int(tables), n_classes, n_cells, 2))
-    add_rows(norms, y, weight, None, grid, tables, _UNIT, FLUSH, sums.reshape(sums.size))
-    return mass_of_cells(sums)
+    sums = np.empty(int(tables) * n_classes * n_cells * 2)
+    for i in range(sums.shape[0]):
+        sums[i] = 0.0
+    add_rows(norms, y, weight, None, grid, tables, _UNIT, FLUSH, sums)
+    return mass_of_cells(sums, int(tables), n_classes, n_cells)
 
 
 @kernel
-def mass_of_cells(sums: Any) -> Any:
-    """Return the mass at the nodes (K, M) from sums in tables of cells (tables, K, M + 1, 2)."""
-    tables, n_classes, n_cells, _ = sums.shape
+def mass_of_cells(sums: Any, tables: int, n_classes: int, n_cells: int) -> Any:
+    """Return the mass at the nodes (K, M) from flat sums in tables of cells (tables, K, M+1, 2)."""
+    size = n_classes * n_cells
     mass = np.empty((n_classes, n_cells - 1))
     for k in range(n_classes):
         for j in range(n_cells):
-            whole, right = sums[0, k, j, 0], sums[0, k, j, 1]
+            at = 2 * (k * n_cells + j)
+            whole, right = sums[at], sums[at + 1]
             for t in range(1, tables):
-                whole += sums[t, k, j, 0]
-                right += sums[t, k, j, 1]
+                whole += sums[at + 2 * t * size]
+                right += sums[at + 2 * t * size + 1]
             if j > 0:
                 mass[k, j - 1] += whole if j == n_cells - 1 else whole - right
             if j < n_cells - 1:
@@ -281,8 +285,9 @@ def class_lines(mass: Any, strength: float, floor: float, normalize: bool) -> An
     left, step = np.empty((n_classes, n_nodes + 1)), np.empty((n_classes, n_nodes + 1))
     table = np.empty(n_nodes)
     for k in range(n_classes):
-        total = mass[k].sum()
-        summed, least = 0.0, np.inf
+        total, summed, least = 0.0, 0.0, np.inf
+        for j in range(n_nodes):
+            total += mass[k, j]
         for j in range(n_nodes):
             density = n_nodes * mass[k, j] / total if total > 0 else 1.0
             least = min(least, (density + floor) ** -strength)

@@ -6,7 +6,7 @@ and -log q in two parts. The kernel of the loss computes slope and curvature fro
 :func:`write` distributes these over the classes. Only the second step is compiled for each loss.
 
 LightGBM stores scores class after class. XGBoost stores them row after row, so that each chunk is
-transposed first (:data:`to_classes`, :data:`to_rows`). The complement of the largest class is the
+transposed first (:func:`to_classes`, :func:`to_rows`). The complement of the largest class is the
 sum of the others; it is never computed by subtraction. In float32, differences of scores keep their
 rounding errors.
 """
@@ -303,10 +303,10 @@ def _value_loop(value: ScalarFunction, n_shape: int) -> Callable[..., None]:
 
 
 # -- transposing chunks -------------------------------------------------------------------------
-# A loop over a number of classes that is written in the code becomes SIMD shuffles. It is three
-# times as fast as a loop over an unknown number, and each takes 0.15 s longer to compile.
 
-_3, _4, _5 = (np.uint64(k) for k in range(3, 6))
+FEW_CLASSES = 8
+"""A loop over a number of classes that is written in the code becomes SIMD shuffles. They are up to
+three times as fast as a loop over an unknown number, and take 0.25 s to compile for each number."""
 
 
 @inlined_early
@@ -319,35 +319,43 @@ def _to_row(rows: Any, row: Any, classes: Any, place: Any) -> Any:
     rows[row] = classes[place]
 
 
-def _turned(copy: ScalarFunction) -> Callable[..., None]:
-    """Compile the kernel that copies rows ``start`` to ``stop`` to or from the scratch."""
+@functools.cache
+def _turned(copy: ScalarFunction, n_classes: int) -> Callable[..., None]:
+    """Compile the kernel that copies rows ``start`` to ``stop`` to or from the scratch.
 
-    def turn(rows: Any, n_classes: Any, start: int, stop: int, classes: Any) -> None:
+    ``n_classes`` is 0 for more than :data:`FEW_CLASSES`.
+    """
+    known = np.uint64(n_classes)
+
+    def turn_few(rows: Any, n_classes: Any, start: int, stop: int, classes: Any) -> None:
+        for block in range(start, stop, BLOCK):
+            first, n_rows = np.uint64(block), np.uint64(min(BLOCK, stop - block))
+            at = (first - np.uint64(start)) * known
+            for i in range(n_rows):
+                for k in range(known):
+                    copy(rows, (first + i) * known + k, classes, at + k * _STEP + i)
+
+    def turn_many(rows: Any, n_classes: Any, start: int, stop: int, classes: Any) -> None:
         for block in range(start, stop, BLOCK):
             first, n_rows = np.uint64(block), np.uint64(min(BLOCK, stop - block))
             at = (first - np.uint64(start)) * n_classes
-            if n_classes == 3:
+            for k in range(n_classes):
                 for i in range(n_rows):
-                    for k in range(_3):
-                        copy(rows, (first + i) * _3 + k, classes, at + k * _STEP + i)
-            elif n_classes == 4:
-                for i in range(n_rows):
-                    for k in range(_4):
-                        copy(rows, (first + i) * _4 + k, classes, at + k * _STEP + i)
-            elif n_classes == 5:
-                for i in range(n_rows):
-                    for k in range(_5):
-                        copy(rows, (first + i) * _5 + k, classes, at + k * _STEP + i)
-            else:
-                for k in range(n_classes):
-                    for i in range(n_rows):
-                        copy(rows, (first + i) * n_classes + k, classes, at + k * _STEP + i)
+                    copy(rows, (first + i) * n_classes + k, classes, at + k * _STEP + i)
 
+    turn = turn_few if n_classes else turn_many
     turn.__name__ = f"turn{copy.__name__}"
     return kernel(turn)
 
 
-to_classes, to_rows = _turned(_to_class), _turned(_to_row)
+def to_classes(n_classes: int) -> Callable[..., None]:
+    """Return the kernel that copies chunks of rows to the scratch, class after class."""
+    return _turned(_to_class, n_classes if n_classes <= FEW_CLASSES else 0)
+
+
+def to_rows(n_classes: int) -> Callable[..., None]:
+    """Return the kernel that copies from the scratch back to the rows."""
+    return _turned(_to_row, n_classes if n_classes <= FEW_CLASSES else 0)
 
 
 class Matrix:
@@ -386,7 +394,7 @@ class Matrix:
         source = self.flat
         if self.turned is not None:
             source = self.turned
-            to_classes(self.flat, self.n_classes, start, stop, source)
+            to_classes(int(self.n_classes))(self.flat, self.n_classes, start, stop, source)
         place = self._place(start)
         shared = place, self.class_numbers, self.scratch, self.n_classes
         bad = targets(source, self.y[start:stop], *shared)
@@ -401,5 +409,6 @@ class Matrix:
         place, n_rows = self._place(start), stop - start
         write(n_rows, typed, place, self.scratch, self.n_classes, first, second)
         if self.out is not None:
+            turn = to_rows(int(self.n_classes))
             for classes, rows in zip(self.out, out, strict=True):
-                to_rows(rows, self.n_classes, start, stop, classes)
+                turn(rows, self.n_classes, start, stop, classes)

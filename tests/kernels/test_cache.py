@@ -5,8 +5,10 @@ Also of losses that users write, in a module, a script or a notebook.
 
 import errno
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,9 +148,34 @@ assert kernel.stats.cache_path is None
 """
 
 
+CONTAINER = """
+import numpy as np
+from boostloss import ImbalancedXGBClassifier
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(400, 3)), np.where(rng.random(400) < 0.2, "fraud", "ok")
+model = ImbalancedXGBClassifier(loss="focal", n_estimators=9, early_stopping_rounds=3)
+model.fit(X, y, eval_set=[(X, y)], verbose=False).predict_proba(X[:1])
+"""
+
+
+def test_an_image_whose_cache_is_filled_as_the_page_says(tmp_path):
+    page = Path(__file__).parents[2].joinpath("docs", "install.md").read_text(encoding="utf-8")
+    recipe = re.search(r'^RUN python -c "(.*?)"$', page, re.MULTILINE | re.DOTALL)[1]
+    recipe = recipe.replace("\\\n", "").strip()
+    pytest.importorskip("xgboost")
+
+    def run(code):
+        output(in_python(code, NUMBA_CACHE_DIR=str(tmp_path)))
+        return sorted(file.name for file in tmp_path.rglob("*.nbc"))
+
+    compiled = run(recipe)
+    assert len(compiled) >= 4
+    assert run(CONTAINER) == compiled
+
+
 def test_loops_let_other_threads_run():
     loops = [binary._gradient_loop(*FocalLoss(2).row_functions()[1:3]), histogram.add_rows,
-             histogram.apply_weights, softmax.targets, softmax.to_rows]  # fmt: skip
+             histogram.apply_weights, softmax.targets, softmax.to_rows(3)]  # fmt: skip
     for loop in loops:
         assert loop.targetoptions["nogil"]
 
