@@ -63,6 +63,8 @@ class Fitted(NamedTuple):
     """The fitted loss. Its posterior refers to the class shares of the training rows."""
     class_share: Array | None = None
     """Share of each class in the (weighted) training rows, or None for a file of 0.1.0."""
+    given_loss: Loss | None = None
+    """The parameter ``loss`` in training, with class weights by code; None for a file of 0.1.0."""
 
 
 class LossClassifierMixin:
@@ -207,7 +209,7 @@ class LossClassifierMixin:
                 f"got {self.probability!r}"
             )
         shares = shares_by_label(self.prior, labels)
-        if not isinstance(with_labels(self.prior), Mapping):
+        if not isinstance(with_labels("prior", self.prior), Mapping):
             first, last = labels.tolist()
             by_label = f"pass prior as a dict, {{{first!r}: ..., {last!r}: ...}}"
             check_positive_known(labels, {"prior": self.prior}, by_label)
@@ -270,6 +272,13 @@ class LossClassifierMixin:
         check_misplaced(params, named(self.loss), self._engine_names)
         return params
 
+    def _given_loss(self, labels: Array) -> Loss:
+        """Return a copy of the parameter ``loss``, with class weights by code.
+
+        A copy, since parameters set later must not change a fitted model.
+        """
+        return by_code(clone(named(self.loss)), labels)
+
     def _check_objective(self, allowed: tuple[str | None, ...], default: str | None) -> None:
         if self.objective not in allowed:
             raise ValueError(
@@ -282,9 +291,7 @@ class LossClassifierMixin:
     ) -> Loss:
         """Return the loss with class weights as numbers, times the engine's class weights."""
         check_choice("probability", self.probability, PROBABILITIES)
-        # a copy, since parameters set later must not change a fitted model
-        loss = by_code(clone(named(self.loss)), labels)
-        fitted = loss.fit(codes, None, weight, n_classes=len(labels))
+        fitted = self._given_loss(labels).fit(codes, None, weight, n_classes=len(labels))
         resolved: Loss = fitted.loss
         if class_factor is None:
             return resolved
@@ -370,7 +377,7 @@ class LossClassifierMixin:
             class_share=fitted.class_share,
             prior=self._check_prior(fitted.labels),
             decision=self._check_decision(fitted.labels),
-            given_loss=by_code(clone(named(self.loss)), fitted.labels),
+            given_loss=fitted.given_loss,
         )
 
 
@@ -538,7 +545,7 @@ def check_misplaced(params: Mapping[str, Any], loss: Loss, engine_names: frozens
     """
     of_the_loss = loss.get_params()
     for name, value in params.items():
-        if name in engine_names or value is None:
+        if name in engine_names or value is None or not isinstance(name, str):
             continue
         if name in of_the_loss:
             raise ValueError(
@@ -547,6 +554,10 @@ def check_misplaced(params: Mapping[str, Any], loss: Loss, engine_names: frozens
             )
         if name in LOSS_PARAMETERS:
             raise ValueError(f"params must not contain {name!r}, {_INSTEAD[name]}, got {value!r}")
+        if name.startswith("loss__"):
+            raise ValueError(
+                f"{name} is for set_params: pass the loss with its parameters, got {value!r}"
+            )
         meant = _meant(name)
         if meant:
             raise ValueError(f"{name} is not a parameter: write {meant}={value!r}")

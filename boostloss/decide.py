@@ -2,7 +2,8 @@
 
 The functions take the probabilities of any model. These must be right on average in the population
 in which the decisions are made. Classes are codes 0..K-1, in the order of the columns of
-``predict_proba``. With two classes, 1 is the positive class.
+``predict_proba``. With two classes, 1 is the positive class. Costs, thresholds and shares in pandas
+must have the codes as their index.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from boostloss.losses.validation import Array, check_integer, check_labels, check_sample_weight
+from boostloss.losses.validation import (
+    Array,
+    by_codes,
+    check_integer,
+    check_labels,
+    check_sample_weight,
+)
 from boostloss.prior import add_unfound, estimate_prior, shift_prior
 from boostloss.thresholds import Rows, best_thresholds, check_metric
 
@@ -390,7 +397,7 @@ def apply_threshold(probability: ArrayLike, threshold: float | ArrayLike) -> Arr
     array([0, 2])
     """
     p = _probabilities(probability)
-    t = _numbers("threshold", threshold)
+    t = _numbers("threshold", by_codes("threshold", threshold, p.shape[1]))
     if t.ndim == 0:
         if p.shape[1] != 2 or not 0.0 <= t <= 1.0:
             raise ValueError(
@@ -446,7 +453,7 @@ def _probabilities(probability: ArrayLike) -> Array:
 
 def as_costs(costs: ArrayLike, n_rows: int, n_classes: int) -> Array:
     """Return checked costs as an array (K, K) or (n, K, K)."""
-    matrix = _numbers("costs", costs)
+    matrix = _numbers("costs", by_codes("costs", costs, n_classes))
     if matrix.shape not in ((n_classes, n_classes), (n_rows, n_classes, n_classes)):
         raise ValueError(
             f"costs must have shape ({n_classes}, {n_classes}), or ({n_rows}, {n_classes}, "

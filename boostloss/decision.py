@@ -37,7 +37,7 @@ def check_decision(decision: Any, labels: Array) -> Rule:
         raise TypeError(f"{_ALLOWED}; got {decision!r}")
     if isinstance(decision, int | float | np.number):
         return _threshold(decision, len(labels))
-    decision = with_labels(decision)
+    decision = with_labels("decision", decision)
     if isinstance(decision, Mapping):
         decision = _by_code(decision, labels.tolist())
     return _array(decision, len(labels))
@@ -45,7 +45,7 @@ def check_decision(decision: Any, labels: Array) -> Rule:
 
 def is_by_label(decision: Any) -> bool:
     """Whether numbers or costs name the label that each is for."""
-    return isinstance(with_labels(decision), Mapping)
+    return isinstance(with_labels("decision", decision), Mapping)
 
 
 def _threshold(number: Any, n_classes: int) -> float:

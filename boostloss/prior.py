@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from boostloss.losses.validation import Array, check_integer, check_number, with_labels
+from boostloss.losses.validation import Array, by_codes, check_integer, check_number, with_labels
 
 __all__ = ["add_unfound", "estimate_prior", "shift_prior"]
 
@@ -204,6 +204,7 @@ def add_unfound(probability: ArrayLike, unfound: float) -> Array:
 
 def as_shares(name: str, value: Any, n_classes: int) -> Array:
     """Return class shares (K,) from K numbers, or from a float for the positive of two classes."""
+    value = by_codes(name, value, n_classes)
     try:
         share = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -221,7 +222,7 @@ def as_shares(name: str, value: Any, n_classes: int) -> Array:
 
 def shares_by_label(prior: Any, labels: Array) -> Array:
     """Return the classifiers' parameter ``prior`` as shares in the order of the labels."""
-    prior = with_labels(prior)
+    prior = with_labels("prior", prior)
     if isinstance(prior, Mapping):
         wanted = labels.tolist()
         if set(prior) != set(wanted):

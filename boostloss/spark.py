@@ -409,7 +409,7 @@ def _scores(column: Any) -> Array:
 
 def _plain_prior(prior: Any) -> Any:
     """Convert the estimator's ``prior`` for JSON: a number, or the shares by code."""
-    prior = with_labels(prior)
+    prior = with_labels("prior", prior)
     if isinstance(prior, Mapping):
         return shares_by_label(prior, np.arange(len(prior))).tolist()
     return prior if prior is None else float(prior)

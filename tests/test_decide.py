@@ -19,6 +19,7 @@ from boostloss.decide import (
     decide,
     expected_cost,
     observed_cost,
+    shift_prior,
     top,
     tune_threshold,
 )
@@ -266,3 +267,27 @@ def test_what_is_wrong_with_a_threshold_is_said(threshold, message):
         apply_threshold([0.1, 0.2], threshold)
     with pytest.raises(ValueError, match=r"for two classes, .* for 3 classes"):
         apply_threshold(np.eye(3), 0.5)
+
+
+def test_pandas_is_read_by_its_index():
+    """``value_counts`` starts with the most frequent class, which may be any."""
+    pd = pytest.importorskip("pandas")
+    p = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    old, new = pd.Series([0.3, 0.7], index=[1, 0]), pd.Series([0.1, 0.9], index=[1, 0])
+    np.testing.assert_array_equal(shift_prior(p, old, new), shift_prior(p, [0.7, 0.3], [0.9, 0.1]))
+    costs = pd.DataFrame([[0, 5], [1, 0]], index=[1, 0], columns=[1, 0])
+    np.testing.assert_array_equal(decide(p, costs), decide(p, [[0, 1], [5, 0]]))
+    thresholds = pd.Series([0.2, 0.8], index=[1, 0])
+    np.testing.assert_array_equal(
+        apply_threshold(p, thresholds), apply_threshold(p, [0.8, 0.2])
+    )
+    for call in (
+        lambda wrong: shift_prior(p, wrong, [0.9, 0.1]),
+        lambda wrong: shift_prior(p, [0.9, 0.1], wrong),
+        lambda wrong: apply_threshold(p, wrong),
+        lambda wrong: decide(p, pd.DataFrame(np.eye(2), index=wrong.index, columns=[0, 1])),
+        lambda wrong: decide(p, pd.DataFrame(np.eye(2), index=[0, 1], columns=wrong.index)),
+    ):
+        for index, words in ((["ok", "fraud"], "the index 0 to 1"), ([1, 1], "each label once")):
+            with pytest.raises(ValueError, match=words):
+                call(pd.Series([0.9, 0.1], index=index))

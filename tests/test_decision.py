@@ -211,6 +211,13 @@ def test_pandas_is_read_by_label(make):
         model.set_params(decision=pd.Series([0.3, 0.7])).predict(X)
     with pytest.raises(ValueError, match=r"prior must have the keys \['fraud', 'ok'\], got"):
         model.set_params(decision="loss", prior=pd.Series([0.3, 0.7])).predict(X)
+    twice = pd.Series([0.5, 0.4, 0.1], index=["ok", "fraud", "fraud"])
+    doubled = pd.DataFrame(np.eye(2), index=["ok", "fraud"], columns=["ok", "ok"])
+    for wrong in (twice, doubled):
+        with pytest.raises(ValueError, match="decision must contain each label once, got"):
+            model.set_params(prior=None, decision=wrong).predict(X)
+    with pytest.raises(ValueError, match="prior must contain each label once, got"):
+        model.set_params(decision="loss", prior=twice).predict(X)
     by_position = pl.DataFrame({"fraud": [0.0, 30.0], "ok": [1.0, 0.0]})
     with pytest.raises(ValueError, match="decision is for the positive class"):
         model.set_params(prior=None, decision=by_position).predict(X)

@@ -605,3 +605,24 @@ def test_the_engines_class_weights_are_not_applied_twice_after_loading(engine, t
     assert read.loss == FocalLoss()
     again = read.fit(X, labels).predict_proba(X)
     np.testing.assert_array_equal(again, model.predict_proba(X))
+
+
+@pytest.mark.parametrize("engine", MAKERS)
+def test_a_file_contains_the_loss_of_the_training(engine, tmp_path):
+    """Whatever has become of the parameter since: it need not fit the model's labels."""
+    shared = FocalLoss()
+    models = {
+        "three": fitted(engine, shared, labels=("a", "b", "c")),
+        "two": fitted(engine, shared),
+    }
+    shared.set_params(class_weight=5.0)  # for another model, with labels 0 and 1
+    for name, model in models.items():
+        for other in (shared, CrossEntropy(class_weight=[1, 5]), CrossEntropy(class_weight=[1] * 3)):
+            model.set_params(loss=other).save_model(tmp_path / name)
+            read = MAKERS[engine]()
+            read.load_model(tmp_path / name)
+            assert read.loss == FocalLoss()
+            np.testing.assert_array_equal(read.predict_proba(X), model.predict_proba(X))
+            read.save_model(tmp_path / "again")
+            read.load_model(tmp_path / "again")
+            assert read.loss == FocalLoss()

@@ -239,7 +239,7 @@ MISSING = {
     "NaN objects": np.array(["a" if i else np.nan for i in CODES], dtype=object),
     "NA objects": np.array(["a" if i else pd.NA for i in CODES], dtype=object),
     "NaN": np.where(CODES, 1.0, np.nan),
-    "NaT": np.where(CODES, np.datetime64("2024-01-01"), np.datetime64("NaT")),
+    "NaT": np.where(CODES, np.datetime64("2024-01-01"), np.datetime64("NaT", "D")),
     "masked": np.ma.array(CODES, mask=np.arange(N) == 3),
     "category": pd.Series(pd.Categorical(np.where(CODES, "a", None))),
     "Int64": pd.Series(np.where(CODES, 1, None), dtype="Int64"),

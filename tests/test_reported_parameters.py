@@ -144,6 +144,13 @@ def test_parameters_of_a_loss_among_the_engines():
     assert ImbalancedXGBClassifier(loss="focal", gamma=1, alpha=0.5, n_estimators=1).fit(X, Y)
 
 
+def test_a_nested_parameter_in_a_constructor():
+    with pytest.raises(ValueError, match="loss__gamma is for set_params: pass the loss with its"):
+        ImbalancedXGBClassifier(loss=FocalLoss(), loss__gamma=5).fit(X, Y)
+    with pytest.raises(ValueError, match="loss__gamma is for set_params"):
+        bx.train({"loss__gamma": 5}, xgb.DMatrix(X, Y), 1, loss="focal")
+
+
 def xgboost_parameters():
     config = xgb.train({}, xgb.DMatrix(X, Y), 1).save_config()
     return {*re.findall(r'"(\w+)":', config), *ImbalancedXGBClassifier().get_params()}

@@ -225,7 +225,8 @@ default="cross_entropy"
         fitted = self._fitted_loss(loss, engine, X, codes, weight, in_rows)
         if isinstance(engine.loss, HistLoss):
             engine.loss.finish(fitted)
-        self._fitted = Fitted(engine, labels, fitted, counts / counts.sum())
+        share, given = counts / counts.sum(), self._given_loss(labels)
+        self._fitted = Fitted(engine, labels, fitted, share, given)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -252,7 +253,7 @@ default="cross_entropy"
         array of shape (n,) or (n, K)
             Of two classes the positive one is predicted where the score is above 0, of more the
             one with the largest score. It is the logarithm of probability over threshold, the
-            negative expected cost with costs, and the raw score with "raw".
+            negative expected cost with costs, and the raw score with "raw". A ``prior`` shifts it.
         """
         return self._scores_of_decision(self.raw_score(X))
 

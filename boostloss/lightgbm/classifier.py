@@ -303,7 +303,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         else:
             fitted = loss.fit(codes, None, weight)
         keep_labels(engine.booster_, labels)
-        self._fitted = Fitted(engine, labels, fitted, counts / counts.sum())
+        share, given = counts / counts.sum(), self._given_loss(labels)
+        self._fitted = Fitted(engine, labels, fitted, share, given)
         return self
 
     def predict(
@@ -379,7 +380,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         array of shape (n,) or (n, K)
             Of two classes the positive one is predicted where the score is above 0, of more the
             one with the largest score. It is the logarithm of probability over threshold, the
-            negative expected cost with costs, and the raw score with "raw".
+            negative expected cost with costs, and the raw score with "raw". A ``prior`` shifts it.
         """
         return self._scores_of_decision(
             self._raw(
@@ -459,7 +460,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         """Load a model that :meth:`save_model` wrote, with its loss and labels.
 
         The parameters ``loss``, ``probability``, ``prior`` and ``decision`` become those of the
-        model, with class weights by label. The engine's parameters stay as they are.
+        model. Class weights in a sequence become a dict by label. The engine's parameters stay as
+        they are.
 
         Parameters
         ----------
@@ -480,7 +482,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         engine = self._engine_of(booster, len(state.labels))
         keep_labels(booster, state.labels)
         self.__dict__.update(
-            _fitted=Fitted(engine, state.labels, state.loss, state.class_share),
+            _fitted=Fitted(engine, state.labels, state.loss, state.class_share, state.given_loss),
             **parameters_of(state),
         )
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -57,14 +58,33 @@ def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     return str(value)
 
 
-def with_labels(value: Any) -> Any:
+def with_labels(name: str, value: Any) -> Any:
     """Return a frame or series with an index, as pandas has, as a dict by label; all else as it is.
 
     Its order need not be that of the labels: ``y.value_counts()`` starts with the most frequent.
     """
     if not (hasattr(value, "to_dict") and hasattr(value, "index")):
         return value
+    for axis in (value.index, value.columns) if value.ndim == 2 else (value.index,):
+        if not axis.is_unique:
+            raise ValueError(f"{name} must contain each label once, got {list(axis)}")
     return value.to_dict(orient="index") if value.ndim == 2 else value.to_dict()
+
+
+def by_codes(name: str, value: Any, n_classes: int) -> Any:
+    """Return a frame or series with an index as lists in the order of the codes 0..K-1."""
+    labelled = with_labels(name, value)
+    if not isinstance(labelled, Mapping):
+        return value
+    codes = range(n_classes)
+    for keys in (labelled, *(row for row in labelled.values() if isinstance(row, Mapping))):
+        if set(keys) != set(codes):
+            raise ValueError(
+                f"{name} must have the index 0 to {n_classes - 1}, which are the codes of the "
+                f"classes, got {list(keys)}"
+            )
+    rows = [labelled[k] for k in codes]
+    return [[row[k] for k in codes] if isinstance(row, Mapping) else row for row in rows]
 
 
 def check_integer(name: str, value: Any, low: int) -> int:

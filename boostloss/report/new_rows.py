@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boostloss.report.numbers import Ambiguous, parse
+from boostloss.report.numbers import Ambiguous, has_decimal_commas, parse
 
 # use_model.py contains a copy of what follows
 
@@ -88,8 +88,10 @@ class Record(NamedTuple):
     fields: list[str]
 
 
-def records(path: Path, text: str, separator: str) -> Iterator[Record]:
-    """Yield the records that are not blank, from the header on."""
+def records(
+    path: Path, text: str, separator: str, blank: list[int] | None = None
+) -> Iterator[Record]:
+    """Yield the records that are not blank, from the header on; list the lines of the others."""
     reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
     begins = 1
     try:
@@ -97,6 +99,8 @@ def records(path: Path, text: str, separator: str) -> Iterator[Record]:
             is_blank = not any(fields) and len(fields) < 2
             if not is_blank and not (len(fields) == 1 and not fields[0].strip()):
                 yield Record(begins, fields)
+            elif blank is not None:
+                blank.append(begins)
             begins = reader.line_num + 1
     except csv.Error as error:
         raise BadInput(
@@ -114,6 +118,9 @@ class Shape(NamedTuple):
     n_trailing: int
     """Rows with empty fields after the last column."""
 
+    n_blank: int
+    """Blank lines between rows, which are no rows."""
+
     @property
     def names(self) -> list[str]:
         """Names of all columns; those without a name are called as pandas calls them."""
@@ -125,7 +132,8 @@ class Shape(NamedTuple):
 
 def check_shape(path: Path, text: str, separator: str) -> Shape:
     """Raise if a record has too few or too many fields."""
-    all_records = records(path, text, separator)
+    blank: list[int] = []
+    all_records = records(path, text, separator, blank)
     header = next(all_records, Record(0, [])).fields
     named = max((i + 1 for i, name in enumerate(header) if name.strip()), default=0)
     width, lines, trailing = len(header), [], 0
@@ -138,7 +146,8 @@ def check_shape(path: Path, text: str, separator: str) -> Shape:
             raise BadInput(_misshapen(path, line, n, header, {len(one.fields) for one in first}))
         width = max(width, n)
         lines.append(line)
-    return Shape(header, width, lines, trailing)
+    between = [line for line in blank if lines and lines[0] < line < lines[-1]]
+    return Shape(header, width, lines, trailing, len(between))
 
 
 def _misshapen(path: Path, line: int, n: int, header: list[str], widths: set[int]) -> str:
@@ -205,7 +214,10 @@ def read_new_rows(path: Path, form: Mapping[str, Any] | None, columns: Mapping[s
     if form is None:
         raise BadInput(f"{path} must be a Parquet file, as that of the training rows was")
     text, _ = after_separator_line(text_of_file(path, form["encoding"])[0])
-    names = check_shape(path, text, form["separator"]).names
+    shape = check_shape(path, text, form["separator"])
+    names = shape.names
+    if shape.n_blank:
+        tell(f"left out: {shape.n_blank:,} blank lines, which have no prediction")
     twice = sorted({name for name in names if name in columns and names.count(name) > 1})
     if twice:
         raise BadInput(f"columns must have different names, got more than one {listed(twice)}")
@@ -276,6 +288,9 @@ def _read_numbers(
         except Ambiguous as error:
             fix = ": write it without the comma" if "thousands" in str(error) else ""
             raise BadInput(f"column {name!r}: {error}{fix}") from error
+        if decimal == "." and has_decimal_commas(texts):
+            comma = next(text for text in texts if "," in text)
+            raise BadInput(f"column {name!r} must have decimal points, got {comma!r}")
         sign = parsed.sign
         numbers = {texts[i]: float(parsed.values[i]) for i in np.flatnonzero(parsed.is_number)}
 

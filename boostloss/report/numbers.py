@@ -61,7 +61,7 @@ def parse(texts: Sequence[str], decimal: str = ".", *, decimal_given: bool = Fal
     plain = (PLAIN if decimal == "." else DECIMAL_COMMA).fullmatch
     whole = re.compile(r"[+-]?\d+").fullmatch
     grouped = (THOUSANDS if decimal == "." else THOUSANDS_DECIMAL_COMMA).fullmatch
-    with_comma = [body for body in bodies if "," in body]
+    with_comma = [body for body in bodies if _is_number_with_comma(body)]
     if decimal == "." and not decimal_given and with_comma and _either(with_comma):
         raise Ambiguous(f"{with_comma[0]!r} may be thousands or have a decimal comma")
     values, said = np.full(len(bodies), np.nan), set()
@@ -104,6 +104,10 @@ def has_decimal_commas(texts: Iterable[str]) -> bool:
 
 def _either(with_comma: list[str]) -> bool:
     return all(_is_decimal_comma(body) and THOUSANDS.fullmatch(body) for body in with_comma)
+
+
+def _is_number_with_comma(body: str) -> bool:
+    return "," in body and (_is_decimal_comma(body) or THOUSANDS.fullmatch(body) is not None)
 
 
 def _is_decimal_comma(body: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from boostloss.losses import CrossEntropy, Loss
 from boostloss.losses.validation import Array
@@ -20,6 +21,11 @@ _INSTEAD = {
     "num_boost_round": "rounds",
     "early_stopping_round": "rounds",
     "early_stopping_rounds": "rounds",
+    "max_iter": "rounds",
+    "early_stopping": "rounds",
+    "n_iter_no_change": "rounds",
+    "scoring": "metric",
+    "loss": "losses",
 }
 """Parameters of each engine that an argument of the comparison replaces."""
 
@@ -29,6 +35,8 @@ def check(engine: str, params: Mapping[str, Any]) -> None:
     names = _engine(engine).NAMES if engine != "hist" else {}
     if engine == "xgboost":
         _engine(engine).check_params(params)
+    if engine == "hist":
+        _check_known(params)
     for name, argument in _INSTEAD.items():
         for one in names.get(name, (name,)):
             if params.get(one) is not None:
@@ -36,6 +44,16 @@ def check(engine: str, params: Mapping[str, Any]) -> None:
                     f"params must not contain {one}: the argument {argument} sets it, "
                     f"got {params[one]!r}"
                 )
+
+
+def _check_known(params: Mapping[str, Any]) -> None:
+    known = HistGradientBoostingClassifier().get_params()
+    unknown = [name for name in params if name not in known and name not in _INSTEAD]
+    if unknown:
+        raise ValueError(
+            "params must contain parameters of scikit-learn's HistGradientBoostingClassifier, got "
+            f"{', '.join(map(repr, unknown))}"
+        )
 
 
 def with_defaults(

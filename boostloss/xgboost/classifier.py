@@ -158,7 +158,8 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             engine = plain
         engine.get_booster().set_attr(**{ATTRIBUTE: None, SEAL: None})  # from a file continued from
         keep_labels(engine.get_booster(), labels)
-        self._fitted = Fitted(engine, labels, fitted, counts / counts.sum())
+        share, given = counts / counts.sum(), self._given_loss(labels)
+        self._fitted = Fitted(engine, labels, fitted, share, given)
         return self
 
     def predict(
@@ -207,7 +208,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         array of shape (n,) or (n, K)
             Of two classes the positive one is predicted where the score is above 0, of more the
             one with the largest score. It is the logarithm of probability over threshold, the
-            negative expected cost with costs, and the raw score with "raw".
+            negative expected cost with costs, and the raw score with "raw". A ``prior`` shifts it.
         """
         return self._scores_of_decision(
             self._raw(X, validate_features, base_margin, iteration_range)
@@ -275,7 +276,8 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         """Load a model that :meth:`save_model` wrote, with its loss and labels.
 
         The parameters ``loss``, ``probability``, ``prior`` and ``decision`` become those of the
-        model, with class weights by label. The engine's parameters stay as they are.
+        model. Class weights in a sequence become a dict by label. The engine's parameters stay as
+        they are.
 
         Parameters
         ----------
@@ -310,7 +312,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         keep_labels(booster, state.labels)
         read = ("booster", "feature_types", "enable_categorical")  # as in XGBoost's load_model
         self.__dict__.update(
-            _fitted=Fitted(engine, state.labels, state.loss, state.class_share),
+            _fitted=Fitted(engine, state.labels, state.loss, state.class_share, state.given_loss),
             **parameters_of(state),
             **{name: getattr(engine, name) for name in read},
         )

@@ -177,6 +177,9 @@ def test_a_csv_file_with(kind, engine, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().err
     if kind == "rows of commas":
         assert said == "left out: 2 rows without any value at the end\n"
+    elif kind == "blank lines":
+        n = (Y[:-1] == "no").sum()
+        assert said == f"left out: {n} blank lines, which have no prediction\n"
     elif kind == "other words than numbers":
         n = (Z == 3).sum()
         assert f"column 'x': the values of {n} rows cannot be read as numbers" in said
@@ -250,6 +253,8 @@ CHANGED = {
     "percent of numbers": (csv(WORDS).replace(",yes", "%,yes").replace(",no", "%,no"), "column 'a': the numbers have % here and no sign in the training rows", False),
     "two units": (csv(WORDS).replace(",yes", "%,yes"), "may differ in their unit", True),
     "commas of two meanings": (csv(WORDS).replace(f",{A[0]},", ',"1,234",', 1), "column 'a': '1,234' may be thousands or have a decimal comma: write it without the comma", True),
+    "commas of two meanings beside words": (csv(WORDS).replace(f",{A[0]},", ',"1,234",', 1).replace(f",{A[1]},", ',"none, sorry",', 1), "column 'a': '1,234' may be thousands or have a decimal comma", True),
+    "decimal commas": (csv(WORDS).replace(f",{A[0]},", ',"1,234",', 1).replace(f",{A[1]},", ',"2,5",', 1), "column 'a' must have decimal points, got", True),
     "commas of thousands": (csv(WORDS).replace(f",{A[0]},", ',"1,234.5",', 1), "", False),
     "a short line": (csv(WORDS) + "1\n", "must have 3 fields on every line, got 1", True),
     "a name twice": (csv(WORDS).replace("target", "x"), "got more than one 'x'", True),
