@@ -8,11 +8,12 @@ from __future__ import annotations
 import copy
 import difflib
 import functools
+import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from scipy.special import expit, logit, softmax
+from scipy.special import expit, log_softmax, logit, softmax
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -149,7 +150,8 @@ class LossClassifierMixin:
         The slope (one for all classes) and the offsets (K-1, one for two classes) minimise the log
         loss. They are part of ``loss_`` and of the saved file, and replace those of an earlier
         call. For more flexible methods wrap the fitted model in scikit-learn's
-        ``CalibratedClassifierCV(FrozenEstimator(model))``.
+        ``CalibratedClassifierCV(FrozenEstimator(model))``, with ``decision="probability"``, because
+        it reads :meth:`decision_function`.
 
         Parameters
         ----------
@@ -250,9 +252,14 @@ class LossClassifierMixin:
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         """Return the loss and the parameters that differ from the defaults."""
         params = self.get_params(deep=False)  # type: ignore[attr-defined]
-        new = type(self)().get_params(deep=False)  # type: ignore[attr-defined]
-        shown = {"loss": params.pop("loss")}
-        shown |= {n: v for n, v in params.items() if n not in new or repr(v) != repr(new[n])}
+        kind: Any = type(self)
+        defaults = _defaults_of(kind)
+        shown = {"loss": params.pop("loss", self.loss)}
+        shown |= {
+            name: value
+            for name, value in params.items()
+            if name not in defaults or repr(value) != repr(defaults[name])
+        }
         said = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         text = f"{type(self).__name__}({said})"
         return text if len(text) <= N_CHAR_MAX else f"{text[: N_CHAR_MAX - 4]}...)"
@@ -381,6 +388,18 @@ class LossClassifierMixin:
         )
 
 
+@functools.cache
+def _defaults_of(kind: type) -> dict[str, Any]:
+    """Return the defaults of all parameters, also of those that a constructor passes on."""
+    constructors = [vars(base)["__init__"] for base in kind.__mro__ if "__init__" in vars(base)]
+    parameters = [
+        parameter
+        for constructor in reversed(constructors[:-1])  # the last one is object's
+        for parameter in inspect.signature(constructor).parameters.values()
+    ]
+    return {one.name: one.default for one in parameters if one.default is not one.empty}
+
+
 def state_of(model: LossClassifierMixin) -> State:
     """Return what a file of a fitted classifier must contain beside the engine's model."""
     return model._state()
@@ -494,10 +513,11 @@ def scores_by_rule(raw: Array, rule: float | Array, loss: FittedLoss, probabilit
 
 
 def _log_probability(raw: Array, loss: FittedLoss, probability: str) -> Array:
-    """Return log-odds (n,) of ``predict_proba``, or log-probabilities (n, K) up to a constant."""
+    """Return log-odds (n,) of ``predict_proba``, or log-probabilities (n, K)."""
     check_choice("probability", probability, PROBABILITIES)
     raw = np.asarray(raw, dtype=np.float64)
-    return loss.log_odds(raw) if probability == "posterior" else raw
+    log_p = loss.log_odds(raw) if probability == "posterior" else raw
+    return log_p if log_p.ndim == 1 else log_softmax(log_p, axis=1)
 
 
 def raw_for_shares(raw: Array, loss: Loss, fitted: FittedLoss, shift: Array) -> Array:

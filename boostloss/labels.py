@@ -195,7 +195,7 @@ def check_features(X: Any, y: Any = None) -> Any:
     # ask the type, since a lazy frame would have to compute its data to answer
     known = ("columns", "__arrow_c_stream__", "__cuda_array_interface__")
     if not any(hasattr(type(X), name) for name in known):
-        least = 1 if y is None else 2
+        least = 0 if y is None else 2  # engines predict no rows of frames too
         X = check_array(X, accept_sparse=True, ensure_all_finite=False, ensure_min_samples=least)
     if y is not None and hasattr(X, "shape") and X.shape[0] != len(y):
         raise ValueError(f"X and y must have as many rows, got {X.shape[0]} and {len(y)}")

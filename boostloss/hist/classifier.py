@@ -10,7 +10,13 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils import compute_class_weight
 
-from boostloss.classifier import Fitted, LossClassifierMixin, from_engine, needs_training_scores
+from boostloss.classifier import (
+    LOSS_PARAMETERS,
+    Fitted,
+    LossClassifierMixin,
+    from_engine,
+    needs_training_scores,
+)
 from boostloss.hist.sklearn_loss import FIT_TAKES_VALIDATION, EngineState, HistLoss, plain
 from boostloss.labels import check_each_label, check_features, codes_of, encode_labels
 from boostloss.losses import (
@@ -203,7 +209,7 @@ default="cross_entropy"
         engine = self._engine_to_fit(going_on)
         if validation and self.early_stopping == "auto":
             engine.set_params(early_stopping=True)  # as scikit-learn documents it
-        constant = constant_weights(loss)
+        constant = None if self._is_scored() else constant_weights(loss)
         in_rows = None if constant is None or (constant == 1.0).all() else constant
         if in_rows is not None:
             weight = in_rows[codes] * (1.0 if weight is None else weight)
@@ -359,6 +365,14 @@ default="cross_entropy"
         factor: Array = compute_class_weight(self.class_weight, classes=labels, y=y)
         return factor
 
+    def _engine_params(self) -> dict[str, Any]:
+        """Return the parameters of scikit-learn's class, also where a subclass hides them."""
+        return {
+            name: getattr(self, name)
+            for name in sorted(self._engine_names)
+            if name not in LOSS_PARAMETERS
+        }
+
     def _engine_to_fit(self, going_on: bool) -> Any:
         """Return scikit-learn's classifier, with the existing trees if training continues."""
         params = {**self._engine_params(), "class_weight": None}
@@ -366,6 +380,10 @@ default="cross_entropy"
             return _Parent(**params)
         # a copy, so that an interrupted training leaves the old model
         return copy.deepcopy(self._fitted_or_raise().engine).set_params(**params)
+
+    def _is_scored(self) -> bool:
+        """Whether early stopping calls a scorer, which must not see class weights on the rows."""
+        return self.early_stopping is not False and self.scoring != "loss"
 
     def _fitted_loss(
         self, loss: Loss, engine: Any, X: Any, codes: Array, weight: Any, in_rows: Array | None

@@ -156,7 +156,8 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     The metrics of an evaluation set are :func:`boostloss.posterior_log_loss` (for plain
     cross-entropy LightGBM's own log loss) and those that ``eval_metric`` or ``metric`` name.
     LightGBM's metrics and callables evaluate the probabilities of :meth:`predict_proba`, in the
-    given order. GHM's density is then computed from the evaluation set.
+    given order, but without the offset with which ``fit`` ends. GHM's density is then computed from
+    the evaluation set.
 
     Examples
     --------
@@ -236,7 +237,10 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
         sets = eval_codes(_pairs(eval_set, eval_X, eval_y), y, codes, labels)
         # the training set stays the same object, by which LightGBM recognises it
         sets = sets and [(X if own_X is users_X else own_X, own_y) for own_X, own_y in sets]
-        own = built_in_weights(loss, recorder, None, judged=any(x is X for x, _ in sets or ()))
+        if eval_X is not None:  # sets of their own, also if they have the training rows
+            sets = [(own_X, own_y.copy()) for own_X, own_y in sets]
+        judged = any(_is_training(one, X, codes) for one in sets or ())
+        own = built_in_weights(loss, recorder, None, judged=judged)
         metrics, callables = self._split_metrics(
             params,
             eval_metric,
@@ -274,7 +278,7 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
             if stated.get("min_child_weight") == DEFAULT:  # the classifier's name and default
                 del stated["min_child_weight"]
             counts = class_counts(codes, weight, n_classes)
-            warn_of_few_rows(stated, loss, counts, len(codes), softmax, "min_child_weight")
+            warn_of_few_rows(stated, loss, counts, len(codes), softmax, "min_child_weight", labels)
         engine = _train(
             {**params, "objective": objective, "metric": metrics},
             {**built_in_params(params, softmax), "n_estimators": 1},
@@ -693,12 +697,16 @@ def _eval_keywords(sets: Any, X: Any, codes: Array) -> Iterator[dict[str, Any]]:
         yield {}
     elif not _FIT_TAKES_EVAL_X:
         yield {"eval_set": sets}
-    elif any(features is X and c is codes for features, c in sets):
+    elif any(_is_training(one, X, codes) for one in sets):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The argument 'eval_set' is deprecated")
             yield {"eval_set": sets}
     else:
         yield {"eval_X": tuple(x for x, _ in sets), "eval_y": tuple(c for _, c in sets)}
+
+
+def _is_training(pair: tuple[Any, Any], X: Any, codes: Array) -> bool:
+    return pair[0] is X and pair[1] is codes
 
 
 def _eval_weight_by_code(eval_class_weight: Any, labels: Array) -> Any:

@@ -51,6 +51,7 @@ def warn_of_few_rows(
     n_rows: int,
     n_classes: int | None,
     name: str = _ALIASES[0],
+    labels: Array | None = None,
 ) -> None:
     """Warn if a class has so few rows that the default makes its leaves unstable.
 
@@ -67,6 +68,8 @@ def warn_of_few_rows(
         None for binary.
     name : str
         The parameter to name.
+    labels : array of shape (K,), optional
+        Labels of the classes, to name one. Default: codes.
     """
     if any(params.get(alias) is not None for alias in _ALIASES):
         return
@@ -84,10 +87,11 @@ def warn_of_few_rows(
     if not few.any():
         return
     k = int(np.flatnonzero(few)[np.argmin(rows[few])])
+    label = k if labels is None else labels.tolist()[k]
     warnings.warn(
         f"{name} is LightGBM's default, {DEFAULT:g}, which is unstable with {rows[k]:.0f} rows of "
-        f"class {k} among {n_rows}: their total Hessian is not much larger than the gradient of "
-        f"one row. Set {name} to about 1",
+        f"class {label!r} among {n_rows}: their total Hessian is not much larger than the gradient "
+        f"of one row. Set {name} to about 1",
         UserWarning,
         stacklevel=3,
     )

@@ -529,7 +529,8 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
     The default metric of an ``eval_set`` is :func:`boostloss.posterior_log_loss` (for plain
     cross-entropy XGBoost's own log loss, which is equal). XGBoost's metrics, for example
     "logloss", and callables evaluate the probabilities of :meth:`predict_proba`, in the given
-    order. GHM's density is then computed from the evaluation set.
+    order, but without the offset with which ``fit`` ends. GHM's density is then computed from the
+    evaluation set.
 
     Examples
     --------

@@ -13,7 +13,7 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier, VotingClassifier
 from sklearn.inspection import partial_dependence
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
+from sklearn.metrics import check_scoring, log_loss
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV, cross_val_predict
 from threadpoolctl import threadpool_limits
 
@@ -80,9 +80,7 @@ def test_cross_entropy_equals_the_parent(load, weighted, recorder, class_weight,
     ours = make(CrossEntropy(class_weight=class_weight), **params)
     ours.fit(X, y, sample_weight=weight, recorder=recorder)
     assert ours.n_iter_ == theirs.n_iter_
-    np.testing.assert_allclose(
-        ours.decision_function(X), theirs.decision_function(X), rtol=0, atol=5e-14
-    )
+    np.testing.assert_allclose(ours.raw_score(X), theirs.decision_function(X), rtol=0, atol=5e-14)
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
     if class_weight is None:
         np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=2e-15)
@@ -462,3 +460,15 @@ def test_bad_input(binary):
     if not FIT_TAKES_VALIDATION:
         with pytest.raises(ValueError, match=r"X_val, y_val must be left out.*1\.7"):
             make().fit(X, y, X_val=X, y_val=y)
+
+
+@needs_validation
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "average_precision", None])
+@pytest.mark.parametrize("loss", ["balanced", CrossEntropy(class_weight=30.0)])
+def test_scorers_see_rows_without_class_weights(binary, loss, scoring):
+    X, y = binary.X, binary.y
+    half = len(y) // 2
+    model = make(loss, early_stopping=True, scoring=scoring, n_iter_no_change=50)
+    model.fit(X[:half], y[:half], X_val=X[half:], y_val=y[half:])
+    score = check_scoring(model, scoring)(model, X[half:], y[half:])
+    assert model.validation_score_[-1] == pytest.approx(score, rel=1e-6)

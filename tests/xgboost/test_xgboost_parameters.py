@@ -42,7 +42,7 @@ NOT_OF_TRAINING = {
 """Of devices, threads, checks and memory; and process_type, which trains nothing new."""
 
 OF_THE_MODEL = {
-    "name", "num_class", "num_feature", "num_trees", "objective", "specified_updater", "updater_seq",
+    "name", "num_class", "num_feature", "num_trees", "objective", "rng_state", "specified_updater", "updater_seq",
 }  # fmt: skip
 """Notes of XGBoost on its model, and the problem's name."""
 

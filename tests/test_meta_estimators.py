@@ -1,0 +1,55 @@
+"""What scikit-learn's users do with a classifier, on the three engines."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+from sklearn.metrics import average_precision_score, get_scorer
+
+from boostloss import (
+    ImbalancedHistGradientBoostingClassifier,
+    ImbalancedLGBMClassifier,
+    ImbalancedXGBClassifier,
+)
+
+KINDS = (
+    ImbalancedXGBClassifier, ImbalancedLGBMClassifier, ImbalancedHistGradientBoostingClassifier
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_subclasses_that_set_or_add_parameters(kind):
+    """A subclass may hide parameters, and need one without a default."""
+    rounds = "max_iter" if kind is ImbalancedHistGradientBoostingClassifier else "n_estimators"
+
+    class Preset(kind):
+        def __init__(self, cost, *, random_state=None):
+            super().__init__(loss="focal", random_state=random_state, **{rounds: 3})
+            self.cost = cost
+
+    X, y = make_classification(300, 5, random_state=0)
+    model = Preset(7).fit(X, y)
+    plain = kind(loss="focal", **{rounds: 3}).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), plain.predict_proba(X))
+    assert repr(model).startswith("Preset(loss='focal', cost=7")
+    assert repr(plain) == f"{kind.__name__}(loss='focal', {rounds}=3)"
+    assert clone(model).cost == 7
+
+
+def test_no_rows_are_predicted_as_the_engine_predicts_them():
+    X, y = make_classification(300, 5, random_state=0)
+    model = ImbalancedXGBClassifier(n_estimators=2).fit(X, y)
+    assert model.predict_proba(X[:0]).shape == (0, 2)
+    assert model.predict(X[:0]).shape == model.decision_function(X[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scorers_rank_several_classes_by_their_probability(kind):
+    """Most of scikit-learn's prefer ``decision_function``."""
+    X, y = make_classification(
+        1200, 8, n_informative=5, n_classes=3, weights=[0.8, 0.15], random_state=1
+    )
+    model = kind(loss="focal").fit(X[:600], y[:600])
+    p = model.predict_proba(X[600:])
+    wanted = average_precision_score(y[600:], p)
+    assert get_scorer("average_precision")(model, X[600:], y[600:]) == pytest.approx(wanted)
