@@ -246,8 +246,9 @@ default="cross_entropy"
     def decision_function(self, X: Any) -> Any:
         """Scores by which :meth:`predict` decides, as the parameter ``decision`` says.
 
-        By default they are the log-odds of :meth:`predict_proba`, or the raw score if the loss has
-        different weights or shape parameters for the classes.
+        By default they are the log-odds of :meth:`predict_proba` (of three or more classes, its
+        logarithm), or the raw score if the loss has different weights or shape parameters for the
+        classes.
 
         Parameters
         ----------

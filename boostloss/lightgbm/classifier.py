@@ -363,8 +363,9 @@ class ImbalancedLGBMClassifier(LossClassifierMixin, _Parent):
     ) -> Any:
         """Scores by which :meth:`predict` decides, as the parameter ``decision`` says.
 
-        By default they are the log-odds of :meth:`predict_proba`, or the raw score if the loss has
-        different weights or shape parameters for the classes.
+        By default they are the log-odds of :meth:`predict_proba` (of three or more classes, its
+        logarithm), or the raw score if the loss has different weights or shape parameters for the
+        classes.
 
         Parameters
         ----------

@@ -199,8 +199,9 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
     ) -> Any:
         """Scores by which :meth:`predict` decides, as the parameter ``decision`` says.
 
-        By default they are the log-odds of :meth:`predict_proba`, or the raw score if the loss has
-        different weights or shape parameters for the classes. Arguments are those of
+        By default they are the log-odds of :meth:`predict_proba` (of three or more classes, its
+        logarithm), or the raw score if the loss has different weights or shape parameters for the
+        classes. Arguments are those of
         :meth:`raw_score`.
 
         Returns
