@@ -32,7 +32,15 @@ from boostloss.labels import (
     codes_of,
     says_the_positive,
 )
-from boostloss.losses import FittedLoss, Loss, constant_weights, is_plain_cross_entropy, named
+from boostloss.losses import (
+    ALONE,
+    FittedLoss,
+    Loss,
+    Workers,
+    constant_weights,
+    is_plain_cross_entropy,
+    named,
+)
 from boostloss.losses.validation import (
     Array,
     check_choice,
@@ -550,6 +558,14 @@ def needs_training_scores(loss: Loss) -> bool:
     """
     weights = constant_weights(loss)
     return weights is None or bool(np.ptp(weights))
+
+
+def fit_to_scores(
+    loss: Loss, y: Array, raw: Array, weight: Array | None, workers: Workers = ALONE
+) -> FittedLoss:
+    """Fit the loss, with an offset also for plain cross-entropy, to scores that moved shares."""
+    fitted: FittedLoss = loss.fit(y, raw, weight, workers=workers)
+    return fitted.with_shares_of(y, raw, weight, workers) if fitted.keeps_shares else fitted
 
 
 def check_misplaced(params: Mapping[str, Any], loss: Loss, engine_names: frozenset[str]) -> None:

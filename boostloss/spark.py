@@ -26,6 +26,7 @@ from boostloss.optional import require
 from boostloss.prior import shares_by_label
 from boostloss.xgboost import set_base_score, training_arguments
 from boostloss.xgboost.model import carry
+from boostloss.xgboost.parameters import moves_shares
 
 pd = require("pandas", "spark")
 functions = require("pyspark.sql.functions", "spark")
@@ -129,6 +130,7 @@ class SparkImbalancedXGBClassifier(_Estimator):
         state = self._state_without_loss(counts)
         working = self.copy()  # another thread may fit this estimator to other rows
         working._counts, working._loss_reached_workers = counts, False
+        working._moves_shares = False
         working._in_use = None if state.prior is None else (state.class_share, state.prior)
         model = super(SparkImbalancedXGBClassifier, working)._fit(dataset)
         ours = isinstance(model, SparkImbalancedXGBClassifierModel)
@@ -138,7 +140,7 @@ class SparkImbalancedXGBClassifier(_Estimator):
                 "workers: use boostloss.xgboost.spark_train"
             )
         fitted = loss.fit(np.arange(len(counts)), None, counts)
-        if not fitted.keeps_shares:
+        if not fitted.keeps_shares or working._moves_shares:
             training = self._training_rows(dataset)
             fitted = self._fitted_to_scores(fitted.loss, model, training, counts)
         model._state = state._replace(loss=fitted)
@@ -165,6 +167,7 @@ class SparkImbalancedXGBClassifier(_Estimator):
         callables = {name: arguments[name] for name in ("obj", "custom_metric")}
         train |= {name: value for name, value in callables.items() if value is not None}
         self._loss_reached_workers = True
+        self._moves_shares = moves_shares(params)
         return arguments["params"], train, matrix
 
     @classmethod

@@ -1,6 +1,7 @@
 """What scikit-learn's users do with a classifier, on the three engines."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.metrics import average_precision_score, get_scorer
@@ -34,11 +35,15 @@ def test_subclasses_that_set_or_add_parameters(kind):
     assert repr(plain) == f"{kind.__name__}(loss='focal', {rounds}=3)"
 
 
-def test_no_rows_are_predicted_as_the_engine_predicts_them():
-    X, y = make_classification(300, 5, random_state=0)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_no_rows_are_predicted_as_the_engine_predicts_them(n_classes):
+    X, y = make_classification(300, 5, n_informative=4, n_classes=n_classes, random_state=0)
     model = ImbalancedXGBClassifier(n_estimators=2).fit(X, y)
-    assert model.predict_proba(X[:0]).shape == (0, 2)
-    assert model.predict(X[:0]).shape == model.decision_function(X[:0]).shape == (0,)
+    for none in (X[:0], pd.DataFrame(X)[:0].rename(columns=str)):
+        assert model.predict_proba(none).shape == (0, n_classes)
+        assert model.predict(none).shape == (0,)
+        scores = model.decision_function(none)
+        assert scores.shape == ((0,) if n_classes == 2 else (0, n_classes))
 
 
 @pytest.mark.parametrize("kind", KINDS)

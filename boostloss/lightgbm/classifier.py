@@ -18,6 +18,7 @@ from boostloss.classifier import (
     Fitted,
     LossClassifierMixin,
     calibrated_state,
+    fit_to_scores,
     from_engine,
     needs_training_scores,
     parameters_of,
@@ -65,7 +66,7 @@ from boostloss.lightgbm.parameters import (
     moves_shares,
     take_class_factor,
 )
-from boostloss.lightgbm.prediction import KeepTrainingScores, fit_to_scores, with_drop_alike
+from boostloss.lightgbm.prediction import KeepTrainingScores, with_drop_alike
 from boostloss.losses import Loss, LossName, is_plain_cross_entropy
 from boostloss.losses.validation import Array, check_sample_weight, class_counts
 from boostloss.metrics import check_names_differ, posterior_metric

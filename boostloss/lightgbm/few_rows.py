@@ -88,6 +88,7 @@ def warn_of_few_rows(
         return
     k = int(np.flatnonzero(few)[np.argmin(rows[few])])
     label = k if labels is None else labels.tolist()[k]
+    label = int(label) if isinstance(label, float) else label
     warnings.warn(
         f"{name} is LightGBM's default, {DEFAULT:g}, which is unstable with {rows[k]:.0f} rows of "
         f"class {label!r} among {n_rows}: their total Hessian is not much larger than the gradient "

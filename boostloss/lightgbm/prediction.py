@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from boostloss.classifier import probabilities
+from boostloss.classifier import fit_to_scores, probabilities
 from boostloss.lightgbm.model import carried, is_forest, rounds_used
 from boostloss.lightgbm.parameters import moves_shares, value_of
 from boostloss.losses import FittedLoss, Loss
@@ -85,12 +85,6 @@ def fit_to_training_rows(
 def needs_scores(by_class: FittedLoss, params: Mapping[str, Any]) -> bool:
     """Return whether the loss must also be fitted to the raw scores of its training rows."""
     return not by_class.keeps_shares or moves_shares(params)
-
-
-def fit_to_scores(loss: Loss, y: Array, raw: Array, weight: Array | None) -> FittedLoss:
-    """Fit the loss, with an offset also for plain cross-entropy, to scores that moved shares."""
-    fitted = loss.fit(y, raw, weight)
-    return fitted.with_shares_of(y, raw, weight) if fitted.keeps_shares else fitted
 
 
 def is_dart(booster: Any) -> bool:

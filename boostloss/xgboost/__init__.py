@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from boostloss import engine_call
-from boostloss.classifier import check_misplaced
+from boostloss.classifier import check_misplaced, fit_to_scores
 from boostloss.losses import ALONE, Loss, LossName, Workers, constant_weights, named
 from boostloss.losses.validation import (
     LABEL_LIMIT,
@@ -26,7 +26,7 @@ from boostloss.optional import import_when_used, refuse_distributed, require
 from boostloss.recorder import Recorder
 from boostloss.xgboost.metrics import of_posterior
 from boostloss.xgboost.model import carry, predict_proba, raw_scores, shifted
-from boostloss.xgboost.parameters import ENGINE_NAMES, check_params, take_class_factor
+from boostloss.xgboost.parameters import ENGINE_NAMES, check_params, moves_shares, take_class_factor
 
 if TYPE_CHECKING:
     from boostloss.xgboost.classifier import ImbalancedXGBClassifier as ImbalancedXGBClassifier
@@ -137,12 +137,12 @@ def train(
         **arguments,
         **keywords,
     )
-    if not fitted.keeps_shares:
+    if not fitted.keeps_shares or moves_shares(arguments["params"]):
         y, weight = workers.together(_target, dtrain)
         raw = raw_scores(booster, dtrain)
         if not raw.size:  # XGBoost returns another shape if there are no rows
             raw = np.empty((0, n_classes) if n_classes else 0, np.float32)
-        fitted = resolved.fit(y, raw, weight, workers=workers)
+        fitted = fit_to_scores(resolved, y, raw, weight, workers)
     if calibrated:
         booster, fitted = shifted(booster, calibrated_shift(fitted)), calibrated_loss(fitted)
     return carry(booster, fitted)

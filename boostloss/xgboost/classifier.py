@@ -14,6 +14,7 @@ from boostloss.classifier import (
     Fitted,
     LossClassifierMixin,
     calibrated_state,
+    fit_to_scores,
     from_engine,
     needs_training_scores,
     parameters_of,
@@ -46,7 +47,7 @@ from boostloss.recorder import Recorder
 from boostloss.xgboost import as_base_score, built_in_params
 from boostloss.xgboost.metrics import XGBoostMetrics, as_names, of_posterior
 from boostloss.xgboost.model import ATTRIBUTE, shifted
-from boostloss.xgboost.parameters import ENGINE_NAMES, check_params
+from boostloss.xgboost.parameters import ENGINE_NAMES, check_params, moves_shares
 
 xgb = require("xgboost", "xgboost")
 _Parent: Any = xgb.XGBClassifier
@@ -145,7 +146,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
             base_margin_eval_set=base_margin_eval_set,
             feature_weights=feature_weights,
         )
-        if needs_training_scores(loss):
+        if needs_training_scores(loss) or moves_shares(params):
             raw = engine.predict(X, output_margin=True, base_margin=base_margin)
             fitted = self._fit_loss(loss, codes, raw, weight)
         else:
@@ -424,7 +425,7 @@ class XGBLossMixin(LossClassifierMixin, _Engine):
         return eval_codes(eval_set, y, codes, labels)
 
     def _fit_loss(self, loss: Loss, codes: Any, raw: Any, weight: Any) -> FittedLoss:
-        return loss.fit(codes, raw, weight)
+        return fit_to_scores(loss, codes, raw, weight)
 
 
 class SeveralValues(_Engine):
@@ -550,7 +551,7 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
 
     def _raw(self, X: Any, validate_features: bool, base_margin: Any, iteration_range: Any) -> Any:
         # only the base class's part of XGBClassifier's predict: 15% faster for one row
-        return xgb.XGBModel.predict(
+        raw = xgb.XGBModel.predict(
             self,
             self._read_features(X),
             output_margin=True,
@@ -558,6 +559,10 @@ class ImbalancedXGBClassifier(XGBLossMixin, _Parent):
             base_margin=base_margin,
             iteration_range=iteration_range,
         )
+        if raw.size:
+            return raw
+        n_classes = self.n_classes_  # without rows, XGBoost 3.4 returns shape (0, 0)
+        return raw.reshape((0, n_classes) if n_classes > 2 else 0)
 
 
 def labels_of(model: Any) -> Array | None:

@@ -25,6 +25,7 @@ from boostloss.optional import require
 from boostloss.xgboost import ParamsLike, set_base_score, training_arguments
 from boostloss.xgboost.classifier import SeveralValues, XGBLossMixin, has_several_values
 from boostloss.xgboost.model import carry, raw_scores
+from boostloss.xgboost.parameters import moves_shares
 
 require("distributed", "dask")
 xgb = require("xgboost", "xgboost")
@@ -105,7 +106,7 @@ def dask_train(
     )
     n_classes = arguments["params"].get("num_class")
     fitted = resolved.fit(np.arange(len(counts)), None, counts, n_classes=n_classes)
-    if not fitted.keeps_shares:
+    if not fitted.keeps_shares or moves_shares(arguments["params"]):
         fitted = _fit_to_rows(client, resolved, result["booster"], dtrain, fitted.n_classes)
     carry(result["booster"], fitted)
     return result

@@ -15,7 +15,7 @@ from boostloss.losses import FittedLoss
 from boostloss.losses.validation import Array
 from boostloss.model_file import State, read_state, state_of_codes
 from boostloss.optional import require
-from boostloss.xgboost.trees import start_of
+from boostloss.xgboost.trees import factors_of, start_of
 
 xgb = require("xgboost", "xgboost")
 
@@ -138,7 +138,7 @@ def _add_to_leaves(gradient_booster: dict[str, Any], rest: Array) -> None:
             "calibrated must be False for a model without trees if base_score cannot store the "
             "shift, got True"
         )
-    factors = gradient_booster.get("weight_drop") or [1.0] * len(targets)
+    factors = factors_of(gradient_booster)
     for target, value in enumerate(rest):
         first = targets.index(target)
         tree = model["trees"][first]

@@ -19,6 +19,14 @@ EPSILON = np.float32(1e-6)
 _HELD = tuple(int(part) for part in xgb.__version__.split(".")[:2]) >= (3, 2)
 
 
+def factors_of(gradient_booster: dict[str, Any]) -> list[float]:
+    """Return the factor of each tree, which differs from 1 if trees were dropped in training."""
+    model = gradient_booster.get("gbtree", gradient_booster)["model"]
+    # XGBoost 3.4 moved them into the model, and drops trees with any booster
+    dropped = gradient_booster.get("weight_drop") or model.get("weight_drop")
+    return dropped or [1.0] * len(model["trees"])
+
+
 def read_trees(booster: Any, missing: float = float("nan")) -> Trees:
     """Return the trees in use: those up to the best round, if training was stopped early.
 
@@ -47,7 +55,7 @@ def read_trees(booster: Any, missing: float = float("nan")) -> Trees:
     for target, value in enumerate(start.tolist()):
         trees.add_constant(target, value)
     model = gradient_booster.get("gbtree", gradient_booster)["model"]
-    factors = gradient_booster.get("weight_drop") or [1.0] * len(model["trees"])
+    factors = factors_of(gradient_booster)
     for tree, target, factor in zip(model["trees"], model["tree_info"], factors, strict=True):
         if int(tree["tree_param"]["size_leaf_vector"]) > 1:
             raise ValueError(

@@ -71,7 +71,7 @@ def test_a_booster_read_from_a_classifiers_file_knows_prior_and_decision(loss, t
 @pytest.mark.parametrize("engine", MODELS)
 def test_by_default_onnx_decides_for_the_largest_probability(engine):
     """Of a loss that treats classes alike, offset included."""
-    X, y = make_classification(3000, 8, n_informative=5, weights=[0.9], flip_y=0.1, random_state=0)
+    X, y = make_classification(20_000, 8, n_informative=5, weights=[0.9], flip_y=0.1, random_state=0)
     X = X.astype(np.float32)
     model = MODELS[engine](loss="ghm").fit(X, y)
     raw, p = model.raw_score(X), model.predict_proba(X)

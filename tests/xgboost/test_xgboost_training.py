@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import xgboost as xgb
+from sklearn.datasets import make_classification
 
 import boostloss as bl
 import boostloss.xgboost as bx
@@ -171,3 +172,29 @@ def test_bad_input(binary):
         bx.train({}, train, loss="focall")
     with pytest.raises(ValueError, match="labels"):
         bx.train({}, xgb.DMatrix(binary.X), loss=bl.FocalLoss())
+
+
+MOVED = {
+    "dart": {"booster": "dart", "rate_drop": 0.5},
+    "one_drop": {"booster": "dart", "one_drop": True},
+    "forest": {"num_parallel_tree": 5, "subsample": 0.5, "eta": 1.0},
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*booster=dart")
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("kind", MOVED)
+def test_cross_entropy_of_trees_that_move_the_mean_ends_with_the_class_shares(kind, n_classes):
+    X, y = make_classification(
+        1500, 8, n_informative=5, n_classes=n_classes, flip_y=0.05, random_state=0
+    )
+    params = {"nthread": 1, "seed": 0, **MOVED[kind]}
+    rounds = 1 if kind == "forest" else 20
+    shares = np.bincount(y) / len(y)
+    booster = bx.train(params, xgb.DMatrix(X, y), rounds, loss="cross_entropy")
+    p = bx.predict_proba(booster, X)
+    np.testing.assert_allclose(p.mean(axis=0), shares, rtol=1e-6)
+    model = bl.ImbalancedXGBClassifier(
+        n_estimators=rounds, n_jobs=1, random_state=0, **MOVED[kind]
+    )
+    np.testing.assert_allclose(model.fit(X, y).predict_proba(X), p, atol=2e-6)
