@@ -37,7 +37,7 @@ def test_subclasses_that_set_or_add_parameters(kind):
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_no_rows_are_predicted_as_the_engine_predicts_them(n_classes):
-    X, y = make_classification(300, 5, n_informative=4, n_classes=n_classes, random_state=0)
+    X, y = make_classification(300, 8, n_informative=5, n_classes=n_classes, random_state=0)
     model = ImbalancedXGBClassifier(n_estimators=2).fit(X, y)
     for none in (X[:0], pd.DataFrame(X)[:0].rename(columns=str)):
         assert model.predict_proba(none).shape == (0, n_classes)
