@@ -234,6 +234,19 @@ def test_estimator_equals_the_classifier(loss, data, tmp_path):
     np.testing.assert_array_equal(predict_proba(read.get_booster(), frame[NAMES]), carried)
 
 
+def test_dart_ends_with_the_class_shares(session):
+    frame = table(3)
+    rows = session.createDataFrame(frame)
+    dart = {"booster": "dart", "rate_drop": 0.5}
+    share = np.bincount(frame["label"]) / len(frame)
+    model = estimator("cross_entropy", **dart).fit(rows)
+    np.testing.assert_allclose(columns_of(model, rows)[0].mean(axis=0), share, rtol=1e-6)
+    common = {"loss": "cross_entropy", "features": NAMES, "num_workers": 2}
+    booster = spark_train({**PARAMS, **dart}, rows, 4, **common)["booster"]
+    p = predict_proba(booster, frame[NAMES])
+    np.testing.assert_allclose(p.mean(axis=0), share, rtol=1e-6)
+
+
 def test_pipeline_search_and_files(session, tmp_path):
     frame = table(2)
     frame["name"] = np.where(frame["label"] == 1, "rare", "usual")

@@ -76,6 +76,21 @@ def test_the_model_of_one_machine(two_workers, rows, loss, weighted):
     assert_one_machines_model(two_workers, rows, loss, rows.weight if weighted else None)
 
 
+@pytest.mark.filterwarnings("ignore:.*booster=dart")
+def test_dart_ends_with_the_class_shares(two_workers, rows):
+    params = {**PARAMS, "booster": "dart", "rate_drop": 0.5}
+    data = dask_matrix(two_workers, rows.X, rows.y)
+    booster = dask_train(two_workers, params, data, ROUNDS, loss=CrossEntropy())["booster"]
+    share = np.bincount(rows.y.astype(int)) / len(rows.y)
+    p = boostloss.xgboost.predict_proba(booster, rows.X)
+    shown = p.mean(axis=0) if p.ndim == 2 else np.array([1 - p.mean(), p.mean()])
+    np.testing.assert_allclose(shown, share, rtol=1e-6)
+    X, y = placed(two_workers, rows.X, rows.y, n_parts=PARTS)
+    model = DaskImbalancedXGBClassifier(n_estimators=ROUNDS, booster="dart", rate_drop=0.5)
+    p = model.fit(X, y).predict_proba(X).compute()
+    np.testing.assert_allclose(p.mean(axis=0), share, rtol=1e-6)
+
+
 def assert_one_machines_model(client, rows, loss, weight):
     data = dask_matrix(client, rows.X, rows.y, weight)
     spread = dask_train(
