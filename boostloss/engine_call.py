@@ -148,10 +148,13 @@ def raise_interruption(error: Exception) -> None:
     """Raise the KeyboardInterrupt that caused a SystemError, if there is one.
 
     If Ctrl-C interrupts the start of a compiled function, Python raises ``SystemError: ... returned
-    a result with an exception set``, with the interruption as its cause.
+    a result with an exception set``, once or several times, with the interruption as first cause.
     """
-    if isinstance(error, SystemError) and isinstance(error.__cause__, KeyboardInterrupt):
-        raise error.__cause__
+    cause: BaseException | None = error
+    while isinstance(cause, SystemError):
+        cause = cause.__cause__
+    if isinstance(cause, KeyboardInterrupt):
+        raise cause
 
 
 # -- threads -----------------------------------------------------------------------------------

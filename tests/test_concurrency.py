@@ -297,14 +297,16 @@ def test_ctrl_c_again_and_again():
     assert output(in_python(SIGNALS)) == "done\n"
 
 
-def test_an_interruption_inside_a_compiled_function_is_an_interruption(monkeypatch):
-    """Python makes a SystemError of it where a compiled function has returned a result as well."""
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_an_interruption_inside_a_compiled_function_is_an_interruption(monkeypatch, times):
+    """Python makes SystemErrors of it where compiled functions have returned results as well."""
 
     def interrupted(*_, **__):
-        try:
-            raise KeyboardInterrupt
-        except KeyboardInterrupt as cause:
-            raise SystemError("returned a result with an exception set") from cause
+        cause = KeyboardInterrupt()
+        for _ in range(times):
+            error = SystemError("returned a result with an exception set")
+            error.__cause__, cause = cause, error
+        raise cause
 
     y, raw = np.array([0.0, 1.0]), np.zeros(2)
     monkeypatch.setattr(FocalLoss, "gradient_hessian", interrupted)

@@ -13,6 +13,7 @@ from boostloss import (
 from boostloss.onnx import to_onnx
 from boostloss.xgboost import predict_proba
 
+pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 MODELS = {
