@@ -356,7 +356,9 @@ class FittedLoss:
         log_p = _log_softmax(raw)
         log_q = _log_complement(log_p)
         for k in range(self.n_classes):
-            log_p[:, k] -= self.log_weight(k, row_of(log_p[:, k], log_q[:, k]))
+            # copies, since NumPy before 2 rounds exp of a column by where it lies in memory
+            row = row_of(log_p[:, k].copy(), log_q[:, k].copy())
+            log_p[:, k] -= self.log_weight(k, row)
         log_p -= log_class_weight
         return log_p
 
