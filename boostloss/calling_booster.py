@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 from typing import Any
 
 
@@ -14,8 +14,8 @@ def calling_booster() -> Any:
     no public way to ask. boostloss's ``train``, ``cv`` and classifiers know their run and do not
     need this.
     """
-    frame = getattr(sys, "_getframe", lambda depth: None)(2)
-    for _ in range(8):
+    frame = inspect.currentframe()  # None where Python has no stack frames
+    for _ in range(10):
         if frame is None:
             return None
         if frame.f_code.co_name in ("update", "eval_set"):

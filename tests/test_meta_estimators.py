@@ -1,8 +1,11 @@
 """What scikit-learn's users do with a classifier, on the three engines."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import pytest
+from lightgbm import LGBMClassifier
 from sklearn.datasets import make_classification
 from sklearn.metrics import average_precision_score, get_scorer
 
@@ -56,3 +59,16 @@ def test_scorers_rank_several_classes_by_their_probability(kind):
     p = model.predict_proba(X[600:])
     wanted = average_precision_score(y[600:], p)
     assert get_scorer("average_precision")(model, X[600:], y[600:]) == pytest.approx(wanted)
+
+
+def test_lightgbms_names_of_labels_and_sets():
+    X = np.random.default_rng(0).normal(size=(400, 5))
+    y = np.array(["fraud", "ok"])[(np.arange(400) >= 4).astype(int)]
+    model = ImbalancedLGBMClassifier(n_estimators=2, verbose=-1)
+    with pytest.warns(UserWarning, match="4 rows of class 'fraud' among 400"):
+        model.fit(X, y, eval_set=[(X, y)])
+    assert list(model.evals_result_) == ["training"]
+    if "eval_X" in inspect.signature(LGBMClassifier.fit).parameters:
+        with pytest.warns(UserWarning, match="class 'fraud'"):
+            model.fit(X, y, eval_X=X, eval_y=y)
+        assert list(model.evals_result_) == ["valid_0"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import sys
 import weakref
 from collections.abc import Callable
 from typing import Any, Self
@@ -335,7 +334,9 @@ def _calling_estimator() -> Any:
     scikit-learn does not tell a loss its estimator, and has no public way to ask. The estimator is
     only compared with the previous one, so that two models cannot share a loss object.
     """
-    frame = getattr(sys, "_getframe", lambda depth: None)(3)
+    frame = inspect.currentframe()
+    for _ in range(3):  # over this function, the loss's methods, to what called them
+        frame = None if frame is None else frame.f_back
     estimator = None if frame is None else frame.f_locals.get("self")
     return estimator if isinstance(estimator, HistGradientBoostingClassifier) else None
 

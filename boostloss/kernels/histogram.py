@@ -23,6 +23,8 @@ FEW_CELLS = 4096
 for the row before it in the same cell. With more cells that is rare, and four tables would not fit
 the cache."""
 
+# Kernels fill arrays in loops: np.zeros and sum take 0.1 s more to compile for each type of array.
+
 FLUSH = 4096
 """Number of rows counted in integers, which pack count and place (to 2**-19), before summing."""
 
